@@ -1,0 +1,163 @@
+"""From any xarray Dataset of basins to the canonical one that every other module relies on, or to one clear error.
+
+Names of dimensions and fixed variables, canonical units and the check itself live here, and nowhere else.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+BASIN = "basin"
+TIME = "time"
+DISCHARGE = "discharge"
+AREA = "area_km2"
+
+DAY = np.timedelta64(1, "D")
+HOUR = np.timedelta64(1, "h")
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used as it is; the message says in one sentence what, where and what to do."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint that ends an error message: the known names most like `name`, or all of them where they are few.
+
+    >>> nearest("prpc", ["prcp", "tmax"])
+    "did you mean 'prcp'?"
+    """
+    names = [str(one) for one in known]
+    folded = {one.lower(): one for one in names}
+    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean '{folded[close[0]]}'?"
+    shown = ", ".join(names[:12]) or "nothing"
+    return f"there is {shown}{' ...' if len(names) > 12 else ''}"
+
+
+def time_step(times: pd.DatetimeIndex) -> np.timedelta64:
+    """The one step between neighbouring times.
+
+    Raises
+    ------
+    InputError
+        Fewer than two times, or times that are unsorted, duplicated or irregular.
+    """
+    if len(times) < 2:
+        raise InputError(f"the record has {len(times)} time step(s); at least two are needed to know its step")
+    if times.has_duplicates:
+        first = times[times.duplicated()][0]
+        raise InputError(f"the time axis has {first} twice; keep one of the two rows, or read with mend_time = true")
+    steps = np.diff(times.to_numpy())
+    if (steps < np.timedelta64(0, "ns")).any():
+        at = times[int(np.argmax(steps < np.timedelta64(0, "ns"))) + 1]
+        raise InputError(f"the time axis goes back at {at}; sort the file, or read with mend_time = true")
+    step = steps.min()
+    if (steps != step).any():
+        at = times[int(np.argmax(steps != step))]
+        raise InputError(
+            f"the time axis is not regular: after {at} comes a gap in a record of step {pd.Timedelta(step)}; "
+            "add the missing rows, or read with mend_time = true to have them as NaN"
+        )
+    return np.timedelta64(step)
+
+
+def discharge_units(step: np.timedelta64) -> str:
+    """Canonical unit of discharge: 'mm d-1' for daily and longer steps, 'mm h-1' for shorter ones."""
+    return "mm d-1" if step >= DAY else "mm h-1"
+
+
+def check_basins(dataset: xr.Dataset) -> xr.Dataset:
+    """Check a Dataset against the canonical form and return it tidied.
+
+    Parameters
+    ----------
+    dataset
+        dims (basin, time), basin coordinate of gauge ids as str, time coordinate datetime64 at a regular step. Forcing variables
+        and `discharge` over (basin, time), static attributes and `area_km2` over (basin,). NaN is the only missing value.
+
+    Returns
+    -------
+    Dataset
+        The same data, dims in the order (basin, time), floating variables over time as float32.
+
+    Raises
+    ------
+    InputError
+        A dimension is missing, gauge ids are not unique strings, the time axis is not regular, a value is infinite, a discharge is
+        negative or in another unit than `discharge_units`, an area is not positive. The message names gauge, variable and date.
+    """
+    for dim in (BASIN, TIME):
+        if dim not in dataset.dims or dim not in dataset.indexes:
+            raise InputError(
+                f"the dataset has no dimension '{dim}' with a coordinate (it has {', '.join(map(str, dataset.dims)) or 'none'}); "
+                f"rename yours to '{dim}'"
+            )
+    _check_gauge_ids(dataset)
+    times = dataset.indexes[TIME]
+    if not isinstance(times, pd.DatetimeIndex):
+        raise InputError(f"the time axis is of type {times.dtype}, not dates of the standard calendar; convert it to datetime64")
+    if times.hasnans:
+        raise InputError(f"the time axis has {int(np.sum(times.isna()))} empty time(s); drop those rows")
+    step = time_step(times)
+    variables = {str(name): _check_variable(str(name), dataset[name]) for name in dataset.data_vars}
+    tidy = dataset.assign(variables)
+    if DISCHARGE in tidy:
+        _check_discharge(tidy[DISCHARGE], discharge_units(step))
+    if AREA in tidy and bool((tidy[AREA] <= 0).any()):
+        gauge_id = tidy[BASIN].values[(tidy[AREA] <= 0).values][0]
+        raise InputError(f"basin {gauge_id}: area_km2 is not positive; correct the area or leave the basin out")
+    return tidy
+
+
+def _check_gauge_ids(dataset: xr.Dataset) -> None:
+    gauge_ids = dataset[BASIN].values
+    if not all(isinstance(gauge_id, str) for gauge_id in gauge_ids.tolist()):
+        raise InputError(
+            f"gauge ids are {gauge_ids.dtype}, such as {gauge_ids[0]!r}; they must be strings, so that leading zeros are kept"
+        )
+    unique, count = np.unique(gauge_ids, return_counts=True)
+    if (count > 1).any():
+        raise InputError(f"basin {unique[count > 1][0]} is there {count.max()} times; keep one")
+
+
+def _check_variable(name: str, values: xr.DataArray) -> xr.DataArray:
+    """One variable with its dims in order and, where it varies in time, as float32; refuses infinities and non-numbers."""
+    if TIME not in values.dims:
+        return values
+    if set(values.dims) != {BASIN, TIME}:
+        raise InputError(f"variable '{name}' has dims {values.dims}; (basin, time) or (basin,) are understood")
+    if values.dtype.kind not in "fiu":
+        raise InputError(f"variable '{name}' holds {values.dtype}, not numbers; convert it or leave it out")
+    values = values.transpose(BASIN, TIME)
+    infinite = np.isinf(values.values)
+    if infinite.any():
+        where = _first(values, infinite)
+        raise InputError(f"{where}: {name} is infinite; make it NaN or correct it")
+    return values.astype("float32", copy=False)
+
+
+def _check_discharge(discharge: xr.DataArray, units: str) -> None:
+    if discharge.attrs.get("units") != units:
+        raise InputError(
+            f"discharge has the unit {discharge.attrs.get('units')!r}, not '{units}'; read it with "
+            'units = {discharge = "..."} so that it is converted'
+        )
+    negative = discharge.values < 0
+    if negative.any():
+        basin = int(np.argmax(negative.any(axis=1)))
+        day = int(np.argmax(negative[basin]))
+        raise InputError(
+            f"basin {discharge[BASIN].values[basin]}: discharge is negative on {int(negative[basin].sum())} step(s) (first "
+            f"{pd.Timestamp(discharge[TIME].values[day]):%Y-%m-%d}: {discharge.values[basin, day]:.3g} {units}); "
+            "mask them or correct the file"
+        )
+
+
+def _first(values: xr.DataArray, where: np.ndarray) -> str:
+    """'basin 01022500, 1987-03-02' of the first true element of `where`, shaped (basin, time)."""
+    basin, step = (int(index[0]) for index in np.nonzero(where))
+    return f"basin {values[BASIN].values[basin]}, {pd.Timestamp(values[TIME].values[step]):%Y-%m-%d %H:%M}".removesuffix(" 00:00")
