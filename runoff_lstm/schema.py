@@ -38,6 +38,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"there is {shown}{' ...' if len(names) > 12 else ''}"
 
 
+def times_of(dataset: xr.Dataset | xr.DataArray) -> pd.DatetimeIndex:
+    """The time axis as a DatetimeIndex."""
+    return pd.DatetimeIndex(dataset.indexes[TIME]).as_unit("ns")
+
+
 def time_step(times: pd.DatetimeIndex) -> np.timedelta64:
     """The one step between neighbouring times.
 

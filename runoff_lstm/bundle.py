@@ -1,0 +1,269 @@
+"""From a trained model to one safetensors file and back: weights, scaler, names, units and settings, all that simulation needs."""
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from runoff_lstm.units import convert
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from runoff_lstm.files import written_whole
+from runoff_lstm.models import LSTM, Architecture, Dropout, build_model
+from runoff_lstm.periods import Period
+from runoff_lstm.sampling import Windows
+from runoff_lstm.scaling import Scaler, check_names
+from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, check_basins, discharge_units, time_step, times_of
+from runoff_lstm.simulation import Mode, StreamState, simulate_continuously, simulate_windows
+
+FORMAT = "runoff_lstm bundle 1"
+
+
+class OutsideTrainingRangeWarning(UserWarning):
+    """An input lies outside what the model was trained on; its simulation there is an extrapolation."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model with all it needs to simulate discharge from a bare Dataset.
+
+    Attributes
+    ----------
+    module
+        The network, in evaluation mode.
+    architecture
+        Its form.
+    scaler
+        Of the training period.
+    forcing
+        Unit of every forcing variable, by name, in the order the network takes them.
+    static_attributes
+        Names, in order.
+    sequence_length, targets_per_window
+        The windows it was trained on.
+    time_step
+        Length of one time step.
+    training_period, gauge_ids
+        What it was trained on.
+    """
+
+    module: LSTM
+    architecture: Architecture
+    scaler: Scaler
+    forcing: Mapping[str, str]
+    static_attributes: tuple[str, ...]
+    sequence_length: int
+    targets_per_window: int
+    time_step: pd.Timedelta
+    training_period: Period
+    gauge_ids: tuple[str, ...]
+
+    @property
+    def units(self) -> str:
+        """Unit of the simulated discharge."""
+        return discharge_units(self.time_step.to_timedelta64())
+
+    def simulate(self, dataset: xr.Dataset, *, period: Period | None = None, mode: Mode = "windows") -> xr.Dataset:
+        """Simulate discharge from forcing and attributes; observations are not needed and not looked at.
+
+        Parameters
+        ----------
+        dataset
+            dims (basin, time): the forcing the model was trained on, in any unit that converts, and its static attributes.
+        period
+            Limits the simulated days; forcing may reach back before it. None: the whole record.
+        mode
+            "windows": as trained. "continuous": one pass with a kept state, the same series that `step` gives.
+
+        Returns
+        -------
+        Dataset
+            `simulated` (basin, time) in mm d-1 (mm h-1 where the step is shorter than a day), never below zero; NaN where a step
+            has less than `sequence_length` steps of complete forcing up to it.
+
+        Raises
+        ------
+        InputError
+            A variable is missing (named, with the nearest), has a unit that cannot be converted, the time step is another, or the
+            period is outside the data.
+
+        Warns
+        -----
+        OutsideTrainingRangeWarning
+            An input leaves the range of the training period.
+        """
+        inputs = self._inputs(dataset)
+        device = next(self.module.parameters()).device
+        windows = Windows(
+            self.scaler.apply(inputs),
+            list(self.forcing),
+            target=None,
+            static_attributes=self.static_attributes,
+            sequence_length=self.sequence_length,
+            targets_per_window=self.targets_per_window,
+            period=period,
+            device=device,
+        )
+        scaled = simulate_windows(self.module, windows) if mode == "windows" else simulate_continuously(self.module, windows)
+        steps = slice(None) if period is None else period.steps(windows.times)
+        return self._dataset(scaled[:, steps], inputs[BASIN], inputs[TIME][steps])
+
+    @torch.no_grad()
+    def step(
+        self,
+        forcing: Mapping[str, np.ndarray | float],
+        state: StreamState | None = None,
+        *,
+        attributes: Mapping[str, np.ndarray | float] | None = None,
+    ) -> tuple[np.ndarray, StreamState]:
+        """Take one step: today's forcing in, today's discharge and the new state out.
+
+        Parameters
+        ----------
+        forcing
+            By name, in the units of `self.forcing`: a number, or an array over basins.
+        state
+            What the step before returned; None at the start.
+        attributes
+            By name, arrays over basins; only where the model has static attributes.
+
+        Returns
+        -------
+        discharge, state
+            (basin,) in `self.units`, NaN until `sequence_length` steps have been seen; the state for the next step.
+        """
+        missing = [name for name in (*self.forcing, *self.static_attributes) if name not in {**forcing, **(attributes or {})}]
+        if missing:
+            raise InputError(f"today's input lacks {', '.join(missing)}; give a value for each")
+        state = state or StreamState()
+        device = next(self.module.parameters()).device
+        today = self._row(forcing, list(self.forcing)).to(device)
+        fixed = self._row(attributes or {}, list(self.static_attributes), rows=len(today)).to(device)
+        if not bool(torch.isfinite(today).all()):
+            raise InputError(
+                "today's forcing has a missing or infinite value; fill it, or begin anew after the gap with state = None"
+            )
+        scaled, layers = self.module(today[:, None], fixed, state.layers)
+        after = StreamState(layers, state.steps + 1)
+        discharge = self._discharge(scaled[:, 0].float().cpu().numpy())
+        return (discharge if after.steps >= self.sequence_length else np.full_like(discharge, np.nan)), after
+
+    def _row(self, values: Mapping[str, np.ndarray | float], names: list[str], rows: int = 1) -> torch.Tensor:
+        """(basin, feature), scaled."""
+        columns = [self.scaler.scale(name, np.atleast_1d(np.asarray(values[name], dtype=np.float64))) for name in names]
+        table = np.stack(np.broadcast_arrays(*columns), axis=1) if columns else np.zeros((rows, 0), dtype=np.float32)
+        return torch.from_numpy(np.ascontiguousarray(table))
+
+    def _discharge(self, scaled: np.ndarray) -> np.ndarray:
+        discharge: np.ndarray = np.maximum(self.scaler.invert(DISCHARGE, scaled), 0.0)  # NaN stays NaN
+        return discharge
+
+    def _dataset(self, scaled: np.ndarray, basin: xr.DataArray, time: xr.DataArray) -> xr.Dataset:
+        attrs = {"units": self.units, "long_name": "simulated discharge"}
+        return xr.Dataset({"simulated": ((BASIN, TIME), self._discharge(scaled), attrs)}, coords={BASIN: basin, TIME: time})
+
+    def _inputs(self, dataset: xr.Dataset) -> xr.Dataset:
+        """The inputs alone, checked, in the units the model was trained in."""
+        check_names(dataset, forcing=list(self.forcing), static_attributes=self.static_attributes)
+        inputs = check_basins(dataset[[*self.forcing, *self.static_attributes]])
+        step = pd.Timedelta(time_step(times_of(inputs)))
+        if step != self.time_step:
+            raise InputError(f"the data have a time step of {step}, the model was trained on {self.time_step}; resample the data")
+        for name, units in self.forcing.items():
+            given = inputs[name].attrs.get("units")
+            if given is None:
+                raise InputError(f"forcing {name} has no unit; set its units attribute (the model takes {units})")
+            if given != units:
+                inputs[name] = inputs[name].copy(data=convert(inputs[name].values, given, units).astype(np.float32))
+        for name in (*self.forcing, *self.static_attributes):
+            self._warn_outside(inputs[name])
+        return inputs
+
+    def _warn_outside(self, values: xr.DataArray) -> None:
+        name = str(values.name)
+        low, high = self.scaler.minimum[name], self.scaler.maximum[name]
+        tolerance = 1e-6 * max(abs(low), abs(high))
+        outside = (values < low - tolerance) | (values > high + tolerance)
+        count = int(outside.sum())
+        if count:
+            units = values.attrs.get("units", "")
+            warnings.warn(
+                f"{name} leaves the training range {low:.4g} to {high:.4g} {units} on {count} of {values.size} values "
+                f"(they run from {float(values.min()):.4g} to {float(values.max()):.4g}); the simulation extrapolates there",
+                OutsideTrainingRangeWarning,
+                stacklevel=4,
+            )
+
+
+def write_bundle(model: TrainedModel, path: str | Path) -> Path:
+    """Write a trained model as one safetensors file, whole or not at all."""
+    header: dict[str, Any] = {
+        "architecture": asdict(model.architecture),
+        "scaler": asdict(model.scaler),
+        "forcing": dict(model.forcing),
+        "static_attributes": list(model.static_attributes),
+        "sequence_length": model.sequence_length,
+        "targets_per_window": model.targets_per_window,
+        "step_seconds": model.time_step.total_seconds(),
+        "training_period": [model.training_period.start.isoformat(), model.training_period.end.isoformat()],
+        "gauge_ids": list(model.gauge_ids),
+    }
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.module.state_dict().items()}
+    with written_whole(Path(path)) as part:
+        save_file(weights, part, metadata={"format": FORMAT, "model": json.dumps(header)})
+    return Path(path)
+
+
+def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> TrainedModel:
+    """Read a trained model that `write_bundle` wrote.
+
+    Raises
+    ------
+    InputError
+        The file is missing, cut short, damaged, or not a bundle of this package.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path} is not there; a trained model is the file model.safetensors of a run folder")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a whole safetensors file ({error}); write it again from its run") from None
+    if metadata.get("format") != FORMAT:
+        raise InputError(
+            f"{path} is a safetensors file, but not a model of runoff_lstm; give the model.safetensors of a run folder"
+        )
+    header = json.loads(metadata["model"])
+    form = header.pop("architecture")
+    architecture = Architecture(**{**form, "dropout": Dropout(**form["dropout"]), "hidden_sizes": tuple(form["hidden_sizes"])})
+    scaler = Scaler(**header.pop("scaler"))
+    module = build_model(
+        architecture,
+        n_forcings=len(header["forcing"]),
+        n_static_attributes=len(header["static_attributes"]),
+        zero_flow=-scaler.mean[DISCHARGE] / scaler.std[DISCHARGE],
+    )
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(f"{path}: the weights do not fit the model its header describes ({error}); write it again") from None
+    return TrainedModel(
+        module=module.to(device).eval(),
+        architecture=architecture,
+        scaler=scaler,
+        forcing=header["forcing"],
+        static_attributes=tuple(header["static_attributes"]),
+        sequence_length=header["sequence_length"],
+        targets_per_window=header["targets_per_window"],
+        time_step=pd.Timedelta(seconds=header["step_seconds"]),
+        training_period=Period(*header["training_period"]),
+        gauge_ids=tuple(header["gauge_ids"]),
+    )

@@ -1,0 +1,31 @@
+"""From a path to a file that is written whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runoff_lstm.schema import InputError
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to: it takes the place of `path` on success and is gone on any failure.
+
+    At any moment, a full disk or a killed process included, `path` is the old file or the new one, whole.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written; the message says why.
+    """
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        yield part
+        with part.open("rb+") as written:
+            os.fsync(written.fileno())
+        part.replace(path)
+    except (OSError, RuntimeError) as error:  # torch and netCDF4 tell of a full disk by a RuntimeError
+        raise InputError(f"{path} could not be written ({error}); make room or choose another place") from error
+    finally:
+        part.unlink(missing_ok=True)

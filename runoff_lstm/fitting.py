@@ -1,0 +1,342 @@
+"""From windows and a model to trained weights: the loop, its checks, its checkpoints and its exact resume."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, NoReturn
+
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from runoff_lstm.checkpoint import TrainingState, read_checkpoint, write_checkpoint
+from runoff_lstm.files import written_whole
+from runoff_lstm.losses import LOSSES, LossName
+from runoff_lstm.sampling import Batch, Windows
+from runoff_lstm.scaling import DischargeScale
+from runoff_lstm.schedules import ScheduleName, learning_rate
+from runoff_lstm.schema import InputError
+
+HISTORY_COLUMNS = ["update", "epoch", "train_loss", "validation_NSE", "learning_rate", "seconds"]
+
+CHECKPOINT_SECONDS = 1.5
+"""Time between two checkpoints, so that with the time of writing it stays below two seconds."""
+
+LOOK_EVERY = 50
+"""Updates after which a GPU is asked for the losses it has computed; asking at every update would keep it waiting."""
+
+DIVERGED = 1e4
+"""A loss this many times the first one (or 1) has diverged."""
+
+
+_OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+
+class TrainingError(InputError):
+    """Training cannot go on; the message says at which update, and what was seen."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to optimise.
+
+    Attributes
+    ----------
+    steps, epochs
+        Budget: number of updates, or of visits of every valid day; one of the two.
+    batch_size
+        Windows per update.
+    learning_rate, schedule, milestones
+        Peak rate; its course ("constant", "step", "cosine", "one_cycle"); for "step", pairs (epoch from 1, rate from then on).
+    optimizer, weight_decay
+        "adam", or "adamw" with its decay.
+    gradient_clip
+        Largest norm of the gradient.
+    loss
+        "mse", "nse" (basin-weighted), "mae" or "kge".
+    precision
+        "float32", or "bfloat16": matrix products in bfloat16, weights and sums in float32.
+    validate_every
+        Updates between two validations, and between two rows of the history.
+    patience
+        Validations without a better NSE after which training stops; None: never. The best validated weights are kept either way.
+    """
+
+    steps: int | None = None
+    epochs: int | None = None
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    schedule: ScheduleName = "constant"
+    milestones: tuple[tuple[int, float], ...] = ()
+    optimizer: Literal["adam", "adamw"] = "adam"
+    weight_decay: float = 0.0
+    gradient_clip: float = 1.0
+    loss: LossName = "mse"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    validate_every: int = 20
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.epochs is None):
+            raise InputError("[training] needs a budget: either steps (updates) or epochs (visits of every day), not both")
+        for name in ("steps", "epochs", "batch_size", "learning_rate", "gradient_clip", "validate_every", "patience"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"[training] {name} = {value} must be above zero")
+        if (self.schedule == "step") != bool(self.milestones):
+            raise InputError('[training] schedule = "step" and milestones = [[epoch, rate], ...] go together')
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands, told after every update."""
+
+    update: int
+    share: float
+    loss: float
+    validation_nse: float
+    learning_rate: float
+
+
+def fit(
+    model: nn.Module,
+    windows: Windows,
+    recipe: Recipe,
+    *,
+    scale: DischargeScale,
+    validate: Callable[[], float] | None = None,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    observe: Callable[[Progress], None] = lambda _: None,
+) -> pd.DataFrame:
+    """Train a model in place to the end of the budget; its weights are then the best validated ones.
+
+    Parameters
+    ----------
+    model
+        Called as `model(forcing, static_attributes, targets=k) -> (discharge, state)`, on the device of the windows.
+    windows
+        Of the training period.
+    recipe
+        How to optimise.
+    scale
+        Of the training discharge, for the losses that need it.
+    validate
+        Scores the model as it stands, higher is better; None: the last weights are kept.
+    seed
+        Of the order of the windows and of the dropout masks. The same seed gives the same run.
+    checkpoint
+        File to keep the state in: before the first update, then at least every two seconds, and at the end.
+    resume
+        Go on from that file: the final weights equal those of a run that was never stopped, bit for bit.
+    observe
+        Told after every update.
+
+    Returns
+    -------
+    DataFrame
+        A row for each validation: update, epoch (from 1), train_loss (mean since the row before, scaled units), validation_NSE,
+        learning_rate, seconds.
+
+    Raises
+    ------
+    TrainingError
+        A batch holds a value that is not finite (told by basin, day and variable; the batch is saved beside the checkpoint), or the
+        loss diverges (told by update, learning rate and gradient norm).
+    """
+    training = _Training(model, windows, recipe, scale=scale, validate=validate, seed=seed, checkpoint=checkpoint)
+    with torch.random.fork_rng(devices=[windows.device] if windows.device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        if resume and checkpoint is not None:
+            training.restore(read_checkpoint(checkpoint))
+        if not training.state.finished:
+            training.run(observe)
+    model.load_state_dict(training.state.best_weights or training.state.weights)
+    model.eval()
+    return pd.DataFrame(training.state.history, columns=HISTORY_COLUMNS).astype({"update": int, "epoch": int})
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one update has left to look at; loss and gradient norm still lie on the device."""
+
+    update: int
+    epoch: int
+    position: int
+    rate: float
+    loss: Tensor
+    norm: Tensor
+
+
+class _Training:
+    """The parts of one training and the state they carry forward."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        windows: Windows,
+        recipe: Recipe,
+        *,
+        scale: DischargeScale,
+        validate: Callable[[], float] | None,
+        seed: int,
+        checkpoint: Path | None,
+    ) -> None:
+        self.model, self.windows, self.recipe, self.validate = model, windows, recipe, validate
+        self.seed, self.checkpoint = seed, checkpoint
+        self.zero_flow = scale.zero_flow
+        self.basin_std = torch.tensor(scale.basin_std, dtype=torch.float32, device=windows.device)[:, None]
+        self.optimizer = _OPTIMIZERS[recipe.optimizer](
+            model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=windows.device.type == "cuda"
+        )
+        asked = json.loads(json.dumps({**asdict(recipe), "seed": seed}))
+        self.state = TrainingState(asked=asked, data=windows.fingerprint)
+        self.unseen: list[_Seen] = []
+        self.rate = recipe.learning_rate
+
+    def run(self, observe: Callable[[Progress], None]) -> None:
+        """Update after update, from wherever the state stands to the end of the budget."""
+        state, recipe = self.state, self.recipe
+        began = time.perf_counter() - state.seconds
+        self.save()
+        saved = time.perf_counter()
+        for batch, share in self.batches():
+            self.rate = learning_rate(
+                recipe.schedule, peak=recipe.learning_rate, progress=share, epoch=state.epoch + 1, milestones=recipe.milestones
+            )
+            loss, norm = self.step(batch)
+            self.unseen.append(_Seen(state.update + 1, state.epoch, state.position, self.rate, loss, norm))
+            state.update, state.position, state.seconds = state.update + 1, state.position + 1, time.perf_counter() - began
+            if self.windows.device.type == "cpu" or len(self.unseen) >= LOOK_EVERY:
+                self.look()
+            if state.update % recipe.validate_every == 0:
+                self.add_row()
+            if time.perf_counter() - saved > CHECKPOINT_SECONDS:
+                self.save()
+                saved = time.perf_counter()
+            observe(Progress(state.update, share, self.recent_loss(), self.recent_score(), self.rate))
+            if recipe.patience is not None and state.stale >= recipe.patience:
+                break
+        if not state.history or state.history[-1][0] != state.update:
+            self.add_row()
+        state.finished = True
+        self.save()
+
+    def batches(self) -> Iterator[tuple[Batch, float]]:
+        """The batches that are still to come, each with the share of the budget done before it."""
+        state, recipe = self.state, self.recipe
+        while True:
+            tiles = self.windows.training_tiles(seed=self.seed, epoch=state.epoch)
+            in_epoch = -(-len(tiles) // recipe.batch_size)
+            for batch in self.windows.batches(tiles, recipe.batch_size, skip=state.position):
+                if recipe.steps is not None:
+                    share = state.update / recipe.steps
+                else:
+                    share = (state.epoch + state.position / in_epoch) / (recipe.epochs or 1)
+                if share >= 1:
+                    return
+                yield batch, share
+            state.epoch, state.position = state.epoch + 1, 0
+
+    def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One step of the optimiser; returns the loss and the norm of the gradient before clipping."""
+        self.model.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate
+        with torch.autocast(self.windows.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+            simulated, _ = self.model(batch.forcing, batch.static_attributes, targets=batch.discharge.shape[1])
+        loss = LOSSES[self.recipe.loss](
+            observed=batch.discharge, simulated=simulated.float(), basin_std=self.basin_std[batch.basin], zero_flow=self.zero_flow
+        )
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
+        self.optimizer.step()
+        return loss.detach(), norm.detach()
+
+    def look(self) -> None:
+        """Look at the losses and gradient norms since the last look, and stop where one of them makes no sense."""
+        if not self.unseen:
+            return
+        values = torch.stack([torch.stack((seen.loss, seen.norm)) for seen in self.unseen]).tolist()
+        state = self.state
+        for seen, (loss, norm) in zip(self.unseen, values, strict=True):
+            state.first_loss = loss if state.first_loss is None else state.first_loss
+            if not math.isfinite(loss + norm) or loss > DIVERGED * max(state.first_loss, 1.0):
+                self.stop(seen, loss, norm)
+            state.loss_sum, state.loss_count = state.loss_sum + loss, state.loss_count + 1
+        self.unseen.clear()
+
+    def stop(self, seen: _Seen, loss: float, norm: float) -> NoReturn:
+        """Say what went wrong at an update: a value in its batch, or the training itself."""
+        tiles = self.windows.training_tiles(seed=self.seed, epoch=seen.epoch)
+        batch = next(self.windows.batches(tiles, self.recipe.batch_size, skip=seen.position))
+        where = self.windows.find_non_finite(batch)
+        if where is None:
+            raise TrainingError(
+                f"training diverged at update {seen.update}: loss {loss:.3g}, learning rate {seen.rate:.3g}, "
+                f"gradient norm {norm:.3g}; lower the learning rate (the last checkpoint is sound)"
+            )
+        saved = ""
+        if self.checkpoint is not None:
+            path = self.checkpoint.with_name("non_finite_batch.safetensors")
+            with written_whole(path) as part:
+                save_file({name: value.cpu().contiguous() for name, value in vars(batch).items()}, part)
+            saved = f" (the batch is saved in {path})"
+        raise TrainingError(f"update {seen.update}: {where}; correct the data or leave the basin out{saved}")
+
+    def add_row(self) -> None:
+        """Validate, remember the best weights, and add a row to the history."""
+        self.look()
+        state = self.state
+        score = math.nan
+        if self.validate is not None:
+            self.model.eval()
+            score = self.validate()
+            state.stale += 1
+            if score > state.best_score:
+                state.best_score, state.stale, state.best_weights = score, 0, _copy(self.model)
+        state.history.append([state.update, state.epoch + 1, self.recent_loss(), score, self.rate, state.seconds])
+        state.loss_sum, state.loss_count = 0.0, 0
+
+    def recent_loss(self) -> float:
+        """Mean loss since the last row of the history."""
+        if self.state.loss_count:
+            return self.state.loss_sum / self.state.loss_count
+        return self.state.history[-1][HISTORY_COLUMNS.index("train_loss")] if self.state.history else math.nan
+
+    def recent_score(self) -> float:
+        """The last validation's score."""
+        return self.state.history[-1][HISTORY_COLUMNS.index("validation_NSE")] if self.state.history else math.nan
+
+    def save(self) -> None:
+        """Bring the state up to date and write it to the checkpoint."""
+        self.look()
+        state = self.state
+        state.weights, state.optimizer = _copy(self.model), self.optimizer.state_dict()
+        state.random = {"cpu": torch.get_rng_state()}
+        if self.windows.device.type == "cuda":
+            state.random["cuda"] = torch.cuda.get_rng_state(self.windows.device)
+        if self.checkpoint is not None:
+            write_checkpoint(state, self.checkpoint)
+
+    def restore(self, state: TrainingState) -> None:
+        """Take up a saved state, if it is of the same settings and data."""
+        if state.asked != self.state.asked or state.data != self.state.data:
+            changed = [name for name in self.state.asked if state.asked.get(name) != self.state.asked[name]] or ["data"]
+            raise InputError(f"{self.checkpoint} is of a training with other {', '.join(changed)}; train again in a new folder")
+        self.state = state
+        self.model.load_state_dict(state.weights)
+        self.optimizer.load_state_dict(state.optimizer)
+        torch.set_rng_state(state.random["cpu"])
+        if "cuda" in state.random and self.windows.device.type == "cuda":
+            torch.cuda.set_rng_state(state.random["cuda"], self.windows.device)
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}

@@ -1,0 +1,131 @@
+"""From dates to periods with both ends included, and to a train, validation and test split that never overlaps."""
+
+import datetime
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from runoff_lstm.schema import InputError
+
+Date = str | datetime.date | pd.Timestamp
+
+
+@dataclass(frozen=True, init=False)
+class Period:
+    """A stretch of time, both ends included; an end date without a time of day includes its whole day.
+
+    Parameters
+    ----------
+    start, end
+        Dates (ISO 8601 text, date or Timestamp) without time zone.
+
+    Raises
+    ------
+    InputError
+        A date cannot be read, carries a time zone, or the end comes before the start.
+
+    Examples
+    --------
+    >>> str(Period("1972-10-01", "1977-09-30"))
+    '1972-10-01 to 1977-09-30'
+    """
+
+    start: pd.Timestamp
+    end: pd.Timestamp
+
+    def __init__(self, start: Date, end: Date) -> None:
+        object.__setattr__(self, "start", _timestamp(start))
+        object.__setattr__(self, "end", _timestamp(end))
+        if self.end < self.start:
+            raise InputError(f"the period {self} ends before it starts; swap the two dates")
+
+    def __str__(self) -> str:
+        return f"{_label(self.start)} to {_label(self.end)}"
+
+    @property
+    def last_moment(self) -> pd.Timestamp:
+        """The last moment that belongs to the period: the end of the day where `end` is a bare date."""
+        if self.end == self.end.normalize():
+            return self.end + pd.Timedelta(1, "D") - pd.Timedelta(1, "s")
+        return self.end
+
+    @property
+    def label_slice(self) -> slice:
+        """The period as labels, for `dataset.sel(time=period.label_slice)`."""
+        return slice(self.start, self.last_moment)
+
+    def overlaps(self, other: "Period") -> bool:
+        """Whether any moment belongs to both."""
+        return self.start <= other.last_moment and other.start <= self.last_moment
+
+    def steps(self, times: pd.DatetimeIndex) -> slice:
+        """Positions of the period's steps on a sorted time axis.
+
+        Raises
+        ------
+        InputError
+            The period begins before or ends after the record.
+        """
+        first = int(times.searchsorted(self.start, side="left"))
+        stop = int(times.searchsorted(self.last_moment, side="right"))
+        step = times[1] - times[0]
+        if self.start < times[0] or self.last_moment >= times[-1] + step or first >= stop:
+            raise InputError(
+                f"the period {self} is not inside the data, which run from {_label(times[0])} to {_label(times[-1])}; "
+                "choose dates inside"
+            )
+        return slice(first, stop)
+
+
+@dataclass(frozen=True)
+class Periods:
+    """Train, validation and test period of an experiment.
+
+    Raises
+    ------
+    InputError
+        Two of them share a day: scores on days that were learned from mean nothing.
+    """
+
+    train: Period
+    validation: Period | None = None
+    test: Period | None = None
+
+    def __post_init__(self) -> None:
+        for (name, period), (other_name, other) in combinations(self.named().items(), 2):
+            if period.overlaps(other):
+                raise InputError(
+                    f"the {name} period ({period}) and the {other_name} period ({other}) overlap; move one of the dates"
+                )
+
+    def named(self) -> dict[str, Period]:
+        """The periods that are set, by name."""
+        pairs = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: period for name, period in pairs.items() if period is not None}
+
+    def check(self, times: pd.DatetimeIndex) -> None:
+        """Refuse a period that is not inside the record, by its name."""
+        for name, period in self.named().items():
+            try:
+                period.steps(times)
+            except InputError as error:
+                raise InputError(f"[periods] {name}: {error}") from None
+
+
+def _timestamp(date: Date) -> pd.Timestamp:
+    try:
+        moment = pd.Timestamp(date)
+    except ValueError:
+        raise InputError(f"{date!r} is not a date; write it as 1999-10-01") from None
+    if pd.isna(moment):
+        raise InputError("a period has an empty date; write it as 1999-10-01")
+    if moment.tzinfo is not None:
+        raise InputError(f"the date {date} carries a time zone; give it in the time of the data, without one")
+    return moment
+
+
+def _label(moment: pd.Timestamp | np.datetime64) -> str:
+    moment = pd.Timestamp(moment)
+    return f"{moment:%Y-%m-%d}" if moment == moment.normalize() else f"{moment:%Y-%m-%d %H:%M}"

@@ -1,0 +1,363 @@
+"""From a scaled Dataset to batches of windows: an index of what can be predicted, and one gather for each batch.
+
+The data stay one contiguous block (rows of basin after basin, one row a time step); windows are views into it and are never
+copied before they are gathered. Words: a *run* is a stretch of complete forcing, a *span* the days of a run that have
+`sequence_length` steps of history, a *tile* the `targets_per_window` days that one window predicts.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from torch import Tensor
+
+from runoff_lstm.periods import Period
+from runoff_lstm.schema import BASIN, InputError, times_of
+
+Storage = Literal["auto", "device", "host"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows for one pass of a model, all on one device, in scaled units.
+
+    Attributes
+    ----------
+    forcing
+        (batch, window, forcing); window is sequence_length + targets_per_window - 1 steps.
+    static_attributes
+        (batch, attribute), attribute may be 0.
+    discharge
+        (batch, target): the last `targets_per_window` steps of the window. NaN: nothing is to be learned from this step, be it
+        that it was not observed, lies outside the period or belongs to another window.
+    basin, day
+        (batch,) integers: position of the basin, and of the last target step on the time axis.
+    """
+
+    forcing: Tensor
+    static_attributes: Tensor
+    discharge: Tensor
+    basin: Tensor
+    day: Tensor
+
+    def __post_init__(self) -> None:
+        size = self.forcing.shape[0]
+        shapes = [tuple(one.shape) for one in (self.forcing, self.static_attributes, self.discharge, self.basin, self.day)]
+        if [len(shape) for shape in shapes] != [3, 2, 2, 1, 1] or any(shape[0] != size for shape in shapes):
+            raise ValueError(
+                f"a batch is (batch, window, forcing), (batch, attribute), (batch, target), (batch,) and (batch,), not {shapes}"
+            )
+        if shapes[2][1] > shapes[0][1]:
+            raise ValueError(f"a batch has more targets than steps: {shapes}")
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Which windows to gather: integer arrays of one length, 12 bytes a window.
+
+    Attributes
+    ----------
+    basin, first
+        Position of the basin and of the window's first target step on the time axis (int32).
+    begin, stop
+        The targets of the window that count are begin <= target < stop (int16); the others belong to a neighbour.
+    """
+
+    basin: np.ndarray
+    first: np.ndarray
+    begin: np.ndarray
+    stop: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.basin)
+
+    def __getitem__(self, which: np.ndarray | slice) -> "Tiles":
+        return Tiles(self.basin[which], self.first[which], self.begin[which], self.stop[which])
+
+
+@dataclass(frozen=True)
+class _Spans:
+    """Unbroken stretches of steps: basin, first and last step of each."""
+
+    basin: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+
+    @classmethod
+    def of(cls, inside: np.ndarray) -> "_Spans":
+        """Every unbroken stretch of True in (basin, time)."""
+        edges = np.diff(np.pad(inside, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+        basin, first = np.nonzero(edges == 1)
+        return cls(basin, first, np.nonzero(edges == -1)[1] - 1)
+
+
+class Windows:
+    """Every window of a period that can be predicted, and the batches they come in.
+
+    A window is `sequence_length + targets_per_window - 1` steps long and its last `targets_per_window` steps are predicted: every
+    predicted step sees at least `sequence_length` steps and none sees past itself. `targets_per_window=1` is the classic
+    many-to-one problem.
+
+    Parameters
+    ----------
+    dataset
+        Canonical Dataset, dims (basin, time), already scaled. Forcing may reach back before the period.
+    forcing, static_attributes
+        Names, in the order the model gets them.
+    target
+        Name of the variable to predict; None where only simulation is wanted.
+    sequence_length, targets_per_window
+        Steps each prediction sees at least; steps each window predicts.
+    period
+        Limits the targets; None: the whole record.
+    device, storage
+        Where batches go, and where the block lies: on the device, or in (pinned) host memory; "auto" takes the host where the block
+        would fill more than half of a GPU's free memory. The same seed gives the same batches either way.
+
+    Raises
+    ------
+    InputError
+        The sequence is longer than the record, a basin lacks an attribute, or no step of the period can be predicted at all.
+    """
+
+    def __init__(
+        self,
+        dataset: xr.Dataset,
+        forcing: Sequence[str],
+        *,
+        target: str | None = "discharge",
+        static_attributes: Sequence[str] = (),
+        sequence_length: int = 365,
+        targets_per_window: int = 1,
+        period: Period | None = None,
+        device: str | torch.device = "cpu",
+        storage: Storage = "auto",
+    ) -> None:
+        if sequence_length < 1 or not 1 <= targets_per_window < 2**15:
+            raise InputError("sequence_length must be at least 1, and targets_per_window from 1 to 32767")
+        self.sequence_length, self.targets_per_window = sequence_length, targets_per_window
+        self.gauge_ids = [str(gauge_id) for gauge_id in dataset[BASIN].values]
+        self.times = times_of(dataset)
+        self.forcing = list(forcing)
+        if sequence_length > len(self.times):
+            raise InputError(
+                f"sequence_length is {sequence_length} steps, the record has {len(self.times)}; shorten it or lengthen the record"
+            )
+        self.device = torch.device(device)
+        steps = slice(0, len(self.times)) if period is None else period.steps(self.times)
+        self._period = np.zeros(len(self.times), dtype=bool)
+        self._period[steps] = True
+
+        forcings = [dataset[name].values for name in forcing]
+        history = _history(np.logical_and.reduce([~np.isnan(one) for one in forcings]))
+        self._runs = _Spans.of(history > 0)
+        self._has_history = history >= sequence_length
+        self._valid = self._has_history & self._period
+        self._target = np.full(history.shape, np.nan, np.float32) if target is None else dataset[target].values.astype(np.float32)
+        if target is not None:
+            self._valid &= ~np.isnan(self._target)
+        if not self._valid.any():
+            raise InputError(self._why_nothing(target, period))
+
+        self._block = self._place(_block(forcings, rows_after=targets_per_window), storage)
+        flat_target = np.concatenate([np.where(self._valid, self._target, np.nan).ravel(), np.full(targets_per_window, np.nan)])
+        self._flat_target = self._place(torch.from_numpy(flat_target.astype(np.float32)), storage)
+        self._attributes = _attributes(dataset, static_attributes).to(self.device)
+        del self._target
+
+    @property
+    def window_length(self) -> int:
+        """Steps of a window: `sequence_length + targets_per_window - 1`."""
+        return self.sequence_length + self.targets_per_window - 1
+
+    @property
+    def n_targets(self) -> int:
+        """Number of valid target steps, over all basins: what one epoch visits, each once."""
+        return int(self._valid.sum())
+
+    @property
+    def coverage(self) -> pd.DataFrame:
+        """What is used and what is left out, and why, per basin.
+
+        Index gauge_id; columns `steps` (of the period), `used`, `without_history` (an incomplete forcing among the
+        `sequence_length` steps up to it) and `without_discharge` (history complete, discharge not observed).
+        """
+        steps = np.full(len(self.gauge_ids), int(self._period.sum()))
+        used = self._valid.sum(axis=1)
+        with_history = (self._has_history & self._period).sum(axis=1)
+        columns = {"steps": steps, "used": used, "without_history": steps - with_history, "without_discharge": with_history - used}
+        return pd.DataFrame(columns, index=pd.Index(self.gauge_ids, name="gauge_id"))
+
+    def training_tiles(self, *, seed: int, epoch: int) -> Tiles:
+        """The windows of one epoch in random order: each valid target step counts in exactly one of them.
+
+        With several targets a window, each span is cut into tiles at a random phase that changes with the epoch; tiles at the ends
+        of a span shift inward, and the steps met twice count once. Depends on nothing but `seed` and `epoch`.
+        """
+        random = np.random.default_rng([seed, epoch])
+        spans = _Spans.of(self._has_history & self._period)
+        basin, first, last = spans.basin, spans.first, spans.last
+        phase = random.integers(0, self.targets_per_window, size=len(basin))
+        span, nominal = self._cut(first - phase, last)
+        latest = np.maximum(first, last - self.targets_per_window + 1)[span]
+        tiles = self._tiles(basin[span], nominal, np.clip(nominal, first[span], latest), first[span], last[span])
+        return tiles[random.permutation(len(tiles))]
+
+    def calendar_tiles(self) -> Tiles:
+        """The windows of a simulation, in order of basin and time, borders on a fixed calendar.
+
+        Tiles begin at multiples of `targets_per_window` steps since 1970 whatever the period, and a tile at the end of the record
+        reaches past it instead of moving back: so a simulated value depends neither on the period asked for nor on any later day.
+        """
+        spans = _Spans.of(self._has_history)
+        basin, first, last = spans.basin, spans.first, spans.last
+        step = self.times[1] - self.times[0]
+        origin = int((self.times[0] - pd.Timestamp("1970-01-01")) // step)
+        span, nominal = self._cut(first - (origin + first) % self.targets_per_window, last)
+        in_period = np.flatnonzero(self._period)
+        begins, ends = np.maximum(first[span], in_period[0]), np.minimum(last[span], in_period[-1])
+        return self._tiles(basin[span], nominal, np.maximum(nominal, first[span]), begins, ends)
+
+    def runs(self) -> Iterator[tuple[np.ndarray, int, Batch]]:
+        """Every run of complete forcing, whole, runs of the same dates together: their basins, their first step, and the batch.
+
+        The batch's discharge is NaN throughout.
+        """
+        dates = np.stack([self._runs.first, self._runs.last], axis=1)
+        for first, last in np.unique(dates, axis=0).tolist():
+            basin = torch.from_numpy(self._runs.basin[(dates == (first, last)).all(axis=1)])
+            forcing = self._rows(self._block, basin * len(self.times) + first, last - first + 1)
+            basin = basin.to(self.device)
+            nothing = torch.full(forcing.shape[:2], torch.nan, device=self.device)
+            yield basin.cpu().numpy(), first, Batch(forcing, self._attributes[basin], nothing, basin, torch.full_like(basin, last))
+
+    @property
+    def fingerprint(self) -> int:
+        """A checksum of the block and the targets: the same data and settings give the same number."""
+        return zlib.crc32(self._flat_target.cpu().numpy().data, zlib.crc32(self._block.cpu().numpy().data))
+
+    def find_non_finite(self, batch: Batch) -> str | None:
+        """Basin, day and variable of the first value in a batch's inputs or targets that is infinite or (among inputs) missing."""
+        bad = (~torch.isfinite(batch.forcing)).nonzero()
+        if len(bad):
+            window, step, feature = bad[0].tolist()
+            day = int(batch.day[window]) - (self.window_length - 1) + step
+            return self._describe(int(batch.basin[window]), day, self.forcing[feature], float(batch.forcing[window, step, feature]))
+        infinite = torch.isinf(batch.discharge).nonzero()
+        if len(infinite):
+            window, step = infinite[0].tolist()
+            day = int(batch.day[window]) - (self.targets_per_window - 1) + step
+            return self._describe(int(batch.basin[window]), day, "discharge", float(batch.discharge[window, step]))
+        return None
+
+    def _describe(self, basin: int, day: int, name: str, value: float) -> str:
+        return f"basin {self.gauge_ids[basin]}, {self.times[day]:%Y-%m-%d %H:%M}: {name} is {value} (scaled)"
+
+    def gather(self, tiles: Tiles) -> Batch:
+        """The batch of the given windows: one gather from the block."""
+        steps = len(self.times)
+        basin = torch.from_numpy(tiles.basin).long()
+        row = basin * steps + torch.from_numpy(tiles.first)
+        begin, stop = torch.from_numpy(tiles.begin).to(self.device), torch.from_numpy(tiles.stop).to(self.device)
+        forcing = self._rows(self._block, row - (self.sequence_length - 1), self.window_length)
+        discharge = self._rows(self._flat_target, row, self.targets_per_window)[..., 0]
+        if self.targets_per_window > 1:
+            target = torch.arange(self.targets_per_window, device=self.device)
+            counts = (target >= begin[:, None]) & (target < stop[:, None])
+            discharge = discharge.masked_fill(~counts, torch.nan)
+        day = torch.from_numpy(tiles.first).long() + self.targets_per_window - 1
+        basin, day = basin.to(self.device), day.to(self.device)
+        return Batch(forcing, self._attributes[basin], discharge, basin, day)
+
+    def batches(self, tiles: Tiles, batch_size: int, *, skip: int = 0) -> Iterator[Batch]:
+        """The tiles as batches in their order, the last one as small as it comes; `skip` leaves out that many batches."""
+        for start in range(skip * batch_size, len(tiles), batch_size):
+            yield self.gather(tiles[start : start + batch_size])
+
+    def _cut(self, start: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Cut spans into tiles from `start` to `last`; returns the span each tile is of, and the step it nominally begins at."""
+        k = self.targets_per_window
+        count = (last - start) // k + 1
+        span = np.repeat(np.arange(len(start)), count)
+        number = np.arange(len(span)) - np.repeat(np.cumsum(count) - count, count)
+        return span, start[span] + number * k
+
+    def _tiles(self, basin: np.ndarray, nominal: np.ndarray, first: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> Tiles:
+        """Tiles placed at `first`, counting their nominal steps within [begins, ends]; those without a valid step are dropped."""
+        from_step = np.maximum(nominal, begins)
+        to_step = np.minimum(nominal + self.targets_per_window - 1, ends)
+        some = to_step >= from_step
+        basin, first, from_step, to_step = basin[some], first[some], from_step[some], to_step[some]
+        if self.targets_per_window == 1:
+            some = self._valid[basin, first]
+        else:
+            valid_before = np.pad(np.cumsum(self._valid, axis=1, dtype=np.int32), ((0, 0), (1, 0)))
+            some = valid_before[basin, to_step + 1] > valid_before[basin, from_step]
+        return Tiles(
+            basin[some].astype(np.int32),
+            first[some].astype(np.int32),
+            (from_step - first)[some].astype(np.int16),
+            (to_step + 1 - first)[some].astype(np.int16),
+        )
+
+    def _rows(self, block: Tensor, row: Tensor, length: int) -> Tensor:
+        """Rows [row, row + length) of the block for every entry of `row`: (batch, length, feature) on the device."""
+        features = block.shape[1] if block.dim() == 2 else 1
+        view = block.as_strided((block.shape[0] - length + 1, length * features), (features, 1))
+        gathered = torch.index_select(view, 0, row.to(block.device))
+        if gathered.device != self.device:
+            gathered = gathered.pin_memory().to(self.device, non_blocking=True)
+        return gathered.view(-1, length, features)
+
+    def _place(self, block: Tensor, storage: Storage) -> Tensor:
+        if storage == "auto" and self.device.type == "cuda":
+            storage = "host" if block.nbytes > 0.5 * torch.cuda.mem_get_info(self.device)[0] else "device"
+        if storage == "host" and self.device.type == "cuda":
+            return block.pin_memory()
+        return block if storage == "host" else block.to(self.device)
+
+    def _why_nothing(self, target: str | None, period: Period | None) -> str:
+        where = f"basin {', '.join(self.gauge_ids[:5])}{' ...' if len(self.gauge_ids) > 5 else ''}, {period or 'whole record'}"
+        if not (self._has_history & self._period).any():
+            return (
+                f"{where}: no day has {self.sequence_length} steps of complete forcing before it; "
+                "shorten sequence_length, begin later or fill the gaps"
+            )
+        return f"{where}: no {target} is observed on a day with enough history; choose another period"
+
+
+def _history(complete: np.ndarray) -> np.ndarray:
+    """Length of the unbroken stretch of complete steps that ends at each step, (basin, time); 0 at an incomplete step."""
+    step = np.arange(1, complete.shape[1] + 1, dtype=np.int32)
+    last_gap = np.maximum.accumulate(np.where(complete, 0, step), axis=1)
+    history: np.ndarray = step - last_gap
+    return history
+
+
+def _block(forcings: Sequence[np.ndarray], *, rows_after: int) -> Tensor:
+    """(basin * time + rows_after, forcing) float32; missing values and the rows after the end are 0: no valid target sees them."""
+    basins, steps = forcings[0].shape
+    block = np.zeros((basins * steps + rows_after, len(forcings)), dtype=np.float32)
+    for place, values in enumerate(forcings):
+        block[: basins * steps, place] = np.where(np.isnan(values), 0.0, values).ravel()
+    return torch.from_numpy(block)
+
+
+def _attributes(dataset: xr.Dataset, names: Sequence[str]) -> Tensor:
+    """(basin, attribute) float32; a missing attribute is refused by basin and name."""
+    values = np.zeros((dataset.sizes[BASIN], len(names)), dtype=np.float32)
+    for place, name in enumerate(names):
+        values[:, place] = dataset[name].values
+    missing = np.argwhere(~np.isfinite(values))
+    if len(missing):
+        basin, place = missing[0]
+        raise InputError(
+            f"basin {dataset[BASIN].values[basin]}: attribute {names[place]} is missing; "
+            "fill it in, or leave the basin or the attribute out"
+        )
+    return torch.from_numpy(values)

@@ -1,0 +1,128 @@
+"""From the training period of a Dataset to its centre and spread, and with them to scaled values and back.
+
+Only the training period is ever seen: nothing of validation or test enters a mean, a spread or a range.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from runoff_lstm.periods import Period
+from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, nearest, times_of
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """Mean, standard deviation and range of every variable over the training period, all basins together.
+
+    Attributes
+    ----------
+    mean, std
+        By variable, in its own unit. The population standard deviation (divided by n), as the published benchmark has it.
+    minimum, maximum
+        By variable: the range a trained model has seen.
+    """
+
+    mean: Mapping[str, float]
+    std: Mapping[str, float]
+    minimum: Mapping[str, float]
+    maximum: Mapping[str, float]
+
+    @classmethod
+    def fit(cls, dataset: xr.Dataset, period: Period, *, forcing: Sequence[str], static_attributes: Sequence[str] = ()) -> "Scaler":
+        """Measure the training period.
+
+        Parameters
+        ----------
+        dataset
+            Canonical Dataset, dims (basin, time). NaN is left out.
+        period
+            The training period; no other day is looked at.
+        forcing, static_attributes
+            Names of the variables; `discharge` is always added.
+
+        Raises
+        ------
+        InputError
+            A variable is missing, has no value in the training period or the same value throughout (it cannot be scaled and tells
+            the model nothing), or a basin has no discharge at all in the training period.
+        """
+        check_names(dataset, forcing=forcing, static_attributes=static_attributes)
+        training = dataset[[*forcing, DISCHARGE]].isel(time=period.steps(times_of(dataset)))
+        unobserved = training[DISCHARGE].isnull().all(TIME)
+        if bool(unobserved.any()):
+            gauge_ids = ", ".join(training[BASIN].values[unobserved.values][:5])
+            raise InputError(
+                f"basin {gauge_ids}: no discharge is observed in the training period {period}; "
+                "choose another period or leave the basin out"
+            )
+        values = {name: training[name].values for name in (*forcing, DISCHARGE)}
+        values |= {name: dataset[name].values for name in static_attributes}
+        ranges = {name: _range(name, one, period) for name, one in values.items()}
+        return cls(*({name: one[place] for name, one in ranges.items()} for place in range(4)))
+
+    def apply(self, dataset: xr.Dataset) -> xr.Dataset:
+        """Every variable of the Scaler that the dataset has, as float32 with mean 0 and spread 1 over the training period."""
+        known = [name for name in self.mean if name in dataset]
+        return dataset[known].assign(
+            {name: dataset[name].copy(data=self.scale(name, dataset[name].values)) for name in known},
+        )
+
+    def scale(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Scaled float32 values of one variable; NaN stays NaN."""
+        return ((values - self.mean[name]) / self.std[name]).astype(np.float32)
+
+    def invert(self, name: str, scaled: np.ndarray) -> np.ndarray:
+        """Values in the variable's own unit, float32; the inverse of `scale`."""
+        return (scaled.astype(np.float64) * self.std[name] + self.mean[name]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class DischargeScale:
+    """What a loss needs to know of the unit it works in.
+
+    Attributes
+    ----------
+    zero_flow
+        Scaled value of zero discharge.
+    basin_std
+        Standard deviation of every basin's discharge over the training period in mm d-1, dims (basin,).
+    """
+
+    zero_flow: float
+    basin_std: np.ndarray
+
+    @classmethod
+    def fit(cls, dataset: xr.Dataset, period: Period, scaler: Scaler) -> "DischargeScale":
+        """Measure each basin's discharge over the training period, and no other day."""
+        discharge = dataset[DISCHARGE].isel(time=period.steps(times_of(dataset))).values.astype(np.float64)
+        per_day = 24.0 if dataset[DISCHARGE].attrs.get("units") == "mm h-1" else 1.0
+        return cls(-scaler.mean[DISCHARGE] / scaler.std[DISCHARGE], np.nanstd(discharge, axis=1) * per_day)
+
+
+def check_names(dataset: xr.Dataset, *, forcing: Sequence[str], static_attributes: Sequence[str] = ()) -> None:
+    """Refuse names the dataset does not have, names of the wrong kind, and discharge among the forcing of a simulation."""
+    if not forcing:
+        raise InputError('no forcing variable is named; list at least one, such as forcing = ["precipitation"]')
+    for names, dims, kind in ((forcing, {BASIN, TIME}, "forcing"), (static_attributes, {BASIN}, "static attribute")):
+        known = [str(name) for name in dataset.data_vars if set(dataset[name].dims) == dims and name != DISCHARGE]
+        for name in names:
+            if name not in known:
+                raise InputError(f"the data have no {kind} '{name}'; {nearest(name, known)}")
+        twice = [name for name in names if list(names).count(name) > 1]
+        if twice:
+            raise InputError(f"{kind} '{twice[0]}' is named twice; name it once")
+
+
+def _range(name: str, values: np.ndarray, period: Period) -> tuple[float, float, float, float]:
+    present = values[~np.isnan(values)].astype(np.float64)
+    if present.size == 0:
+        raise InputError(f"{name} has no value in the training period {period}; choose another period or leave it out")
+    mean, std = float(present.mean()), float(present.std())
+    if not std > 1e-6 * abs(mean):
+        raise InputError(
+            f"{name} has the same value ({present[0]:.6g}) throughout the training data; it tells the model nothing: leave it out"
+        )
+    return mean, std, float(present.min()), float(present.max())

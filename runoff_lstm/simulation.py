@@ -1,0 +1,71 @@
+"""From a model and windows to a simulated series: in windows as trained, or in one continuous pass with a kept state."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from runoff_lstm.models import State
+from runoff_lstm.sampling import Windows
+
+Mode = Literal["windows", "continuous"]
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """What a model remembers between two steps: the state of its layers, and how many steps it has seen."""
+
+    layers: State | None = None
+    steps: int = 0
+
+
+@torch.no_grad()
+def simulate_windows(model: nn.Module, windows: Windows, *, batch_size: int = 256) -> np.ndarray:
+    """Simulate the way the model was trained: every window begins with an empty state and `sequence_length` steps of history.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode, on the device of the windows.
+    windows
+        Their valid steps are simulated; with several targets a window the borders lie on a fixed calendar.
+    batch_size
+        Windows per pass.
+
+    Returns
+    -------
+    ndarray
+        (basin, time), scaled, over the whole time axis; NaN where a step has too little history or lies outside the period.
+    """
+    simulated = np.full((len(windows.gauge_ids), len(windows.times)), np.nan, dtype=np.float32)
+    tiles = windows.calendar_tiles()
+    for start in range(0, len(tiles), batch_size):
+        some = tiles[start : start + batch_size]
+        batch = windows.gather(some)
+        values, _ = model(batch.forcing, batch.static_attributes, targets=windows.targets_per_window)
+        place = np.arange(windows.targets_per_window)
+        window, target = np.nonzero((place >= some.begin[:, None]) & (place < some.stop[:, None]))
+        simulated[some.basin[window], some.first[window] + target] = values.float().cpu().numpy()[window, target]
+    return simulated
+
+
+@torch.no_grad()
+def simulate_continuously(model: nn.Module, windows: Windows) -> np.ndarray:
+    """Simulate in one pass from the first step on, the state kept throughout; after a gap in the forcing it begins anew.
+
+    A model trained on windows has never seen a state older than its window: compare both ways before you rely on this one.
+
+    Returns
+    -------
+    ndarray
+        (basin, time), scaled, over the whole time axis; NaN on the first `sequence_length - 1` steps of each unbroken stretch.
+    """
+    simulated = np.full((len(windows.gauge_ids), len(windows.times)), np.nan, dtype=np.float32)
+    warm_up = windows.sequence_length - 1
+    for basin, first, batch in windows.runs():
+        values, _ = model(batch.forcing, batch.static_attributes)
+        steps = slice(first + warm_up, first + values.shape[1])
+        simulated[basin, steps] = values[:, warm_up:].float().cpu().numpy()
+    return simulated
