@@ -15,6 +15,9 @@ TIME = "time"
 DISCHARGE = "discharge"
 AREA = "area_km2"
 
+SOURCE = "runoff_lstm_source"
+"""Attribute of a Dataset in which a reader leaves, as JSON, how it was called, so that a run can read the same data again."""
+
 DAY = np.timedelta64(1, "D")
 HOUR = np.timedelta64(1, "h")
 

@@ -1,0 +1,71 @@
+"""Runoff modelling with LSTMs: from a catchment's files to a scored and trusted discharge simulation.
+
+Names are loaded when they are first used, so that importing the package is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runoff_lstm.bundle import TrainedModel, load_model, write_bundle
+    from runoff_lstm.evaluation import METRICS, climatology, evaluate, persistence
+    from runoff_lstm.fitting import Recipe
+    from runoff_lstm.models import Architecture, Dropout
+    from runoff_lstm.periods import Period, Periods
+    from runoff_lstm.readers import READERS, read_csv, read_netcdf
+    from runoff_lstm.run_folder import train_run
+    from runoff_lstm.sampling import Batch, Windows
+    from runoff_lstm.scaling import Scaler
+    from runoff_lstm.schema import InputError, check_basins
+    from runoff_lstm.training import Inputs, train
+
+_HOME = {
+    "bundle": ("TrainedModel", "load_model", "write_bundle"),
+    "evaluation": ("METRICS", "climatology", "evaluate", "persistence"),
+    "fitting": ("Recipe",),
+    "models": ("Architecture", "Dropout"),
+    "periods": ("Period", "Periods"),
+    "readers": ("READERS", "read_csv", "read_netcdf"),
+    "run_folder": ("train_run",),
+    "sampling": ("Batch", "Windows"),
+    "scaling": ("Scaler",),
+    "schema": ("InputError", "check_basins"),
+    "training": ("Inputs", "train"),
+}
+
+__all__ = [
+    "METRICS",
+    "READERS",
+    "Architecture",
+    "Batch",
+    "Dropout",
+    "InputError",
+    "Inputs",
+    "Period",
+    "Periods",
+    "Recipe",
+    "Scaler",
+    "TrainedModel",
+    "Windows",
+    "check_basins",
+    "climatology",
+    "evaluate",
+    "load_model",
+    "persistence",
+    "read_csv",
+    "read_netcdf",
+    "train",
+    "train_run",
+    "write_bundle",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(f"runoff_lstm.{home}"), name)
+    raise AttributeError(f"module 'runoff_lstm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

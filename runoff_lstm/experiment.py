@@ -1,0 +1,204 @@
+"""From an experiment file (TOML) to checked plain values; an unknown key is refused with the nearest known one."""
+
+import datetime
+import os
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from runoff_lstm.fitting import Recipe
+from runoff_lstm.models import Architecture
+from runoff_lstm.periods import Period, Periods
+from runoff_lstm.run_folder import METRICS
+from runoff_lstm.schema import InputError, nearest
+from runoff_lstm.training import Inputs
+
+Dates = tuple[datetime.date, datetime.date]
+
+
+class Table(BaseModel):
+    """A table of the file: no key beyond those named here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Csv(Table):
+    """[data.csv]: how CSV files are written, where they are not comma-separated UTF-8 with ISO dates."""
+
+    separator: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    date_format: str | None = None
+
+
+class Data(Table):
+    """[data]: where the data are, what they are called there, and what the model takes of them."""
+
+    source: Literal["netcdf", "zarr", "csv"]
+    path: str
+    gauge_ids: list[str] | str | None = None
+    forcing: list[str] = Field(min_length=1)
+    static_attributes: list[str] = []
+    attributes: str | None = None
+    rename: dict[str, str] = {}
+    units: dict[str, str] = {}
+    area_km2: dict[str, float] | float | None = None
+    missing: list[float | str] = []
+    mend_time: bool = False
+    csv: Csv | None = None
+
+    def reader_arguments(self) -> dict[str, Any]:
+        """What to call the reader with, beside the path."""
+        given = self.model_dump(
+            exclude={"source", "path", "forcing", "static_attributes"}, exclude_defaults=True, exclude_none=True
+        )
+        return {**given, "variables": [*self.forcing, *self.static_attributes, "discharge"]}
+
+
+class PeriodTable(Table):
+    """[periods]: first and last day of each, both included."""
+
+    train: Dates
+    validation: Dates | None = None
+    test: Dates | None = None
+
+
+class WindowTable(Table):
+    """[windows]: steps each prediction sees at least, steps each window predicts."""
+
+    sequence_length: int = Field(default=365, ge=1)
+    targets_per_window: int = Field(default=1, ge=1)
+
+
+class EvaluationTable(Table):
+    """[evaluation]: the columns of the table of scores."""
+
+    metrics: list[str] = list(METRICS)
+
+
+class Experiment(Table):
+    """A whole experiment file."""
+
+    name: str
+    seed: int = 0
+    data: Data
+    periods: PeriodTable
+    windows: WindowTable = Field(default_factory=lambda: WindowTable.model_validate({}))
+    model: Architecture = Architecture()
+    training: Recipe
+    evaluation: EvaluationTable = EvaluationTable()
+
+    def arguments(self) -> dict[str, Any]:
+        """The experiment as the arguments of `train_run`."""
+        named = {name: Period(*dates) for name, dates in self.periods if dates is not None}
+        inputs = Inputs(tuple(self.data.forcing), tuple(self.data.static_attributes), **self.windows.model_dump())
+        return {
+            "name": self.name,
+            "periods": Periods(**named),
+            "inputs": inputs,
+            "recipe": self.training,
+            "architecture": self.model,
+            "metrics": self.evaluation.metrics,
+            "seed": self.seed,
+        }
+
+
+def read_experiment(path: str | Path, *, overrides: Sequence[str] = ()) -> Experiment:
+    """Read and check an experiment file.
+
+    Parameters
+    ----------
+    path
+        TOML file. Paths in it are relative to it; `~` and `$VARIABLES` are expanded.
+    overrides
+        "training.steps=500": values that take the place of the file's, in TOML.
+
+    Raises
+    ------
+    InputError
+        The file is missing or no TOML, a key is unknown (the nearest is named) or has a wrong type, a variable is not set.
+    """
+    path = Path(path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = nearest(path.name, [one.name for one in path.parent.glob("*.toml")]) if path.parent.is_dir() else "no such folder"
+        raise InputError(f"{path} is not there; {near}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path} is not a readable TOML file: {error}") from None
+    for override in overrides:
+        _override(table, override)
+    try:
+        experiment = Experiment.model_validate(table)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_sentence(error)}") from None
+    return experiment.model_copy(update={"data": _located(experiment.data, path.resolve().parent)})
+
+
+def _located(data: Data, folder: Path) -> Data:
+    """The same data section with absolute paths, and a file of gauge ids read."""
+    located: dict[str, Any] = {"path": str(_expand(data.path, folder))}
+    if data.attributes is not None:
+        located["attributes"] = str(_expand(data.attributes, folder))
+    if isinstance(data.gauge_ids, str):
+        file = _expand(data.gauge_ids, folder)
+        if not file.is_file():
+            raise InputError(
+                f"[data] gauge_ids: {file} is not there; give a list of ids in quotes, or a text file with one id a line"
+            )
+        located["gauge_ids"] = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+    return data.model_copy(update=located)
+
+
+def _expand(text: str, folder: Path) -> Path:
+    expanded = os.path.expandvars(text)
+    unset = re.search(r"\$\{?(\w+)", expanded)
+    if unset:
+        raise InputError(f"the path {text} names the variable {unset[1]}, which is not set; set it with export {unset[1]}=...")
+    return (folder / Path(expanded).expanduser()).resolve()
+
+
+def _override(table: dict[str, Any], override: str) -> None:
+    """Set one value by its dotted key, in place."""
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--set {override}: write it as training.steps=500")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    *tables, last = key.strip().split(".")
+    for name in tables:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise InputError(f"--set {override}: {name} is a value, not a table")
+    table[last] = value
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first thing that is wrong, by its place in the file."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    where = f"[{'.'.join(place[:-1])}] {place[-1]}" if len(place) > 1 else place[0] if place else "the file"
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{where}: unknown key; {nearest(place[-1], _known_keys(place[:-1]))}"
+    if first["type"] in ("missing", "missing_argument"):
+        return f"{where} is missing; add it"
+    message = str(first["ctx"]["error"]) if "error" in first.get("ctx", {}) else first["msg"][:1].lower() + first["msg"][1:]
+    given = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+    return f"{where}{given}: {message}"
+
+
+def _known_keys(place: Sequence[str]) -> list[str]:
+    """The keys a table of the file may have."""
+    here: Any = Experiment
+    for name in place:
+        fields = getattr(here, "model_fields", None) or getattr(here, "__dataclass_fields__", {})
+        annotation = fields[name].annotation if hasattr(fields.get(name), "annotation") else getattr(fields.get(name), "type", None)
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        here = next((one for one in candidates if hasattr(one, "model_fields") or hasattr(one, "__dataclass_fields__")), None)
+    return list(getattr(here, "model_fields", None) or getattr(here, "__dataclass_fields__", {}))

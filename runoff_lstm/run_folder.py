@@ -1,0 +1,259 @@
+"""From plain arguments to a run folder: train, score, draw, and leave behind what a hydrologist can use and a resume needs."""
+
+import datetime
+import json
+import platform
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import tomli_w
+import xarray as xr
+
+from runoff_lstm.bundle import TrainedModel, write_bundle
+from runoff_lstm.evaluation import evaluate, score_yardsticks
+from runoff_lstm.files import written_whole
+from runoff_lstm.fitting import Recipe
+from runoff_lstm.models import Architecture
+from runoff_lstm.periods import Periods
+from runoff_lstm.plots import figure_hydrograph, plot_history, write_figure
+from runoff_lstm.progress import training_bar
+from runoff_lstm.schema import BASIN, DISCHARGE, SOURCE, TIME, InputError
+from runoff_lstm.training import Device, Inputs, resolve_device, train
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+METRICS = ("NSE", "KGE", "KGE_r", "KGE_alpha", "KGE_beta", "RMSE")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one period's evaluation gives.
+
+    Attributes
+    ----------
+    metrics, yardsticks
+        A row per gauge: the model's, and those of climatology and persistence.
+    simulation
+        `observed` and `simulated`, dims (basin, time), mm d-1 (mm h-1).
+    """
+
+    metrics: pd.DataFrame
+    yardsticks: pd.DataFrame
+    simulation: xr.Dataset
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its name, its folder, its model, its history, what was used of each period, and the scores of the test period."""
+
+    name: str
+    path: Path
+    model: TrainedModel
+    history: pd.DataFrame
+    coverage: pd.DataFrame
+    scores: Scores | None
+
+
+def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a config object
+    path: str | Path,
+    dataset: xr.Dataset,
+    *,
+    name: str,
+    periods: Periods,
+    inputs: Inputs,
+    recipe: Recipe,
+    architecture: Architecture | None = None,
+    metrics: Sequence[str] = METRICS,
+    seed: int = 0,
+    device: Device = "auto",
+    resume: bool = False,
+    show_progress: bool = True,
+) -> Run:
+    """Train, evaluate the test period and write the run folder.
+
+    Parameters
+    ----------
+    path
+        The folder: new or empty; with `resume`, one that an unfinished run left.
+    dataset
+        Canonical Dataset, dims (basin, time).
+    name
+        Of the experiment, for titles and files.
+    periods, inputs, recipe, architecture, seed, device
+        See `train`.
+    metrics
+        Names out of `METRICS` of the evaluation, a column each.
+    resume
+        Go on from the folder's checkpoint; the result equals that of a run that was never stopped.
+    show_progress
+        Whether to draw a progress bar.
+
+    Returns
+    -------
+    Run
+        What is in the folder, as objects.
+
+    Raises
+    ------
+    InputError
+        The folder is not empty, or settings, data or periods do not fit.
+    """
+    architecture = architecture or Architecture()
+    folder = Path(path)
+    if not resume:
+        settings = _settings(dataset, name=name, periods=periods, inputs=inputs, recipe=recipe, architecture=architecture)
+        settings |= {"evaluation": {"metrics": list(metrics)}, "seed": seed}
+        _create(folder, settings, device)
+    with training_bar(name, show=show_progress) as observe:
+        trained = train(
+            dataset,
+            periods=periods,
+            inputs=inputs,
+            recipe=recipe,
+            architecture=architecture,
+            seed=seed,
+            device=device,
+            checkpoint=folder / "checkpoint.pt",
+            resume=resume,
+            observe=observe,
+        )
+    _write_csv(trained.history.set_index("update"), folder / "history.csv")
+    _write_csv(trained.coverage, folder / "coverage.csv")
+    write_bundle(trained.model, folder / "model.safetensors")
+    write_figure(plot_history(history=trained.history), folder / "history.png")
+    scores = None
+    if periods.test is not None:
+        scores = evaluate_run(folder, trained.model, dataset, name=name, periods=periods, period_name="test", metrics=metrics)
+    return Run(name, folder, trained.model, trained.history, trained.coverage, scores)
+
+
+def evaluate_run(
+    folder: Path,
+    model: TrainedModel,
+    dataset: xr.Dataset,
+    *,
+    name: str,
+    periods: Periods,
+    period_name: str = "test",
+    metrics: Sequence[str] = METRICS,
+) -> Scores:
+    """Simulate and score one period, beside climatology and persistence; write tables, netCDF and pictures into the folder.
+
+    Raises
+    ------
+    InputError
+        The experiment has no such period, or no discharge is observed in it.
+    """
+    if period_name not in periods.named():
+        raise InputError(f"the experiment has no {period_name} period; it has {', '.join(periods.named())}")
+    period = periods.named()[period_name]
+    simulated = model.simulate(dataset, period=period)["simulated"]
+    observed = dataset[DISCHARGE].sel({TIME: simulated[TIME]})
+    if not bool(observed.notnull().any()):
+        raise InputError(f"no discharge is observed in the {period_name} period {period}; nothing can be scored")
+    scores = Scores(
+        metrics=evaluate(observed=observed, simulated=simulated, metrics=metrics),
+        yardsticks=score_yardsticks(
+            observed=dataset[DISCHARGE], train=periods.train.label_slice, test=period.label_slice, metrics=metrics
+        ),
+        simulation=_simulation(observed, simulated, name),
+    )
+    _write_csv(scores.metrics, folder / f"{period_name}_metrics.csv")
+    _write_csv(scores.yardsticks, folder / f"{period_name}_yardsticks.csv")
+    with written_whole(folder / f"{period_name}_simulation.nc") as part:
+        scores.simulation.to_netcdf(part)
+    picture = "hydrograph.png" if period_name == "test" else f"{period_name}_hydrograph.png"
+    write_figure(_hydrograph(dataset, scores, name=name), folder / picture)
+    return scores
+
+
+def default_folder(name: str) -> Path:
+    """`runs/<name>-<timestamp>` below the current folder."""
+    return Path("runs") / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _create(folder: Path, settings: Mapping[str, Any], device: Device) -> None:
+    """Make the folder and write what was asked for and where it runs, before anything is computed."""
+    resolve_device(device)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is there already and not empty; choose another --run-dir, or resume it")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made ({error}); choose another --run-dir") from None
+    with written_whole(folder / "experiment.toml") as part:
+        part.write_text(tomli_w.dumps(settings), encoding="utf-8")
+    with written_whole(folder / "provenance.json") as part:
+        part.write_text(json.dumps(_provenance(device), indent=2) + "\n", encoding="utf-8")
+
+
+def _settings(
+    dataset: xr.Dataset, *, name: str, periods: Periods, inputs: Inputs, recipe: Recipe, architecture: Architecture
+) -> dict[str, Any]:
+    """The experiment as a table that the command line reads back: the form of an experiment file."""
+    source = json.loads(dataset.attrs.get(SOURCE, "{}"))
+    asked = asdict(inputs)
+    return {
+        "name": name,
+        "data": {**source, "forcing": list(asked["forcing"]), "static_attributes": list(asked["static_attributes"])},
+        "periods": {key: [period.start.date(), period.end.date()] for key, period in periods.named().items()},
+        "windows": {key: asked[key] for key in ("sequence_length", "targets_per_window")},
+        "model": asdict(architecture),
+        "training": {key: value for key, value in asdict(recipe).items() if value is not None},
+    }
+
+
+def _provenance(device: Device) -> dict[str, Any]:
+    """Versions, commit, device and date."""
+    packages = ("runoff-lstm", "torch", "xarray", "pandas", "numpy", "netCDF4", "hydroeval")
+    commit = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return {
+        "versions": {"python": platform.python_version(), **{package: version(package) for package in packages}},
+        "git_commit": commit.stdout.strip() or None,
+        "device": str(resolve_device(device)),
+        "platform": platform.platform(),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _simulation(observed: xr.DataArray, simulated: xr.DataArray, name: str) -> xr.Dataset:
+    """Observed and simulated discharge as a CF Dataset."""
+    observed = observed.astype("float32").assign_attrs(long_name="observed discharge", units=simulated.attrs["units"])
+    dataset = xr.Dataset({"observed": observed, "simulated": simulated}).drop_attrs(deep=False)
+    dataset[BASIN].attrs = {"cf_role": "timeseries_id", "long_name": "gauge id"}
+    return dataset.assign_attrs(Conventions="CF-1.11", featureType="timeSeries", title=f"{name}: observed and simulated discharge")
+
+
+def _hydrograph(dataset: xr.Dataset, scores: Scores, *, name: str) -> "Figure":
+    """The picture of the basin whose NSE (or first metric) is the median one; of the only basin where there is one."""
+    first = scores.metrics.columns[0]
+    ranked = scores.metrics[first].sort_values(na_position="first")
+    gauge_id = str(ranked.index[len(ranked) // 2])
+    one = scores.simulation.sel({BASIN: gauge_id})
+    rain = [str(variable) for variable in dataset.data_vars if _PRECIPITATION.match(str(variable))]
+    precipitation = dataset[rain[0]].sel({BASIN: gauge_id, TIME: one[TIME]}) if rain else None
+    shown = {
+        metric: float(scores.metrics.loc[gauge_id, metric]) for metric in scores.metrics.columns if metric in ("NSE", "KGE", "RMSE")
+    }
+    title = name if len(ranked) == 1 else f"{name}, {gauge_id} (the median of {len(ranked)} basins)"
+    return figure_hydrograph(
+        observed=one["observed"], simulated=one["simulated"], precipitation=precipitation, scores=shown, name=title
+    )
+
+
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
+    with written_whole(path) as part:
+        table.to_csv(part, float_format="%.6g")
+
+
+_PRECIPITATION = re.compile(r"(p|pr|prcp|pcp|tp|rain\w*|precip\w*|total_precipitation\w*)(_.*)?$", re.IGNORECASE)
+"""Names under which precipitation usually goes."""

@@ -1,0 +1,71 @@
+"""Small made-up basins: rain into a leaking bucket, so that there is something to learn within a second."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+
+from runoff_lstm.periods import Period, Periods
+
+
+@pytest.fixture(scope="session")
+def large_data() -> Path:
+    folder = os.environ.get("RUNOFF_LSTM_DATA")
+    if not folder:
+        pytest.skip("RUNOFF_LSTM_DATA is not set")
+    return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def _one_seed() -> None:
+    torch.manual_seed(0)
+
+
+def make_basins(*gauge_ids: str, days: int = 700, start: str = "2000-01-01", freq: str = "D") -> xr.Dataset:
+    """Canonical Dataset of as many basins, dims (basin, time), without a gap."""
+    random = np.random.default_rng(7)
+    times = pd.date_range(start, periods=days, freq=freq)
+    shape = (len(gauge_ids), days)
+    rain = random.gamma(0.3, 10.0, shape) * (random.random(shape) < 0.4)
+    temperature = 10 - 10 * np.cos(2 * np.pi * np.arange(days) / 365) + random.normal(0, 2, shape)
+    leak = np.linspace(0.05, 0.2, len(gauge_ids))
+    store, flow = np.zeros(len(gauge_ids)), np.zeros(shape)
+    for day in range(days):
+        store += rain[:, day]
+        flow[:, day] = leak * store
+        store -= flow[:, day] + np.minimum(0.03 * store, 0.1 * np.maximum(temperature[:, day], 0))
+    dims = ("basin", "time")
+    units = "mm d-1" if freq == "D" else "mm h-1"
+    return xr.Dataset(
+        {
+            "rain": (dims, rain.astype("float32"), {"units": units}),
+            "temperature": (dims, temperature.astype("float32"), {"units": "degC"}),
+            "discharge": (dims, flow.astype("float32"), {"units": units}),
+            "leak": (("basin",), leak.astype("float32")),
+            "slope": (("basin",), np.linspace(1, 4, len(gauge_ids)).astype("float32") ** 2),
+        },
+        coords={"basin": list(gauge_ids), "time": times},
+    )
+
+
+@pytest.fixture
+def basin() -> xr.Dataset:
+    return make_basins("01013500")
+
+
+@pytest.fixture
+def basins() -> xr.Dataset:
+    return make_basins("01013500", "01022500", "02064000")
+
+
+@pytest.fixture
+def periods() -> Periods:
+    return Periods(
+        train=Period("2000-03-01", "2000-12-31"),
+        validation=Period("2001-01-01", "2001-05-31"),
+        test=Period("2001-06-01", "2001-11-30"),
+    )

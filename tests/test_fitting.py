@@ -1,0 +1,197 @@
+import numpy as np
+import pytest
+import torch
+from conftest import make_basins
+from safetensors.torch import load_file
+
+from runoff_lstm import fitting
+from runoff_lstm.checkpoint import read_checkpoint
+from runoff_lstm.fitting import Recipe, TrainingError, fit
+from runoff_lstm.models import LSTM
+from runoff_lstm.periods import Period
+from runoff_lstm.sampling import Windows
+from runoff_lstm.scaling import DischargeScale, Scaler
+from runoff_lstm.schema import InputError
+
+FORCING = ["rain", "temperature"]
+TRAIN = Period("2000-03-01", "2001-06-30")
+
+
+class Stopped(Exception):
+    """A run that is cut off at an update."""
+
+
+def setting(dataset=None, **windows):
+    dataset = make_basins("01013500", "01022500") if dataset is None else dataset
+    scaler = Scaler.fit(dataset, TRAIN, forcing=FORCING)
+    arguments = {"sequence_length": 20, "targets_per_window": 10, "period": TRAIN, **windows}
+    torch.manual_seed(5)
+    model = LSTM(2, hidden_sizes=[8], output_dropout=0.3)
+    return model, Windows(scaler.apply(dataset), FORCING, **arguments), DischargeScale.fit(dataset, TRAIN, scaler)
+
+
+def train(recipe, *, seed=1, stop_at=None, model=None, **arguments):
+    made, windows, scale = setting()
+    model = model or made
+
+    def observe(progress):
+        if stop_at is not None and progress.update == stop_at:
+            raise Stopped
+
+    history = fit(model, windows, recipe, scale=scale, seed=seed, observe=observe, **arguments)
+    return {name: value.clone() for name, value in model.state_dict().items()}, history
+
+
+def assert_equal(one, other):
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+RECIPE = Recipe(steps=30, batch_size=16, learning_rate=1e-2, schedule="one_cycle", validate_every=10)
+
+
+def test_training_lowers_the_loss():
+    _, history = train(Recipe(steps=200, batch_size=32, learning_rate=1e-2, validate_every=20))
+    assert history["train_loss"].iloc[-1] < 0.5 * history["train_loss"].iloc[0]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not():
+    (first, _), (again, _), (other, _) = train(RECIPE), train(RECIPE), train(RECIPE, seed=2)
+    assert_equal(first, again)
+    assert not torch.equal(first["head.linear.weight"], other["head.linear.weight"])
+
+
+@pytest.mark.parametrize("stop_at", [1, 7, 10, 23, 30])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_a_stopped_run_resumes_to_the_very_weights_and_history(tmp_path, monkeypatch, stop_at, optimizer):
+    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
+    recipe = Recipe(steps=30, batch_size=16, learning_rate=1e-2, schedule="one_cycle", validate_every=10, optimizer=optimizer)
+    expected, history = train(recipe)
+    with pytest.raises(Stopped):
+        train(recipe, stop_at=stop_at, checkpoint=tmp_path / "checkpoint.pt")
+    resumed, resumed_history = train(recipe, checkpoint=tmp_path / "checkpoint.pt", resume=True)
+    assert_equal(expected, resumed)
+    same = ["update", "epoch", "train_loss", "learning_rate"]
+    np.testing.assert_array_equal(history[same].to_numpy(), resumed_history[same].to_numpy())
+
+
+def test_the_first_checkpoint_is_there_before_the_first_update(tmp_path):
+    expected, _ = train(RECIPE)
+    with pytest.raises(Stopped):
+        train(RECIPE, stop_at=1, checkpoint=tmp_path / "checkpoint.pt")
+    assert read_checkpoint(tmp_path / "checkpoint.pt").update == 0
+    assert_equal(expected, train(RECIPE, checkpoint=tmp_path / "checkpoint.pt", resume=True)[0])
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path):
+    expected, _ = train(RECIPE, checkpoint=tmp_path / "checkpoint.pt")
+    assert_equal(expected, train(RECIPE, checkpoint=tmp_path / "checkpoint.pt", resume=True)[0])
+
+
+def test_two_epochs_and_two_more_equal_four(tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
+    recipe = Recipe(epochs=4, batch_size=16, learning_rate=1e-2, validate_every=5)
+    expected, history = train(recipe)
+    per_epoch = int((history["epoch"] <= 2).sum())
+    assert per_epoch > 0
+    _, windows, _ = setting()
+    updates = sum(-(-len(windows.training_tiles(seed=1, epoch=epoch)) // 16) for epoch in (0, 1))
+    with pytest.raises(Stopped):
+        train(recipe, stop_at=updates, checkpoint=tmp_path / "checkpoint.pt")
+    assert_equal(expected, train(recipe, checkpoint=tmp_path / "checkpoint.pt", resume=True)[0])
+
+
+def test_the_best_validated_weights_are_kept_and_patience_ends_the_run():
+    scores = iter([0.1, 0.7, 0.3, 0.2, 0.6, 0.9])
+    model, seen = setting()[0], []
+
+    def validate():
+        seen.append({name: value.clone() for name, value in model.state_dict().items()})
+        return next(scores)
+
+    recipe = Recipe(steps=60, batch_size=16, validate_every=10, patience=3)
+    weights, history = train(recipe, model=model, validate=validate)
+    assert history["validation_NSE"].tolist() == [0.1, 0.7, 0.3, 0.2, 0.6]
+    assert_equal(weights, seen[1])
+
+
+def test_patience_survives_a_resume(tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
+    recipe = Recipe(steps=60, batch_size=16, validate_every=10, patience=3)
+    first, second = iter([0.1, 0.7, 0.3]), iter([0.2, 0.6, 0.9])
+    with pytest.raises(Stopped):
+        train(recipe, stop_at=35, checkpoint=tmp_path / "checkpoint.pt", validate=lambda: next(first))
+    _, history = train(recipe, checkpoint=tmp_path / "checkpoint.pt", resume=True, validate=lambda: next(second))
+    assert history["validation_NSE"].tolist() == [0.1, 0.7, 0.3, 0.2, 0.6]
+
+
+def test_a_checkpoint_of_other_settings_or_data_is_refused(tmp_path):
+    train(RECIPE, checkpoint=tmp_path / "checkpoint.pt")
+    with pytest.raises(InputError, match="other learning_rate"):
+        train(
+            Recipe(steps=30, batch_size=16, learning_rate=2e-2, schedule="one_cycle", validate_every=10),
+            checkpoint=tmp_path / "checkpoint.pt",
+            resume=True,
+        )
+    model, windows, scale = setting(make_basins("01013500", "01022500", "x"))
+    with pytest.raises(InputError, match="other data"):
+        fit(model, windows, RECIPE, scale=scale, seed=1, checkpoint=tmp_path / "checkpoint.pt", resume=True)
+
+
+def test_a_value_that_is_not_finite_stops_the_run_by_basin_day_and_variable_and_saves_the_batch(tmp_path):
+    dataset = make_basins("01013500", "01022500")
+    model, windows, scale = setting(dataset)
+    windows._block[700 + 100, 1] = torch.inf
+    with pytest.raises(TrainingError, match=r"update 1: basin 01022500, 2000-04-10 00:00: temperature is inf .* batch is saved in"):
+        fit(model, windows, Recipe(steps=5), scale=scale, checkpoint=tmp_path / "checkpoint.pt")
+    batch = load_file(tmp_path / "non_finite_batch.safetensors")
+    assert torch.isinf(batch["forcing"]).any()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_diverging_loss_stops_the_run_by_update_rate_and_norm_and_the_checkpoint_stays_sound(tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(TrainingError, match=r"diverged at update \d+: loss .*, learning rate 1e\+03, gradient norm .*; lower"):
+        train(Recipe(steps=50, batch_size=16, learning_rate=1e3), checkpoint=tmp_path / "checkpoint.pt")
+    state = read_checkpoint(tmp_path / "checkpoint.pt")
+    assert all(torch.isfinite(value).all() for value in state.weights.values())
+
+
+@pytest.mark.parametrize("loss", ["mse", "nse", "mae", "kge"])
+def test_every_loss_trains(loss):
+    _, history = train(Recipe(steps=100, batch_size=32, learning_rate=1e-2, validate_every=20, loss=loss))
+    assert history["train_loss"].iloc[-1] < 0.9 * history["train_loss"].iloc[0]
+
+
+def test_bfloat16_trains_close_to_float32():
+    (_, exact), (_, mixed) = (
+        train(Recipe(steps=60, batch_size=32, learning_rate=1e-2, precision=precision)) for precision in ("float32", "bfloat16")
+    )
+    assert mixed["train_loss"].iloc[-1] == pytest.approx(exact["train_loss"].iloc[-1], rel=0.1)
+    assert mixed["train_loss"].iloc[-1] != exact["train_loss"].iloc[-1]
+
+
+def test_training_leaves_torchs_random_state_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    model, windows, scale = setting()
+    torch.manual_seed(3)
+    fit(model, windows, Recipe(steps=2), scale=scale)
+    assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "either steps .* or epochs"),
+        ({"steps": 5, "epochs": 5}, "either steps .* or epochs"),
+        ({"steps": 0}, "steps = 0 must be above zero"),
+        ({"steps": 5, "learning_rate": -1.0}, "learning_rate = -1.0 must be above zero"),
+        ({"steps": 5, "schedule": "step"}, "milestones"),
+        ({"steps": 5, "milestones": ((2, 0.1),)}, "milestones"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        Recipe(**arguments)

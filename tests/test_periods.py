@@ -1,0 +1,70 @@
+import datetime
+
+import pandas as pd
+import pytest
+
+from runoff_lstm.periods import Period, Periods
+from runoff_lstm.schema import InputError
+
+DAYS = pd.date_range("2000-01-01", "2000-12-31")
+
+
+def test_both_ends_are_included():
+    steps = Period("2000-02-01", "2000-02-03").steps(DAYS)
+    assert DAYS[steps].strftime("%d").tolist() == ["01", "02", "03"]
+
+
+def test_an_end_date_includes_its_whole_day_of_hours():
+    hours = pd.date_range("2000-01-01", periods=72, freq="h")
+    assert len(hours[Period("2000-01-02", "2000-01-02").steps(hours)]) == 24
+
+
+def test_an_end_with_a_time_of_day_ends_there():
+    hours = pd.date_range("2000-01-01", periods=72, freq="h")
+    assert len(hours[Period("2000-01-02 00:00", "2000-01-02 05:00").steps(hours)]) == 6
+
+
+def test_the_label_slice_selects_the_same_steps_as_the_positions():
+    series = pd.Series(range(len(DAYS)), index=DAYS)
+    period = Period("2000-02-01", "2000-03-31")
+    assert series.loc[period.label_slice].tolist() == series.iloc[period.steps(DAYS)].tolist()
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_any_resolution_of_the_time_axis_is_understood(unit):
+    assert Period("2000-02-01", "2000-02-03").steps(DAYS.as_unit(unit)) == slice(31, 34)
+
+
+@pytest.mark.parametrize("dates", [("1999-12-31", "2000-02-01"), ("2000-12-01", "2001-01-01"), ("1990-01-01", "1991-01-01")])
+def test_a_period_outside_the_data_is_refused_with_the_dates_of_the_data(dates):
+    with pytest.raises(InputError, match="not inside the data, which run from 2000-01-01 to 2000-12-31"):
+        Period(*dates).steps(DAYS)
+
+
+def test_a_period_that_ends_before_it_starts_is_refused():
+    with pytest.raises(InputError, match="ends before it starts"):
+        Period("2000-02-01", "2000-01-01")
+
+
+@pytest.mark.parametrize(
+    ("date", "message"), [("01/13/2000x", "is not a date"), ("2000-01-01T00:00Z", "time zone"), ("", "empty|not a date")]
+)
+def test_what_is_not_a_plain_date_is_refused(date, message):
+    with pytest.raises(InputError, match=message):
+        Period(date, "2000-02-01")
+
+
+def test_overlapping_periods_are_refused_by_their_names():
+    with pytest.raises(InputError, match=r"the train period \(.*\) and the test period \(.*\) overlap"):
+        Periods(train=Period("2000-01-01", "2000-06-30"), test=Period("2000-06-30", "2000-12-31"))
+
+
+def test_neighbouring_periods_do_not_overlap():
+    periods = Periods(train=Period("2000-01-01", "2000-06-29"), test=Period(datetime.date(2000, 6, 30), "2000-12-31"))
+    assert list(periods.named()) == ["train", "test"]
+
+
+def test_the_period_outside_the_data_is_named():
+    periods = Periods(train=Period("2000-01-01", "2000-06-29"), test=Period("2000-07-01", "2001-12-31"))
+    with pytest.raises(InputError, match=r"\[periods\] test"):
+        periods.check(DAYS)
