@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from runoff_lstm.units import convert
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -22,6 +21,7 @@ from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import Scaler, check_names
 from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, check_basins, discharge_units, time_step, times_of
 from runoff_lstm.simulation import Mode, StreamState, simulate_continuously, simulate_windows
+from runoff_lstm.units import convert
 
 FORMAT = "runoff_lstm bundle 1"
 

@@ -163,7 +163,9 @@ def convert(
             mend_time=mend_time,
         )
         write_dataset(dataset, out)
-        typer.echo(f"{out}: {dataset.sizes['basin']} basin(s), {dataset.sizes['time']} steps, {', '.join(map(str, dataset.data_vars))}")
+        typer.echo(
+            f"{out}: {dataset.sizes['basin']} basin(s), {dataset.sizes['time']} steps, {', '.join(map(str, dataset.data_vars))}"
+        )
 
 
 def main() -> None:
@@ -241,7 +243,7 @@ def _pairs(values: list[str] | None, option: str) -> dict[str, str]:
     for value in values or []:
         if "=" not in value:
             raise InputError(f"{option} {value}: write it as name=value")
-    return dict((one.partition("=")[0].strip(), one.partition("=")[2].strip().strip('"')) for one in values or [])
+    return {one.partition("=")[0].strip(): one.partition("=")[2].strip().strip('"') for one in values or []}
 
 
 def _number(text: str, option: str) -> float:
@@ -279,8 +281,7 @@ def _show_scores(scores: "Scores", title: str) -> None:
 
 
 def _figure(values: "pd.Series[float]") -> str:
-    median = values.median()
-    return "--" if median != median else f"{median:.3f}"
+    return "--" if values.isna().all() else f"{values.median():.3f}"
 
 
 if __name__ == "__main__":

@@ -136,6 +136,8 @@ def read_experiment(path: str | Path, *, overrides: Sequence[str] = ()) -> Exper
         experiment = Experiment.model_validate(table)
     except ValidationError as error:
         raise InputError(f"{path}: {_sentence(error)}") from None
+    if experiment.data.csv is not None and experiment.data.source != "csv":
+        raise InputError(f'{path}: [data.csv] says how CSV files are written, but source = "{experiment.data.source}"; remove it')
     return experiment.model_copy(update={"data": _located(experiment.data, path.resolve().parent)})
 
 

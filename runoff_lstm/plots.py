@@ -5,7 +5,6 @@ behind; the figure is `axes.figure`. Series are those of one basin, dims (time,)
 one discharge states it, the other is taken to share it). Anything else is an InputError, two units for discharge as well.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ import pandas as pd
 import xarray as xr
 
 from runoff_lstm.evaluation import METRICS
+from runoff_lstm.files import written_whole
 from runoff_lstm.schema import DAY, TIME, InputError, nearest, times_of
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def figure_hydrograph(
     name
         The basin's, first in the title.
     """
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.figure import Figure
 
     units = _discharge_units(observed=observed, simulated=simulated)
     observed, simulated = xr.align(observed, simulated, join="outer")
@@ -232,12 +232,8 @@ def write_figure(figure: "Figure", path: str | Path) -> None:
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise InputError(f"{path}: figures are written as PNG; let the name end in .png")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        figure.savefig(unfinished, format="png")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with written_whole(path) as part:
+        figure.savefig(part, format="png")
 
 
 def _discharge_units(*, observed: xr.DataArray, simulated: xr.DataArray) -> str:
@@ -342,7 +338,7 @@ def _score(metric: str, value: float, units: str) -> str:
 
 def _axes_or_new(axes: "Axes | None", *, size: tuple[float, float]) -> "Axes":
     """The Axes given, or those of a new figure, without what is not read: no top and right line, a quiet grid behind."""
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.figure import Figure
 
     if axes is None:
         axes = Figure(figsize=size, dpi=120, layout="constrained").add_subplot()
@@ -356,7 +352,7 @@ def _axes_or_new(axes: "Axes | None", *, size: tuple[float, float]) -> "Axes":
 
 def _hang_precipitation(axes: "Axes", precipitation: xr.DataArray, *, start: np.datetime64, end: np.datetime64) -> "StepPatch":
     """Bars from the top of a twin axis, behind the discharge; each as wide as its time step, starting at its time stamp."""
-    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+    from matplotlib.ticker import MaxNLocator
 
     _check_series(precipitation, "precipitation")
     units = _stated_units(precipitation=precipitation)
@@ -403,7 +399,7 @@ def _add_validation(axes: "Axes", updates: Values, validated: Values) -> None:
 
 
 def _date_ticks(axes: "Axes") -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     locator = AutoDateLocator(minticks=5, maxticks=13)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
@@ -412,7 +408,7 @@ def _date_ticks(axes: "Axes") -> None:
 
 def _plain_log_ticks(axes: "Axes") -> None:
     """Ticks written 0.1, 1, 10 on a logarithmic y axis, with more in between where it spans little."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: PLC0415
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     bottom, top = axes.get_ylim()
     decades = np.log10(top / bottom)

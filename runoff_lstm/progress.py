@@ -12,7 +12,7 @@ def training_bar(label: str, *, show: bool) -> Iterator[Callable[[Progress], Non
     if not show:
         yield lambda _: None
         return
-    from rich import progress as bars  # noqa: PLC0415 - quick import of the package
+    from rich import progress as bars
 
     columns = (
         bars.TextColumn("{task.description}"),

@@ -3,7 +3,6 @@
 import datetime
 import json
 import platform
-import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,10 +22,11 @@ from runoff_lstm.models import Architecture
 from runoff_lstm.periods import Periods
 from runoff_lstm.plots import figure_hydrograph, plot_history, write_figure
 from runoff_lstm.progress import training_bar
-from runoff_lstm.schema import BASIN, DISCHARGE, SOURCE, TIME, InputError
+from runoff_lstm.schema import BASIN, DISCHARGE, SOURCE, TIME, InputError, is_precipitation
 from runoff_lstm.training import Device, Inputs, resolve_device, train
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 METRICS = ("NSE", "KGE", "KGE_r", "KGE_alpha", "KGE_beta", "RMSE")
@@ -51,7 +51,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its name, its folder, its model, its history, what was used of each period, and the scores of the test period."""
+    """A finished run: its name, folder, model and history, what was used of each period, and the scores of the test period."""
 
     name: str
     path: Path
@@ -127,7 +127,7 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     _write_csv(trained.history.set_index("update"), folder / "history.csv")
     _write_csv(trained.coverage, folder / "coverage.csv")
     write_bundle(trained.model, folder / "model.safetensors")
-    write_figure(plot_history(history=trained.history), folder / "history.png")
+    write_figure(_figure_of(plot_history(history=trained.history)), folder / "history.png")
     scores = None
     if periods.test is not None:
         scores = evaluate_run(folder, trained.model, dataset, name=name, periods=periods, period_name="test", metrics=metrics)
@@ -239,21 +239,22 @@ def _hydrograph(dataset: xr.Dataset, scores: Scores, *, name: str) -> "Figure":
     ranked = scores.metrics[first].sort_values(na_position="first")
     gauge_id = str(ranked.index[len(ranked) // 2])
     one = scores.simulation.sel({BASIN: gauge_id})
-    rain = [str(variable) for variable in dataset.data_vars if _PRECIPITATION.match(str(variable))]
+    rain = [str(variable) for variable in dataset.data_vars if is_precipitation(str(variable))]
     precipitation = dataset[rain[0]].sel({BASIN: gauge_id, TIME: one[TIME]}) if rain else None
-    shown = {
-        metric: float(scores.metrics.loc[gauge_id, metric]) for metric in scores.metrics.columns if metric in ("NSE", "KGE", "RMSE")
-    }
+    of_gauge: dict[str, float] = dict(zip(scores.metrics.columns, scores.metrics.loc[gauge_id].to_numpy(float), strict=True))
+    shown = {metric: value for metric, value in of_gauge.items() if metric in ("NSE", "KGE", "RMSE")}
     title = name if len(ranked) == 1 else f"{name}, {gauge_id} (the median of {len(ranked)} basins)"
     return figure_hydrograph(
         observed=one["observed"], simulated=one["simulated"], precipitation=precipitation, scores=shown, name=title
     )
 
 
+def _figure_of(axes: "Axes") -> "Figure":
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # axes of plots.py always stand in one
+    return figure
+
+
 def _write_csv(table: pd.DataFrame, path: Path) -> None:
     with written_whole(path) as part:
         table.to_csv(part, float_format="%.6g")
-
-
-_PRECIPITATION = re.compile(r"(p|pr|prcp|pcp|tp|rain\w*|precip\w*|total_precipitation\w*)(_.*)?$", re.IGNORECASE)
-"""Names under which precipitation usually goes."""

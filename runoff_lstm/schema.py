@@ -4,6 +4,7 @@ Names of dimensions and fixed variables, canonical units and the check itself li
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -20,6 +21,9 @@ SOURCE = "runoff_lstm_source"
 
 DAY = np.timedelta64(1, "D")
 HOUR = np.timedelta64(1, "h")
+
+
+_PRECIPITATION = re.compile(r"(p|pr|prcp|pcp|tp|rain\w*?|precip\w*?|total_precipitation\w*?)(_.*)?", re.IGNORECASE)
 
 
 class InputError(ValueError):
@@ -39,6 +43,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
         return f"did you mean '{folded[close[0]]}'?"
     shown = ", ".join(names[:12]) or "nothing"
     return f"there is {shown}{' ...' if len(names) > 12 else ''}"
+
+
+def is_precipitation(name: str) -> bool:
+    """Whether precipitation usually goes by that name.
+
+    >>> [is_precipitation(name) for name in ("prcp_daymet", "precipitation", "P", "potential_evapotranspiration", "pressure")]
+    [True, True, True, False, False]
+    """
+    return _PRECIPITATION.fullmatch(name) is not None
 
 
 def times_of(dataset: xr.Dataset | xr.DataArray) -> pd.DatetimeIndex:
@@ -113,8 +126,14 @@ def check_basins(dataset: xr.Dataset) -> xr.Dataset:
     step = time_step(times)
     variables = {str(name): _check_variable(str(name), dataset[name]) for name in dataset.data_vars}
     tidy = dataset.assign(variables)
-    if DISCHARGE in tidy:
-        _check_discharge(tidy[DISCHARGE], discharge_units(step))
+    for name in variables:
+        if name == DISCHARGE or (is_precipitation(name) and TIME in tidy[name].dims):
+            _refuse_negative(tidy[name])
+    if DISCHARGE in tidy and tidy[DISCHARGE].attrs.get("units") != discharge_units(step):
+        raise InputError(
+            f"discharge has the unit {tidy[DISCHARGE].attrs.get('units')!r}, not '{discharge_units(step)}'; read it with "
+            'units = {discharge = "..."} so that it is converted'
+        )
     if AREA in tidy and bool((tidy[AREA] <= 0).any()):
         gauge_id = tidy[BASIN].values[(tidy[AREA] <= 0).values][0]
         raise InputError(f"basin {gauge_id}: area_km2 is not positive; correct the area or leave the basin out")
@@ -148,20 +167,15 @@ def _check_variable(name: str, values: xr.DataArray) -> xr.DataArray:
     return values.astype("float32", copy=False)
 
 
-def _check_discharge(discharge: xr.DataArray, units: str) -> None:
-    if discharge.attrs.get("units") != units:
-        raise InputError(
-            f"discharge has the unit {discharge.attrs.get('units')!r}, not '{units}'; read it with "
-            'units = {discharge = "..."} so that it is converted'
-        )
-    negative = discharge.values < 0
+def _refuse_negative(values: xr.DataArray) -> None:
+    negative = values.values < 0
     if negative.any():
         basin = int(np.argmax(negative.any(axis=1)))
-        day = int(np.argmax(negative[basin]))
+        step = int(np.argmax(negative[basin]))
+        first = f"{pd.Timestamp(values[TIME].values[step]):%Y-%m-%d}: {values.values[basin, step]:.3g}"
         raise InputError(
-            f"basin {discharge[BASIN].values[basin]}: discharge is negative on {int(negative[basin].sum())} step(s) (first "
-            f"{pd.Timestamp(discharge[TIME].values[day]):%Y-%m-%d}: {discharge.values[basin, day]:.3g} {units}); "
-            "mask them or correct the file"
+            f"basin {values[BASIN].values[basin]}: {values.name} is negative on {int(negative[basin].sum())} step(s) "
+            f"(first {first} {values.attrs.get('units', '')}); mask them or correct the file"
         )
 
 

@@ -1,0 +1,352 @@
+"""From what a file holds to the canonical Dataset: the steps every reader ends with. Nothing is changed without being counted."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from runoff_lstm.schema import AREA, BASIN, DISCHARGE, SOURCE, TIME, InputError, check_basins, nearest, time_step, times_of
+from runoff_lstm.units import canonical_units, convert, discharge_to_depth
+
+LOG = logging.getLogger("runoff_lstm")
+
+MARKERS = (-999.0, -9999.0, -99999.0)
+"""Numbers that always mean missing."""
+
+SUSPECTS = (
+    99.0,
+    99.9,
+    99.99,
+    888.0,
+    999.0,
+    999.9,
+    999.99,
+    6999.0,
+    8888.0,
+    9998.0,
+    9999.0,
+    9999.9,
+    32767.0,
+    32768.0,
+    99999.0,
+    999999.0,
+)
+"""Sizes of numbers that often mean missing; refused where they stand far off all other values."""
+
+
+class ReaderOptions(TypedDict, total=False):
+    """What every reader takes beside the path and the gauge ids.
+
+    Attributes
+    ----------
+    variables
+        Names (after renaming) to keep; left out: all. `area_km2` is kept where it is there.
+    rename
+        Name to have by the name in the files: `{"discharge": "QObs", "time": "date", "basin": "gauge"}` has QObs as discharge.
+    units
+        Unit that the files have a variable in, by its name after renaming; takes the place of what the files say.
+    area_km2
+        Area of each basin by gauge id, or of all of them; for discharge in m3 s-1 and the like.
+    missing
+        Further markers of missing values, text or numbers, beside NaN, empty cells, -999, -9999 and -99999.
+    attributes
+        CSV file of static attributes: the first column (or `gauge_id`) is the gauge id, each other column an attribute.
+    mend_time
+        Sort the rows, drop repeated equal ones, and add missing ones as NaN, where the time axis would else be refused.
+    """
+
+    variables: Sequence[str] | None
+    rename: Mapping[str, str]
+    units: Mapping[str, str]
+    area_km2: Mapping[str, float] | float | None
+    missing: Sequence[float | str]
+    attributes: str | Path | None
+    mend_time: bool
+
+
+def to_canonical(
+    raw: xr.Dataset, options: ReaderOptions, *, gauge_ids: Sequence[str] | None, called: Mapping[str, Any]
+) -> xr.Dataset:
+    """Turn renamed raw data, dims (basin, time), into the canonical Dataset.
+
+    Parameters
+    ----------
+    raw
+        As the files have it, under its final names.
+    options
+        See ReaderOptions.
+    gauge_ids
+        Basins to keep, in that order; None: all.
+    called
+        How the reader was called; kept as the attribute SOURCE, as JSON.
+
+    Returns
+    -------
+    Dataset
+        Checked by `check_basins`; each variable's attribute `set_missing` counts the values that were made NaN.
+    """
+    raw = select_basins(raw, gauge_ids)
+    raw = _select_variables(raw, options)
+    raw = mend_times(raw.load()) if options.get("mend_time") else raw.load()
+    step = time_step(_plain_times(raw))
+    raw = _floor_to_days(raw, step)
+    area = _area(raw, options.get("area_km2"))
+    markers = [*MARKERS, *(float(one) for one in options.get("missing", ()) if _is_number(one))]
+    tidy: dict[str, Any] = {}
+    for name in map(str, raw.data_vars):
+        values = raw[name]
+        if TIME in values.dims:
+            values = values.transpose(BASIN, TIME)
+            numbers, count = _without_markers(values, markers)
+            units = _units_of(name, values, options.get("units", {}))
+            if name == DISCHARGE:
+                numbers = _discharge(numbers, units, area, raw, step)
+                canonical = canonical_units("mm d-1", step)
+            else:
+                canonical = canonical_units(units, step)
+                numbers = numbers if canonical == units else convert(numbers, units, canonical)
+            attrs = {
+                **{key: values.attrs[key] for key in ("long_name", "standard_name") if key in values.attrs},
+                "units": canonical,
+            }
+            tidy[name] = ((BASIN, TIME), numbers.astype(np.float32), attrs | {"set_missing": count})
+        else:
+            tidy[name] = values
+    if area is not None:
+        tidy[AREA] = area
+    dataset = xr.Dataset(tidy, coords={BASIN: raw[BASIN], TIME: raw[TIME]})
+    if options.get("attributes"):
+        dataset = _join_attributes(dataset, Path(str(options["attributes"])), options.get("variables"))
+    dataset.attrs[SOURCE] = json.dumps({key: value for key, value in called.items() if value not in (None, (), [], {}, False)})
+    return check_basins(dataset)
+
+
+def rename_variables(raw: xr.Dataset, rename: Mapping[str, str]) -> xr.Dataset:
+    """Give variables, coordinates and dimensions their own names; `rename` maps the name to have to the name in the files."""
+    known = [str(name) for name in {**raw.variables, **raw.sizes}]
+    for ours, theirs in rename.items():
+        if theirs not in known:
+            raise InputError(f"rename: the data have no '{theirs}' to call '{ours}'; {nearest(theirs, known)}")
+        if ours in known and ours != theirs:
+            raise InputError(f"rename: the data have both '{theirs}' and '{ours}'; rename the other one too, or leave this out")
+    return raw.rename({theirs: ours for ours, theirs in rename.items() if ours != theirs})
+
+
+def select_basins(raw: xr.Dataset, gauge_ids: Sequence[str] | None) -> xr.Dataset:
+    """The basins asked for, with gauge ids as text."""
+    ids = raw[BASIN].values
+    if ids.dtype.kind == "S":
+        ids = np.char.decode(ids, "utf-8")
+    if ids.dtype.kind not in "UOT" or not all(isinstance(one, str) for one in ids.tolist()):
+        raise InputError(
+            f"gauge ids are numbers ({ids[:1].tolist()[0]!r} ...), so leading zeros may be lost; write them as text in the file"
+        )
+    raw = raw.assign_coords({BASIN: np.char.strip(ids.astype(str))})
+    if gauge_ids is None:
+        return raw
+    known = raw[BASIN].values.tolist()
+    place = {gauge_id: index for index, gauge_id in enumerate(known)}
+    for gauge_id in gauge_ids:
+        if gauge_id not in place:
+            raise InputError(f"gauge id '{gauge_id}' is not in the data; {nearest(str(gauge_id), known)}")
+    return raw.isel({BASIN: [place[gauge_id] for gauge_id in gauge_ids]})
+
+
+def mend_times(raw: xr.Dataset) -> xr.Dataset:
+    """Sort the time axis, drop repeated rows that are equal, and add missing rows as NaN; what was done is logged."""
+    times = _plain_times(raw)
+    if not times.is_monotonic_increasing:
+        LOG.info("mended: the rows were not in the order of time; sorted")
+        raw = raw.isel({TIME: np.argsort(times.to_numpy(), kind="stable")})
+        times = times_of(raw)
+    repeated = times.duplicated()
+    if repeated.any():
+        _refuse_differing_rows(raw, repeated)
+        LOG.info("mended: %d repeated row(s) dropped, the first of %s", int(repeated.sum()), times[repeated][0])
+        raw = raw.isel({TIME: ~repeated})
+        times = times_of(raw)
+    step = pd.Timedelta(np.diff(times.to_numpy()).min())
+    whole = pd.date_range(times[0], times[-1], freq=step)
+    if not times.isin(whole).all():
+        raise InputError(
+            f"the time axis does not fit a step of {step}: {times[~times.isin(whole)][0]} lies between; correct the file"
+        )
+    if len(whole) > len(times):
+        LOG.info("mended: %d missing row(s) added as NaN, the first %s", len(whole) - len(times), whole.difference(times)[0])
+        raw = raw.reindex({TIME: whole})
+    return raw
+
+
+def read_attributes(path: Path) -> pd.DataFrame:
+    """Static attributes from a CSV file: index of gauge ids as text, numeric columns; others are left out and logged."""
+    if not path.is_file():
+        near = nearest(path.name, [one.name for one in path.parent.glob("*.csv")]) if path.parent.is_dir() else "no such folder"
+        raise InputError(f"attributes: {path} is not there; {near}")
+    table = pd.read_csv(path, dtype=str, sep=None, engine="python", encoding="utf-8-sig")
+    column = next((name for name in ("gauge_id", BASIN) if name in table), table.columns[0])
+    table = table.set_index(column)
+    if table.index.has_duplicates:
+        raise InputError(f"{path}: gauge id '{table.index[table.index.duplicated()][0]}' is there twice; keep one row")
+    numbers = table.apply(pd.to_numeric, errors="coerce")
+    text = [str(name) for name in table if (numbers[name].isna() & table[name].notna()).any()]
+    if text:
+        LOG.info("%s: columns that are not numbers are left out: %s", path.name, ", ".join(text))
+    attributes: pd.DataFrame = numbers.drop(columns=text)
+    return attributes
+
+
+def _select_variables(raw: xr.Dataset, options: ReaderOptions) -> xr.Dataset:
+    wanted = options.get("variables")
+    if wanted is None:
+        return raw
+    in_table: list[str] = list(read_attributes(Path(str(options["attributes"]))).columns) if options.get("attributes") else []
+    known = [str(name) for name in raw.data_vars]
+    for name in wanted:
+        if name not in known and name not in in_table:
+            hint = nearest(name, [*known, *in_table])
+            raise InputError(f"the data have no variable '{name}'; {hint} (rename = {{{name} = \"...\"}} maps another name)")
+    return raw[[name for name in known if name in wanted or name == AREA]]
+
+
+def _plain_times(raw: xr.Dataset) -> pd.DatetimeIndex:
+    """The time axis, if it is one of plain dates."""
+    times = raw.indexes[TIME]
+    if not isinstance(times, pd.DatetimeIndex):
+        raise InputError(
+            f"the time axis holds {type(times[0]).__name__}, not dates of the standard calendar; convert it (a model calendar of "
+            "360 or 365 days has no place for real observations)"
+        )
+    if times.tz is not None:
+        raise InputError(f"the times carry a time zone ({times.tz}); write them in one time, without a zone")
+    if times.hasnans:
+        raise InputError(f"the time axis has {int(np.sum(times.isna()))} empty time(s); drop those rows")
+    return times.as_unit("ns")
+
+
+def _floor_to_days(raw: xr.Dataset, step: np.timedelta64) -> xr.Dataset:
+    """Daily steps stamped at another hour than midnight, moved to the start of their day."""
+    times = times_of(raw)
+    if step == np.timedelta64(1, "D") and (times != times.normalize()).any():
+        LOG.info("daily rows stamped at %s are taken as the day they lie in", f"{times[0]:%H:%M}")
+        times = times.normalize()
+    return raw.assign_coords({TIME: times})
+
+
+def _without_markers(values: xr.DataArray, markers: Sequence[float]) -> tuple[np.ndarray, int]:
+    """Numbers as float64 with missing markers (and negative discharge) as NaN, and how many there were."""
+    if values.dtype.kind not in "fiu":
+        raise InputError(f"variable '{values.name}' holds {values.dtype}, not numbers; convert it, or leave it out")
+    numbers = values.values.astype(np.float64)
+    marked = np.isin(numbers, markers)
+    _tell(values, marked, "marked as missing")
+    if values.name == DISCHARGE:
+        negative = (numbers < 0) & ~marked
+        _tell(values, negative, "negative, taken as missing")
+        marked |= negative
+    numbers[marked] = np.nan
+    _refuse_suspects(values, numbers)
+    return numbers, int(marked.sum())
+
+
+def _tell(values: xr.DataArray, where: np.ndarray, what: str) -> None:
+    for basin in np.flatnonzero(where.any(axis=1)):
+        first = int(np.argmax(where[basin]))
+        LOG.info(
+            "basin %s: %s: %d value(s) %s, the first %s on %s",
+            values[BASIN].values[basin],
+            values.name,
+            int(where[basin].sum()),
+            what,
+            values.values[basin, first],
+            f"{pd.Timestamp(values[TIME].values[first]):%Y-%m-%d}",
+        )
+
+
+def _refuse_suspects(values: xr.DataArray, numbers: np.ndarray) -> None:
+    """Refuse a lone extreme that looks like a marker nobody has named: it would pass for the wettest or driest day on record."""
+    finite = numbers[np.isfinite(numbers)]
+    if finite.size == 0:
+        return
+    for extreme in (finite.min(), finite.max()):
+        if not (abs(extreme) >= 1e10 or np.isclose(abs(extreme), SUSPECTS, rtol=1e-6).any()):
+            continue
+        others = finite[finite != extreme]
+        if others.size and np.abs(others - extreme).min() > others.max() - others.min():
+            basin, step = np.argwhere(numbers == extreme)[0]
+            where = f"basin {values[BASIN].values[basin]}, {pd.Timestamp(values[TIME].values[step]):%Y-%m-%d}"
+            raise InputError(
+                f"{where}: {values.name} is {extreme:g} ({int((finite == extreme).sum())} times), far off all other values "
+                f"({others.min():g} to {others.max():g}): it looks like a marker; add missing = [{extreme:g}], or correct the file"
+            )
+
+
+def _units_of(name: str, values: xr.DataArray, units: Mapping[str, str]) -> str:
+    unit = units.get(name, values.attrs.get("units"))
+    if unit is None:
+        raise InputError(f'{name} has no unit; say which: units = {{{name} = "mm d-1"}} ("1" where it has none)')
+    return str(unit)
+
+
+def _discharge(numbers: np.ndarray, units: str, area: xr.DataArray | None, raw: xr.Dataset, step: np.timedelta64) -> np.ndarray:
+    try:
+        return discharge_to_depth(numbers, units, area_km2=None if area is None else area.values, step=step)
+    except InputError as error:
+        raise InputError(f"basin {', '.join(raw[BASIN].values[:3])}: {error}") from None
+
+
+def _area(raw: xr.Dataset, given: Mapping[str, float] | float | None) -> xr.DataArray | None:
+    """Area of every basin in km2, NaN where not known; None where no area is known at all."""
+    gauge_ids = raw[BASIN].values.tolist()
+    attrs = {"units": "km2", "long_name": "area of the basin"}
+    if given is not None:
+        if isinstance(given, Mapping):
+            absent = [gauge_id for gauge_id in gauge_ids if gauge_id not in given]
+            if absent:
+                raise InputError(f"area_km2 has no value for basin {', '.join(absent[:5])}; {nearest(absent[0], given)}")
+        areas = [float(given[gauge_id]) if isinstance(given, Mapping) else float(given) for gauge_id in gauge_ids]
+        return _checked_area(xr.DataArray(areas, {BASIN: gauge_ids}, (BASIN,), attrs=attrs))
+    if AREA in raw:
+        units = raw[AREA].attrs.get("units", "km2")
+        return _checked_area(raw[AREA].copy(data=convert(raw[AREA].values, units, "km2")).assign_attrs(attrs))
+    return None
+
+
+def _checked_area(area: xr.DataArray) -> xr.DataArray:
+    bad = ~(area.values > 0)
+    if bad.any():
+        raise InputError(f"basin {area[BASIN].values[bad][0]}: area_km2 is {area.values[bad][0]:g}; give an area above zero")
+    return area
+
+
+def _join_attributes(dataset: xr.Dataset, path: Path, wanted: Sequence[str] | None) -> xr.Dataset:
+    table = read_attributes(path)
+    for gauge_id in dataset[BASIN].values:
+        if gauge_id not in table.index:
+            raise InputError(f"{path}: basin {gauge_id} has no row; {nearest(gauge_id, table.index)}")
+    rows = table.loc[dataset[BASIN].values.tolist()]
+    names = [str(name) for name in rows if (wanted is None or name in wanted) and name not in dataset]
+    return dataset.assign({name: ((BASIN,), rows[name].to_numpy(np.float64)) for name in names})
+
+
+def _refuse_differing_rows(raw: xr.Dataset, repeated: np.ndarray) -> None:
+    times = times_of(raw)
+    for time in times[repeated].unique():
+        rows = raw.isel({TIME: np.flatnonzero(times == time)})
+        for name, values in rows.data_vars.items():
+            if TIME in values.dims and not all(
+                values.isel({TIME: 0}).equals(values.isel({TIME: k})) for k in range(rows.sizes[TIME])
+            ):
+                raise InputError(f"{time:%Y-%m-%d %H:%M} is there twice with different {name}; keep the right row")
+
+
+def _is_number(text: float | str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

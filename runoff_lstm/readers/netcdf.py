@@ -1,0 +1,117 @@
+"""From a netCDF file or a Zarr store, whatever its names and units, to the canonical Dataset."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Unpack
+
+import xarray as xr
+
+from runoff_lstm.files import written_whole
+from runoff_lstm.readers.canonical import ReaderOptions, rename_variables, to_canonical
+from runoff_lstm.schema import BASIN, TIME, InputError, nearest
+
+
+def read_netcdf(path: str | Path, gauge_ids: Sequence[str] | None = None, **options: Unpack[ReaderOptions]) -> xr.Dataset:
+    """Read basins from a netCDF file or a Zarr store.
+
+    Parameters
+    ----------
+    path
+        File or store. Dimensions time and, for more than one basin, basin (or what `rename` calls so).
+    gauge_ids
+        Basins to read, in that order; None: all. Always text, leading zeros kept.
+    **options
+        See `ReaderOptions`.
+
+    Returns
+    -------
+    Dataset
+        Canonical: dims (basin, time), float32, canonical units, NaN the only missing value.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged, a name, a unit or a gauge id is not there, the time axis is not regular, or a value makes no
+        sense; the message names it and says what to do.
+
+    Examples
+    --------
+    >>> read_netcdf("catchments/leaf/leaf.nc")["discharge"].attrs["units"]  # doctest: +SKIP
+    'mm d-1'
+    """
+    path = Path(path)
+    with _open(path) as raw:
+        renamed = _with_basins(rename_variables(raw, options.get("rename", {})), path)
+        called = {"source": "netcdf", "path": str(path.resolve()), "gauge_ids": gauge_ids and list(gauge_ids), **options}
+        called["attributes"] = str(Path(str(options["attributes"])).resolve()) if options.get("attributes") else None
+        return to_canonical(renamed, options, gauge_ids=gauge_ids, called={**called, "variables": None})
+
+
+def write_dataset(dataset: xr.Dataset, path: str | Path) -> None:
+    """Write a canonical Dataset as CF netCDF, or as Zarr where the name ends in .zarr; whole or not at all.
+
+    Raises
+    ------
+    InputError
+        The name has another ending, the store is there already, or the disk is full.
+    """
+    path = Path(path)
+    dataset = dataset.assign_attrs(Conventions="CF-1.11", featureType="timeSeries")
+    dataset[BASIN].attrs |= {"cf_role": "timeseries_id", "long_name": "gauge id"}
+    if path.suffix == ".nc":
+        with written_whole(path) as part:
+            dataset.to_netcdf(part, encoding={name: {"zlib": True, "complevel": 4} for name in dataset.data_vars})
+    elif path.suffix == ".zarr":
+        if path.exists():
+            raise InputError(f"{path} is there already; remove it or choose another name")
+        try:
+            part = path.with_name(f".{path.stem}.part.zarr")
+            dataset.to_zarr(part, mode="w", consolidated=False)
+            part.replace(path)
+        except ImportError:
+            raise InputError('Zarr needs the extra "distributed": pip install "runoff-lstm[distributed]"') from None
+    else:
+        raise InputError(f"{path}: let the name end in .nc (netCDF) or .zarr")
+
+
+def _open(path: Path) -> xr.Dataset:
+    if not path.exists():
+        near = nearest(path.name, [one.name for one in path.parent.iterdir()]) if path.parent.is_dir() else "no such folder"
+        raise InputError(f"{path} is not there; {near}")
+    try:
+        return xr.open_zarr(path, consolidated=False) if path.is_dir() else xr.open_dataset(path, engine=_engine())
+    except ImportError:
+        raise InputError('Zarr needs the extra "distributed": pip install "runoff-lstm[distributed]"') from None
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise InputError(f"{path} is not a whole netCDF file or Zarr store ({error}); fetch or write it again") from None
+
+
+def _engine() -> str:
+    """netCDF4, or h5netcdf on a machine that has only that."""
+    engines = xr.backends.list_engines()
+    return "netcdf4" if "netcdf4" in engines else "h5netcdf"
+
+
+def _with_basins(raw: xr.Dataset, path: Path) -> xr.Dataset:
+    """The dataset with a basin dimension of gauge ids and a time dimension."""
+    if TIME not in raw.dims:
+        raise InputError(
+            f"{path} has no dimension 'time'; {nearest('time', map(str, raw.dims))} Map it: rename = {{time = \"...\"}}"
+        )
+    if TIME not in raw.indexes:
+        raise InputError(f"{path}: the dimension 'time' has no dates; give it a coordinate")
+    if BASIN in raw.variables and BASIN not in raw.dims and raw[BASIN].ndim == 1:
+        raw = raw.swap_dims({raw[BASIN].dims[0]: BASIN})
+    if BASIN in raw.dims:
+        if BASIN not in raw.coords and BASIN not in raw.variables:
+            raise InputError(
+                f"{path}: the dimension 'basin' has no gauge ids; name the variable that holds them: rename = {{basin = \"...\"}}"
+            )
+        return raw
+    others = {str(dim) for values in raw.data_vars.values() for dim in values.dims} - {TIME}
+    if others:
+        raise InputError(f"{path} has no dimension 'basin' but {', '.join(sorted(others))}; map it: rename = {{basin = \"...\"}}")
+    gauge_id = raw[BASIN].item() if BASIN in raw.variables else raw.attrs.get("gauge_id", path.stem)
+    if not isinstance(gauge_id, str):
+        raise InputError(f"{path}: the gauge id {gauge_id!r} is not text, so leading zeros may be lost; write it as text")
+    return raw.drop_vars(BASIN, errors="ignore").expand_dims({BASIN: [gauge_id]})

@@ -1,0 +1,163 @@
+"""From the units data come in to the canonical ones, by pint, and from volumes to depths by the basin's area."""
+
+import functools
+import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from runoff_lstm.schema import DAY, InputError, discharge_units
+
+Values = npt.NDArray[np.float64]
+
+SPELLINGS = {
+    "cfs": "foot**3/second",
+    "cms": "meter**3/second",
+    "cumecs": "meter**3/second",
+    "cumec": "meter**3/second",
+    "c": "degC",
+    "°c": "degC",
+    "degrees c": "degC",
+    "deg c": "degC",
+    "degrees_celsius": "degC",
+    "°f": "degF",
+    "%": "percent",
+    "-": "dimensionless",
+    "": "dimensionless",
+}
+"""What hydrologists write and pint reads otherwise ("C" would be coulomb), in lower case."""
+
+WATER_KG_PER_M3 = 1000.0
+
+
+def convert(values: npt.ArrayLike, from_units: str, to_units: str) -> Values:
+    """Values in another unit, float64.
+
+    A mass of water per area (kg m-2 s-1, as climate models give precipitation) counts as a depth: 1 kg m-2 is 1 mm.
+
+    Raises
+    ------
+    InputError
+        A unit is not known, or the two do not measure the same thing.
+
+    Examples
+    --------
+    >>> convert([0.0, 20.0], "degC", "K").tolist()
+    [273.15, 293.15]
+    >>> convert([1.0], "kg m-2 s-1", "mm d-1").tolist()
+    [86400.0]
+    """
+    source, target = _unit(from_units), _unit(to_units)
+    density = 1.0
+    if source.dimensionality != target.dimensionality and source.dimensionality == (target * _unit("kg m-3")).dimensionality:
+        source, density = source / _unit("kg m-3"), WATER_KG_PER_M3
+    if source.dimensionality != target.dimensionality:
+        raise InputError(f"the unit '{from_units}' cannot be converted to '{to_units}'; they do not measure the same thing")
+    registry = _registry()
+    quantity = registry.Quantity(np.asarray(values, dtype=np.float64) / density, source)
+    converted: Values = np.asarray(quantity.to(target).magnitude)
+    return converted
+
+
+def canonical_units(units: str, step: np.timedelta64) -> str:
+    """The unit in which a forcing of the given unit is kept.
+
+    Depth per time becomes mm d-1 (mm h-1 where the step is shorter than a day), depth mm (an amount per step), temperature degC,
+    power per area W m-2, pressure Pa, speed m s-1. A speed is told from a depth per time by its spelling: m s-1 and km h-1 are
+    speeds, anything in mm, cm or inch, or per day, is a depth. Everything else keeps its unit.
+
+    Raises
+    ------
+    InputError
+        The unit is not known.
+
+    Examples
+    --------
+    >>> [canonical_units(units, np.timedelta64(1, "D")) for units in ("mm/day", "kg m-2 s-1", "K", "hPa", "km h-1", "%")]
+    ['mm d-1', 'mm d-1', 'degC', 'Pa', 'm s-1', '%']
+    """
+    unit = _unit(units)
+    if _is_speed(units):
+        return "m s-1"
+    kinds = {
+        "mm d-1": discharge_units(step),
+        "kg m-2 s-1": discharge_units(step),
+        "mm": "mm",
+        "kg m-2": "mm",
+        "degC": "degC",
+        "W m-2": "W m-2",
+        "Pa": "Pa",
+    }
+    for example, canonical in kinds.items():
+        if unit.dimensionality == _unit(example).dimensionality:
+            return canonical
+    return units
+
+
+def discharge_to_depth(values: npt.ArrayLike, units: str, *, area_km2: npt.ArrayLike | None, step: np.timedelta64) -> Values:
+    """Discharge as depth per time: mm d-1, or mm h-1 where the step is shorter than a day.
+
+    Parameters
+    ----------
+    values
+        (basin, time), NaN where missing.
+    units
+        Volume per time (m3 s-1, ft3 s-1, L s-1 ...), depth per time (mm d-1), mass per area and time, or depth ("mm": per step).
+    area_km2
+        (basin,), needed for volumes only.
+    step
+        Length of one time step.
+
+    Raises
+    ------
+    InputError
+        The unit is none of these, or a volume has no area.
+
+    Examples
+    --------
+    >>> discharge_to_depth([[1.0]], "m3/s", area_km2=[86.4], step=np.timedelta64(1, "D")).round(12).tolist()
+    [[1.0]]
+    """
+    dimension, target = _unit(units).dimensionality, discharge_units(step)
+    if dimension == _unit("m3 s-1").dimensionality:
+        if area_km2 is None:
+            raise InputError(f"discharge in {units} needs the area of the basin to become a depth; give area_km2")
+        area_m2 = np.asarray(area_km2, dtype=np.float64)[:, None] * 1e6
+        metres_per_second = convert(values, units, "m3 s-1") / area_m2
+        return metres_per_second * (86_400e3 if target == "mm d-1" else 3_600e3)
+    if dimension in (_unit("mm").dimensionality, _unit("kg m-2").dimensionality):
+        per = DAY if target == "mm d-1" else np.timedelta64(1, "h")
+        return convert(values, units, "mm") * (per / step)
+    if dimension in (_unit("mm d-1").dimensionality, _unit("kg m-2 s-1").dimensionality):
+        return convert(values, units, target)
+    raise InputError(f"discharge in '{units}' is neither a volume nor a depth per time; say its unit, such as m3 s-1 or mm d-1")
+
+
+def _is_speed(units: str) -> bool:
+    unit = _unit(units)
+    if unit.dimensionality != _unit("m s-1").dimensionality:
+        return False
+    return unit in (_unit("m s-1"), _unit("km h-1"), _unit("knot"), _unit("mile h-1"), _unit("ft s-1"))
+
+
+@functools.cache
+def _registry() -> Any:
+    import pint
+
+    return pint.UnitRegistry(cache_folder=None)
+
+
+@functools.cache
+def _unit(text: str) -> Any:
+    """The pint unit of a spelling; '-1' behind a letter is an exponent, as CF and UDUNITS write it."""
+    import pint
+
+    plain = SPELLINGS.get(text.strip().lower(), text.strip())
+    plain = re.sub(r"\s+per\s+", "/", plain)
+    plain = re.sub(r"(?<=[A-Za-z])\^?(-?\d+)", r"**\1", plain)
+    plain = re.sub(r"(?<=[\w\d])[\s.·]+(?=[A-Za-z])", " * ", plain)
+    try:
+        return _registry().parse_units(plain.replace("°C", "degC"))
+    except (pint.errors.PintError, ValueError, TypeError, SyntaxError, AttributeError, AssertionError):
+        raise InputError(f"the unit '{text}' is not known; write it as mm d-1, m3 s-1, degC, W m-2 or Pa") from None
