@@ -1,7 +1,7 @@
 """Make the bundled catchments from the wheel of holmes-hydro 3.5.0 (MIT), which carries their observations as CSV.
 
-    pip download --no-deps holmes-hydro==3.5.0
-    python catchments/bundle_from_holmes.py holmes_hydro-3.5.0-py3-none-any.whl
+pip download --no-deps holmes-hydro==3.5.0
+python catchments/bundle_from_holmes.py holmes_hydro-3.5.0-py3-none-any.whl
 """
 
 import sys

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from runoff_lstm.models import Architecture, Dropout
     from runoff_lstm.periods import Period, Periods
     from runoff_lstm.readers import READERS, read_csv, read_netcdf
-    from runoff_lstm.run_folder import train_run
+    from runoff_lstm.run_folder import default_folder, train_run
     from runoff_lstm.sampling import Batch, Windows
     from runoff_lstm.scaling import Scaler
     from runoff_lstm.schema import InputError, check_basins
@@ -26,7 +26,7 @@ _HOME = {
     "models": ("Architecture", "Dropout"),
     "periods": ("Period", "Periods"),
     "readers": ("READERS", "read_csv", "read_netcdf"),
-    "run_folder": ("train_run",),
+    "run_folder": ("default_folder", "train_run"),
     "sampling": ("Batch", "Windows"),
     "scaling": ("Scaler",),
     "schema": ("InputError", "check_basins"),
@@ -49,6 +49,7 @@ __all__ = [
     "Windows",
     "check_basins",
     "climatology",
+    "default_folder",
     "evaluate",
     "load_model",
     "persistence",

@@ -99,7 +99,7 @@ class TrainedModel:
         OutsideTrainingRangeWarning
             An input leaves the range of the training period.
         """
-        inputs = self._inputs(dataset)
+        inputs = self._inputs(dataset, period)
         device = next(self.module.parameters()).device
         windows = Windows(
             self.scaler.apply(inputs),
@@ -169,7 +169,7 @@ class TrainedModel:
         attrs = {"units": self.units, "long_name": "simulated discharge"}
         return xr.Dataset({"simulated": ((BASIN, TIME), self._discharge(scaled), attrs)}, coords={BASIN: basin, TIME: time})
 
-    def _inputs(self, dataset: xr.Dataset) -> xr.Dataset:
+    def _inputs(self, dataset: xr.Dataset, period: Period | None) -> xr.Dataset:
         """The inputs alone, checked, in the units the model was trained in."""
         check_names(dataset, forcing=list(self.forcing), static_attributes=self.static_attributes)
         inputs = check_basins(dataset[[*self.forcing, *self.static_attributes]])
@@ -182,7 +182,10 @@ class TrainedModel:
                 raise InputError(f"forcing {name} has no unit; set its units attribute (the model takes {units})")
             if given != units:
                 inputs[name] = inputs[name].copy(data=convert(inputs[name].values, given, units).astype(np.float32))
-        for name in (*self.forcing, *self.static_attributes):
+        steps = slice(None) if period is None else period.steps(times_of(inputs))
+        for name in self.forcing:
+            self._warn_outside(inputs[name][:, steps])
+        for name in self.static_attributes:
             self._warn_outside(inputs[name])
         return inputs
 

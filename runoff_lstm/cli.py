@@ -264,24 +264,25 @@ def _show_run(run: "Run", *, quiet: bool) -> None:
 
 
 def _show_scores(scores: "Scores", title: str) -> None:
-    """One table: the model beside its yardsticks; over many basins their medians."""
+    """One table, a row a metric: the model beside its yardsticks; over many basins their medians."""
     from rich.console import Console
     from rich.table import Table
 
-    rows = {"LSTM": scores.metrics}
-    rows |= {str(name): rows_of.drop(columns="yardstick") for name, rows_of in scores.yardsticks.groupby("yardstick")}
+    columns = {"LSTM": scores.metrics}
+    columns |= {str(name): table.drop(columns="yardstick") for name, table in scores.yardsticks.groupby("yardstick")}
     basins = len(scores.metrics)
     table = Table(title=title if basins == 1 else f"{title}, median of {basins} basins")
-    metrics = [str(name) for name in scores.metrics.columns if name != "days"]
-    for column in ("", *metrics):
-        table.add_column(column, justify="right" if column else "left")
-    for label, values in rows.items():
-        table.add_row(label, *(_figure(values[metric]) for metric in metrics))
+    for heading in ("", *columns):
+        table.add_column(heading, justify="right" if heading else "left", max_width=22)
+    for metric in map(str, scores.metrics.columns):
+        table.add_row(metric, *(_figure(values[metric], metric) for values in columns.values()))
     Console().print(table)
 
 
-def _figure(values: "pd.Series[float]") -> str:
-    return "--" if values.isna().all() else f"{values.median():.3f}"
+def _figure(values: "pd.Series[float]", metric: str) -> str:
+    if values.isna().all():
+        return "--"
+    return f"{values.median():.0f}" if metric == "days" else f"{values.median() + 0.0:.3f}"
 
 
 if __name__ == "__main__":

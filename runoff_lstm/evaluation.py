@@ -228,14 +228,19 @@ def evaluate(*, observed: xr.DataArray, simulated: xr.DataArray, metrics: Sequen
     gauge_id
     01022500  0.5   0.5   25.0     4
     """
-    for name in metrics:
-        if name not in METRICS:
-            raise InputError(f"metric '{name}' is not known; {nearest(name, METRICS)}")
+    check_metrics(metrics)
     observed, simulated = check_pair(observed=observed, simulated=simulated)
     columns = {name: METRICS[name].function(observed=observed, simulated=simulated).values for name in metrics}
     days = (observed.notnull() & simulated.notnull()).sum(TIME).values
     gauge_ids = pd.Index(observed[BASIN].values.astype(str).tolist(), dtype="str", name=GAUGE_ID)
     return pd.DataFrame({**columns, "days": days}, index=gauge_ids)
+
+
+def check_metrics(metrics: Sequence[str]) -> None:
+    """Refuse a name that is not in `METRICS`, with the nearest one."""
+    for name in metrics:
+        if name not in METRICS:
+            raise InputError(f"metric '{name}' is not known; {nearest(name, METRICS)}")
 
 
 def climatology(*, observed: xr.DataArray, train: slice, times: pd.DatetimeIndex) -> xr.DataArray:

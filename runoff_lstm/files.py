@@ -21,6 +21,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     """
     part = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
+        part.touch()  # with the rights that the user's umask gives, whatever the writer would set
         yield part
         with part.open("rb+") as written:
             os.fsync(written.fileno())

@@ -15,15 +15,15 @@ import tomli_w
 import xarray as xr
 
 from runoff_lstm.bundle import TrainedModel, write_bundle
-from runoff_lstm.evaluation import evaluate, score_yardsticks
+from runoff_lstm.evaluation import check_metrics, evaluate, score_yardsticks
 from runoff_lstm.files import written_whole
 from runoff_lstm.fitting import Recipe
 from runoff_lstm.models import Architecture
-from runoff_lstm.periods import Periods
+from runoff_lstm.periods import Period, Periods
 from runoff_lstm.plots import figure_hydrograph, plot_history, write_figure
 from runoff_lstm.progress import training_bar
-from runoff_lstm.schema import BASIN, DISCHARGE, SOURCE, TIME, InputError, is_precipitation
-from runoff_lstm.training import Device, Inputs, resolve_device, train
+from runoff_lstm.schema import BASIN, DISCHARGE, SOURCE, TIME, InputError, is_precipitation, times_of
+from runoff_lstm.training import Device, Inputs, prepare, resolve_device
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,7 +87,7 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     name
         Of the experiment, for titles and files.
     periods, inputs, recipe, architecture, seed, device
-        See `train`.
+        See `prepare`.
     metrics
         Names out of `METRICS` of the evaluation, a column each.
     resume
@@ -107,23 +107,16 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     """
     architecture = architecture or Architecture()
     folder = Path(path)
+    check_metrics(metrics)
+    training = prepare(dataset, periods=periods, inputs=inputs, recipe=recipe, architecture=architecture, seed=seed, device=device)
+    if periods.test is not None:
+        _check_observed(dataset, periods.test, "test")
     if not resume:
         settings = _settings(dataset, name=name, periods=periods, inputs=inputs, recipe=recipe, architecture=architecture)
         settings |= {"evaluation": {"metrics": list(metrics)}, "seed": seed}
         _create(folder, settings, device)
     with training_bar(name, show=show_progress) as observe:
-        trained = train(
-            dataset,
-            periods=periods,
-            inputs=inputs,
-            recipe=recipe,
-            architecture=architecture,
-            seed=seed,
-            device=device,
-            checkpoint=folder / "checkpoint.pt",
-            resume=resume,
-            observe=observe,
-        )
+        trained = training.run(checkpoint=folder / "checkpoint.pt", resume=resume, observe=observe)
     _write_csv(trained.history.set_index("update"), folder / "history.csv")
     _write_csv(trained.coverage, folder / "coverage.csv")
     write_bundle(trained.model, folder / "model.safetensors")
@@ -154,10 +147,9 @@ def evaluate_run(
     if period_name not in periods.named():
         raise InputError(f"the experiment has no {period_name} period; it has {', '.join(periods.named())}")
     period = periods.named()[period_name]
+    _check_observed(dataset, period, period_name)
     simulated = model.simulate(dataset, period=period)["simulated"]
     observed = dataset[DISCHARGE].sel({TIME: simulated[TIME]})
-    if not bool(observed.notnull().any()):
-        raise InputError(f"no discharge is observed in the {period_name} period {period}; nothing can be scored")
     scores = Scores(
         metrics=evaluate(observed=observed, simulated=simulated, metrics=metrics),
         yardsticks=score_yardsticks(
@@ -172,6 +164,12 @@ def evaluate_run(
     picture = "hydrograph.png" if period_name == "test" else f"{period_name}_hydrograph.png"
     write_figure(_hydrograph(dataset, scores, name=name), folder / picture)
     return scores
+
+
+def _check_observed(dataset: xr.Dataset, period: Period, name: str) -> None:
+    observed = dataset[DISCHARGE].isel({TIME: period.steps(times_of(dataset))})
+    if not bool(observed.notnull().any()):
+        raise InputError(f"no discharge is observed in the {name} period {period}; nothing can be scored")
 
 
 def default_folder(name: str) -> Path:

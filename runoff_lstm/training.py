@@ -1,6 +1,6 @@
 """From a canonical Dataset and plain arguments to a trained model: split, scale, window, fit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,7 @@ from runoff_lstm.bundle import TrainedModel
 from runoff_lstm.evaluation import evaluate
 from runoff_lstm.fitting import Progress, Recipe, fit
 from runoff_lstm.models import Architecture, build_model
-from runoff_lstm.periods import Period, Periods
+from runoff_lstm.periods import Periods
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import DischargeScale, Scaler
 from runoff_lstm.schema import BASIN, DISCHARGE, InputError, check_basins, time_step, times_of
@@ -53,7 +53,54 @@ class Trained:
     coverage: pd.DataFrame
 
 
-def train(
+@dataclass(frozen=True)
+class Training:
+    """A training that is ready to run: everything is checked, scaled and laid out, nothing is learned yet.
+
+    Attributes
+    ----------
+    model
+        With fresh weights; trained in place by `run`.
+    windows
+        By period, "train" and, where there is one, "validation".
+    scale, observed
+        Of the training discharge, and the scaled discharge of the whole record, for validation.
+    recipe, seed
+        How to optimise, and the seed of windows and masks.
+    """
+
+    model: TrainedModel
+    windows: Mapping[str, Windows]
+    scale: DischargeScale
+    observed: xr.DataArray
+    recipe: Recipe
+    seed: int
+
+    def run(
+        self, *, checkpoint: Path | None = None, resume: bool = False, observe: Callable[[Progress], None] = lambda _: None
+    ) -> Trained:
+        """Train; the arguments are those of `fit`."""
+        history = fit(
+            self.model.module,
+            self.windows["train"],
+            self.recipe,
+            scale=self.scale,
+            validate=self.validation_nse if "validation" in self.windows else None,
+            seed=self.seed,
+            checkpoint=checkpoint,
+            resume=resume,
+            observe=observe,
+        )
+        coverage = pd.concat({name: windows.coverage for name, windows in self.windows.items()}, names=["period"])
+        return Trained(self.model, history, coverage)
+
+    def validation_nse(self) -> float:
+        """Median NSE over the basins in the validation period, of the model as it stands."""
+        simulated = self.observed.copy(data=simulate_windows(self.model.module, self.windows["validation"]))
+        return float(np.nanmedian(evaluate(observed=self.observed, simulated=simulated, metrics=["NSE"])["NSE"]))
+
+
+def prepare(
     dataset: xr.Dataset,
     *,
     periods: Periods,
@@ -62,11 +109,8 @@ def train(
     architecture: Architecture | None = None,
     seed: int = 0,
     device: Device = "auto",
-    checkpoint: Path | None = None,
-    resume: bool = False,
-    observe: Callable[[Progress], None] = lambda _: None,
-) -> Trained:
-    """Train an LSTM that turns forcing into discharge.
+) -> Training:
+    """Check, split, scale and lay out a training, and make the model it begins with.
 
     The scaler sees the training period alone, early stopping and the choice of the best weights the validation period; the test
     period is not looked at.
@@ -87,8 +131,6 @@ def train(
         Of the weights, the order of the windows and the dropout masks.
     device
         "auto" takes a CUDA device, else Apple's MPS, else the CPU.
-    checkpoint, resume, observe
-        See `fit`.
 
     Raises
     ------
@@ -96,17 +138,14 @@ def train(
         Data, names or periods do not fit; the message says which and what to do.
     """
     dataset = check_basins(dataset)
-    times = times_of(dataset)
-    periods.check(times)
+    periods.check(times_of(dataset))
     if DISCHARGE not in dataset:
         raise InputError('the data have no discharge to learn from; name its column, such as rename = {discharge = "Qo"}')
     scaler = Scaler.fit(dataset, periods.train, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
     scale = DischargeScale.fit(dataset, periods.train, scaler)
-    scaled = scaler.apply(dataset)
-    place = resolve_device(device)
-
-    def windows_of(period: Period) -> Windows:
-        return Windows(
+    scaled, place = scaler.apply(dataset), resolve_device(device)
+    windows = {
+        name: Windows(
             scaled,
             inputs.forcing,
             static_attributes=inputs.static_attributes,
@@ -115,46 +154,43 @@ def train(
             period=period,
             device=place,
         )
-
-    windows = {name: windows_of(period) for name, period in periods.named().items() if name != "test"}
+        for name, period in periods.named().items()
+        if name != "test"
+    }
     architecture = architecture or Architecture()
+    sizes = {"n_forcings": len(inputs.forcing), "n_static_attributes": len(inputs.static_attributes)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = build_model(
-            architecture,
-            n_forcings=len(inputs.forcing),
-            n_static_attributes=len(inputs.static_attributes),
-            zero_flow=scale.zero_flow,
-        ).to(place)
-
-    def validation_nse() -> float:
-        simulated = scaled[DISCHARGE].copy(data=simulate_windows(module, windows["validation"]))
-        return float(np.nanmedian(evaluate(observed=scaled[DISCHARGE], simulated=simulated, metrics=["NSE"])["NSE"]))
-
-    history = fit(
-        module,
-        windows["train"],
-        recipe,
-        scale=scale,
-        validate=validation_nse if periods.validation else None,
-        seed=seed,
-        checkpoint=checkpoint,
-        resume=resume,
-        observe=observe,
-    )
+        module = build_model(architecture, **sizes, zero_flow=scale.zero_flow).to(place)
     model = TrainedModel(
-        module=module.eval(),
+        module=module,
         architecture=architecture,
         scaler=scaler,
         forcing={name: dataset[name].attrs["units"] for name in inputs.forcing},
         static_attributes=tuple(inputs.static_attributes),
         sequence_length=inputs.sequence_length,
         targets_per_window=inputs.targets_per_window,
-        time_step=pd.Timedelta(time_step(times)),
+        time_step=pd.Timedelta(time_step(times_of(dataset))),
         training_period=periods.train,
         gauge_ids=tuple(str(gauge_id) for gauge_id in dataset[BASIN].values),
     )
-    return Trained(model, history, pd.concat({name: one.coverage for name, one in windows.items()}, names=["period"]))
+    return Training(model, windows, scale, scaled[DISCHARGE], recipe, seed)
+
+
+def train(
+    dataset: xr.Dataset,
+    *,
+    periods: Periods,
+    inputs: Inputs,
+    recipe: Recipe,
+    architecture: Architecture | None = None,
+    seed: int = 0,
+    device: Device = "auto",
+) -> Trained:
+    """Train an LSTM that turns forcing into discharge; see `prepare` for the arguments, `fit` for what can stop it."""
+    return prepare(
+        dataset, periods=periods, inputs=inputs, recipe=recipe, architecture=architecture, seed=seed, device=device
+    ).run()
 
 
 def resolve_device(device: Device) -> torch.device:

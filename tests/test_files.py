@@ -6,6 +6,12 @@ from runoff_lstm.files import written_whole
 from runoff_lstm.schema import InputError
 
 
+def fail_halfway(path, error):
+    with written_whole(path) as part:
+        part.write_text("ne")
+        raise error
+
+
 def test_the_file_is_there_only_when_it_is_whole(tmp_path):
     path = tmp_path / "table.csv"
     with written_whole(path) as part:
@@ -19,9 +25,8 @@ def test_the_file_is_there_only_when_it_is_whole(tmp_path):
 def test_a_full_disk_leaves_the_old_file_and_one_sentence(tmp_path, error):
     path = tmp_path / "table.csv"
     path.write_text("old")
-    with pytest.raises(InputError, match="could not be written .* make room"), written_whole(path) as part:
-        part.write_text("ne")
-        raise error
+    with pytest.raises(InputError, match=r"could not be written .* make room"):
+        fail_halfway(path, error)
     assert path.read_text() == "old"
     assert [one.name for one in tmp_path.iterdir()] == ["table.csv"]
 
@@ -29,9 +34,8 @@ def test_a_full_disk_leaves_the_old_file_and_one_sentence(tmp_path, error):
 def test_an_interrupt_leaves_the_old_file(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), written_whole(path) as part:
-        part.write_text("ne")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        fail_halfway(path, KeyboardInterrupt())
     assert path.read_text() == "old"
     assert [one.name for one in tmp_path.iterdir()] == ["table.csv"]
 

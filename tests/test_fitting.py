@@ -17,7 +17,7 @@ FORCING = ["rain", "temperature"]
 TRAIN = Period("2000-03-01", "2001-06-30")
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """A run that is cut off at an update."""
 
 
@@ -36,7 +36,7 @@ def train(recipe, *, seed=1, stop_at=None, model=None, **arguments):
 
     def observe(progress):
         if stop_at is not None and progress.update == stop_at:
-            raise Stopped
+            raise StoppedError
 
     history = fit(model, windows, recipe, scale=scale, seed=seed, observe=observe, **arguments)
     return {name: value.clone() for name, value in model.state_dict().items()}, history
@@ -67,7 +67,7 @@ def test_a_stopped_run_resumes_to_the_very_weights_and_history(tmp_path, monkeyp
     monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
     recipe = Recipe(steps=30, batch_size=16, learning_rate=1e-2, schedule="one_cycle", validate_every=10, optimizer=optimizer)
     expected, history = train(recipe)
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         train(recipe, stop_at=stop_at, checkpoint=tmp_path / "checkpoint.pt")
     resumed, resumed_history = train(recipe, checkpoint=tmp_path / "checkpoint.pt", resume=True)
     assert_equal(expected, resumed)
@@ -77,7 +77,7 @@ def test_a_stopped_run_resumes_to_the_very_weights_and_history(tmp_path, monkeyp
 
 def test_the_first_checkpoint_is_there_before_the_first_update(tmp_path):
     expected, _ = train(RECIPE)
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         train(RECIPE, stop_at=1, checkpoint=tmp_path / "checkpoint.pt")
     assert read_checkpoint(tmp_path / "checkpoint.pt").update == 0
     assert_equal(expected, train(RECIPE, checkpoint=tmp_path / "checkpoint.pt", resume=True)[0])
@@ -96,7 +96,7 @@ def test_two_epochs_and_two_more_equal_four(tmp_path, monkeypatch):
     assert per_epoch > 0
     _, windows, _ = setting()
     updates = sum(-(-len(windows.training_tiles(seed=1, epoch=epoch)) // 16) for epoch in (0, 1))
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         train(recipe, stop_at=updates, checkpoint=tmp_path / "checkpoint.pt")
     assert_equal(expected, train(recipe, checkpoint=tmp_path / "checkpoint.pt", resume=True)[0])
 
@@ -119,7 +119,7 @@ def test_patience_survives_a_resume(tmp_path, monkeypatch):
     monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
     recipe = Recipe(steps=60, batch_size=16, validate_every=10, patience=3)
     first, second = iter([0.1, 0.7, 0.3]), iter([0.2, 0.6, 0.9])
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         train(recipe, stop_at=35, checkpoint=tmp_path / "checkpoint.pt", validate=lambda: next(first))
     _, history = train(recipe, checkpoint=tmp_path / "checkpoint.pt", resume=True, validate=lambda: next(second))
     assert history["validation_NSE"].tolist() == [0.1, 0.7, 0.3, 0.2, 0.6]

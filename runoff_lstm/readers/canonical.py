@@ -10,7 +10,20 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.schema import AREA, BASIN, DISCHARGE, SOURCE, TIME, InputError, check_basins, nearest, time_step, times_of
+from runoff_lstm.schema import (
+    AREA,
+    BASIN,
+    DISCHARGE,
+    SOURCE,
+    TIME,
+    InputError,
+    check_basins,
+    discharge_units,
+    is_precipitation,
+    nearest,
+    time_step,
+    times_of,
+)
 from runoff_lstm.units import canonical_units, convert, discharge_to_depth
 
 LOG = logging.getLogger("runoff_lstm")
@@ -37,6 +50,10 @@ SUSPECTS = (
     999999.0,
 )
 """Sizes of numbers that often mean missing; refused where they stand far off all other values."""
+
+
+MOST = {"mm d-1": 5000.0, "mm h-1": 1000.0}
+"""More than any discharge or precipitation on record (1,825 mm in a day, about 300 mm in an hour), by its unit."""
 
 
 class ReaderOptions(TypedDict, total=False):
@@ -97,26 +114,10 @@ def to_canonical(
     raw = _floor_to_days(raw, step)
     area = _area(raw, options.get("area_km2"))
     markers = [*MARKERS, *(float(one) for one in options.get("missing", ()) if _is_number(one))]
-    tidy: dict[str, Any] = {}
-    for name in map(str, raw.data_vars):
-        values = raw[name]
-        if TIME in values.dims:
-            values = values.transpose(BASIN, TIME)
-            numbers, count = _without_markers(values, markers)
-            units = _units_of(name, values, options.get("units", {}))
-            if name == DISCHARGE:
-                numbers = _discharge(numbers, units, area, raw, step)
-                canonical = canonical_units("mm d-1", step)
-            else:
-                canonical = canonical_units(units, step)
-                numbers = numbers if canonical == units else convert(numbers, units, canonical)
-            attrs = {
-                **{key: values.attrs[key] for key in ("long_name", "standard_name") if key in values.attrs},
-                "units": canonical,
-            }
-            tidy[name] = ((BASIN, TIME), numbers.astype(np.float32), attrs | {"set_missing": count})
-        else:
-            tidy[name] = values
+    tidy: dict[str, Any] = {
+        str(name): _series(values, options.get("units", {}), markers, area, step) if TIME in values.dims else values
+        for name, values in raw.data_vars.items()
+    }
     if area is not None:
         tidy[AREA] = area
     dataset = xr.Dataset(tidy, coords={BASIN: raw[BASIN], TIME: raw[TIME]})
@@ -237,6 +238,37 @@ def _floor_to_days(raw: xr.Dataset, step: np.timedelta64) -> xr.Dataset:
     return raw.assign_coords({TIME: times})
 
 
+def _series(
+    values: xr.DataArray, units: Mapping[str, str], markers: Sequence[float], area: xr.DataArray | None, step: np.timedelta64
+) -> tuple[tuple[str, str], np.ndarray, dict[str, Any]]:
+    """One variable over (basin, time) in its canonical unit, with missing values as NaN and their count."""
+    name = str(values.name)
+    values = values.transpose(BASIN, TIME)
+    numbers, count = _without_markers(values, markers)
+    source_units = _units_of(name, values, units)
+    if name == DISCHARGE:
+        canonical = discharge_units(step)
+        numbers = _discharge(numbers, source_units, area, values[BASIN].values, step)
+    else:
+        canonical = canonical_units(source_units, step)
+        numbers = numbers if canonical == source_units else convert(numbers, source_units, canonical)
+    if name == DISCHARGE or is_precipitation(name):
+        _refuse_more_than_ever_seen(values, numbers, canonical)
+    attrs = {key: values.attrs[key] for key in ("long_name", "standard_name") if key in values.attrs}
+    return (BASIN, TIME), numbers.astype(np.float32), attrs | {"units": canonical, "set_missing": count}
+
+
+def _refuse_more_than_ever_seen(values: xr.DataArray, numbers: np.ndarray, units: str) -> None:
+    """Refuse depths beyond any on record: the unit they were read in is almost surely not theirs."""
+    limit = MOST.get(units, np.inf)
+    if np.nanmax(numbers, initial=0.0) > limit:
+        basin, step = np.argwhere(numbers > limit)[0]
+        raise InputError(
+            f"basin {values[BASIN].values[basin]}, {pd.Timestamp(values[TIME].values[step]):%Y-%m-%d}: {values.name} is "
+            f"{numbers[basin, step]:.4g} {units}, more than any river carries or any sky has rained; check its unit"
+        )
+
+
 def _without_markers(values: xr.DataArray, markers: Sequence[float]) -> tuple[np.ndarray, int]:
     """Numbers as float64 with missing markers (and negative discharge) as NaN, and how many there were."""
     if values.dtype.kind not in "fiu":
@@ -292,11 +324,13 @@ def _units_of(name: str, values: xr.DataArray, units: Mapping[str, str]) -> str:
     return str(unit)
 
 
-def _discharge(numbers: np.ndarray, units: str, area: xr.DataArray | None, raw: xr.Dataset, step: np.timedelta64) -> np.ndarray:
+def _discharge(
+    numbers: np.ndarray, units: str, area: xr.DataArray | None, gauge_ids: np.ndarray, step: np.timedelta64
+) -> np.ndarray:
     try:
         return discharge_to_depth(numbers, units, area_km2=None if area is None else area.values, step=step)
     except InputError as error:
-        raise InputError(f"basin {', '.join(raw[BASIN].values[:3])}: {error}") from None
+        raise InputError(f"basin {', '.join(gauge_ids[:3])}: {error}") from None
 
 
 def _area(raw: xr.Dataset, given: Mapping[str, float] | float | None) -> xr.DataArray | None:

@@ -1,0 +1,146 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from runoff_lstm.bundle import OutsideTrainingRangeWarning, TrainedModel, load_model, write_bundle
+from runoff_lstm.models import Architecture, Dropout, build_model
+from runoff_lstm.periods import Period
+from runoff_lstm.scaling import Scaler
+from runoff_lstm.schema import InputError
+
+FORCING = ["rain", "temperature"]
+WHOLE = Period("2000-01-01", "2001-11-30")
+
+
+FORM = Architecture(hidden_sizes=(8, 4), dropout=Dropout(0.4))
+
+
+def model_for(dataset, architecture=FORM, attributes=("leak",)):
+    scaler = Scaler.fit(dataset, WHOLE, forcing=FORCING, static_attributes=attributes)
+    zero = -scaler.mean["discharge"] / scaler.std["discharge"]
+    torch.manual_seed(4)
+    return TrainedModel(
+        module=build_model(architecture, n_forcings=2, n_static_attributes=len(attributes), zero_flow=zero).eval(),
+        architecture=architecture,
+        scaler=scaler,
+        forcing={"rain": "mm d-1", "temperature": "degC"},
+        static_attributes=tuple(attributes),
+        sequence_length=20,
+        targets_per_window=10,
+        time_step=pd.Timedelta(1, "D"),
+        training_period=WHOLE,
+        gauge_ids=tuple(dataset["basin"].values),
+    )
+
+
+def test_a_bundle_comes_back_whole_and_simulates_the_same(basins, tmp_path):
+    for head in ("linear", "softplus"):
+        model = model_for(basins, Architecture(hidden_sizes=(8, 4), dropout=Dropout(0.4), head=head))
+        again = load_model(write_bundle(model, tmp_path / f"{head}.safetensors"))
+        for name in ("architecture", "scaler", "forcing", "sequence_length", "time_step", "training_period", "gauge_ids"):
+            assert getattr(again, name) == getattr(model, name)
+        np.testing.assert_array_equal(again.simulate(basins)["simulated"], model.simulate(basins)["simulated"])
+
+
+def test_simulation_needs_no_observations_and_looks_at_none(basins):
+    model = model_for(basins)
+    bare = model.simulate(basins[["rain", "temperature", "leak"]])["simulated"]
+    poisoned = model.simulate(basins.assign(discharge=basins["discharge"] * 0 - 5))["simulated"]
+    np.testing.assert_array_equal(bare, poisoned)
+    assert bare.attrs["units"] == "mm d-1"
+    assert bare.dims == ("basin", "time")
+
+
+def test_other_units_are_converted(basins):
+    model = model_for(basins)
+    kelvin = basins.assign(temperature=(basins["temperature"] + 273.15).assign_attrs(units="K"))
+    inches = kelvin.assign(rain=(kelvin["rain"] / 25.4).assign_attrs(units="in/day"))
+    np.testing.assert_allclose(model.simulate(inches)["simulated"], model.simulate(basins)["simulated"], atol=2e-4)
+
+
+def test_a_period_gives_its_days_of_the_whole_simulation(basins):
+    model = model_for(basins)
+    part = model.simulate(basins, period=Period("2001-02-01", "2001-03-31"))["simulated"]
+    assert part.sizes["time"] == 59
+    np.testing.assert_allclose(part, model.simulate(basins)["simulated"].sel(time=part["time"]), atol=1e-6)
+
+
+def test_discharge_is_never_negative(basins):
+    model = model_for(basins)
+    with torch.no_grad():
+        model.module.head.linear.bias.fill_(-100.0)
+    assert float(model.simulate(basins)["simulated"].max()) == 0
+
+
+@pytest.mark.parametrize("attributes", [("leak",), ()])
+def test_steps_give_the_same_series_as_the_continuous_pass(basins, attributes):
+    model = model_for(basins, attributes=attributes)
+    expected = model.simulate(basins, mode="continuous")["simulated"].values
+    state, series = None, []
+    for day in range(basins.sizes["time"]):
+        today = {name: basins[name].values[:, day] for name in FORCING}
+        discharge, state = model.step(today, state, attributes={name: basins[name].values for name in attributes})
+        series.append(discharge)
+    np.testing.assert_allclose(np.stack(series, axis=1), expected, atol=1e-5)
+    assert np.isnan(expected[:, :19]).all()
+    assert np.isfinite(expected[:, 19:]).all()
+
+
+def test_one_basin_steps_with_plain_numbers(basin):
+    model = model_for(basin, attributes=())
+    discharge, state = model.step({"rain": 3.0, "temperature": 10.0})
+    assert discharge.shape == (1,)
+    assert state.steps == 1
+
+
+def test_inputs_outside_the_training_range_are_told(basins):
+    model = model_for(basins)
+    wet = basins.assign(rain=basins["rain"].where(basins["time"] != np.datetime64("2001-05-05"), 900.0))
+    with pytest.warns(OutsideTrainingRangeWarning, match=r"rain leaves the training range .* on 3 of .* 900"):
+        model.simulate(wet)
+    model.simulate(wet, period=Period("2001-06-01", "2001-07-01"))  # outside the period nothing is told
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.drop_vars("rain"), "no forcing 'rain'"),
+        (lambda d: d.rename(rain="rains"), "no forcing 'rain'; did you mean 'rains'"),
+        (lambda d: d.drop_vars("leak"), "no static attribute 'leak'"),
+        (lambda d: d.assign(rain=d["rain"].assign_attrs(units="degC")), "'degC' cannot be converted to 'mm d-1'"),
+        (lambda d: d.assign(rain=d["rain"].drop_attrs()), "rain has no unit"),
+        (lambda d: d.isel(time=slice(None, None, 2)), "time step of 2 days"),
+        (lambda d: d.isel(time=slice(0, 10)), "sequence_length is 20 steps, the record has 10"),
+        (
+            lambda d: d.assign(rain=d["rain"].where(d["time"] != d["time"][50], np.inf)),
+            "basin 01013500, 2000-02-20: rain is infinite",
+        ),
+    ],
+)
+def test_data_that_do_not_fit_the_model_are_refused(basins, change, message):
+    with pytest.raises(InputError, match=message):
+        model_for(basins).simulate(change(basins))
+
+
+def test_a_step_with_missing_input_is_refused(basin):
+    model = model_for(basin, attributes=())
+    with pytest.raises(InputError, match="lacks temperature"):
+        model.step({"rain": 3.0})
+    with pytest.raises(InputError, match="missing or infinite"):
+        model.step({"rain": np.nan, "temperature": 1.0})
+
+
+def test_a_foreign_or_damaged_bundle_is_refused(basins, tmp_path):
+    path = write_bundle(model_for(basins), tmp_path / "model.safetensors")
+    whole = path.read_bytes()
+    for size in (0, 5, 100, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(InputError, match="not a whole safetensors file"):
+            load_model(path)
+    save_file({"weight": torch.zeros(3)}, path)
+    with pytest.raises(InputError, match="not a model of runoff_lstm"):
+        load_model(path)
+    with pytest.raises(InputError, match="is not there"):
+        load_model(tmp_path / "nowhere.safetensors")

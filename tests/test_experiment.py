@@ -1,0 +1,136 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from runoff_lstm.experiment import read_experiment
+from runoff_lstm.models import Architecture, Dropout
+from runoff_lstm.periods import Period
+from runoff_lstm.schema import InputError
+from runoff_lstm.training import Inputs
+
+CATCHMENTS = Path(__file__).parents[1] / "catchments"
+
+TEXT = """
+name = "leaf"
+seed = 1
+[data]
+source = "netcdf"
+path = "leaf.nc"
+gauge_ids = ["01013500"]
+forcing = ["precipitation"]
+[periods]
+train = [1958-10-01, 1972-09-30]
+test = [1977-10-01, 1987-12-31]
+[windows]
+sequence_length = 100
+targets_per_window = 50
+[model]
+hidden_sizes = [64, 32]
+[model.dropout]
+output = 0.4
+[training]
+steps = 240
+learning_rate = 9e-3
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def written(text=TEXT, name="leaf.toml"):
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return written
+
+
+def changed(old, new):
+    assert old in TEXT
+    return TEXT.replace(old, new)
+
+
+def test_a_file_becomes_the_arguments_of_a_run(write):
+    arguments = read_experiment(write()).arguments()
+    assert arguments["periods"].named() == {"train": Period("1958-10-01", "1972-09-30"), "test": Period("1977-10-01", "1987-12-31")}
+    assert arguments["inputs"] == Inputs(("precipitation",), (), 100, 50)
+    assert arguments["architecture"] == Architecture(hidden_sizes=(64, 32), dropout=Dropout(0.4))
+    assert (arguments["recipe"].steps, arguments["recipe"].learning_rate) == (240, 9e-3)
+
+
+def test_paths_are_relative_to_the_file_and_variables_are_expanded(write, tmp_path, monkeypatch):
+    assert read_experiment(write()).data.path == str(tmp_path / "leaf.nc")
+    monkeypatch.setenv("RIVERS", str(tmp_path / "far"))
+    assert read_experiment(write(changed("leaf.nc", "$RIVERS/leaf.nc"))).data.path == str(tmp_path / "far" / "leaf.nc")
+    assert read_experiment(write(changed("leaf.nc", "~/leaf.nc"))).data.path == str(Path.home() / "leaf.nc")
+
+
+def test_gauge_ids_may_stand_in_a_file_and_keep_their_zeros(write, tmp_path):
+    (tmp_path / "ids.txt").write_text("01013500\n\n02064000\n")
+    assert read_experiment(write(changed('["01013500"]', '"ids.txt"'))).data.gauge_ids == ["01013500", "02064000"]
+
+
+def test_set_takes_the_place_of_a_value(write):
+    experiment = read_experiment(
+        write(),
+        overrides=["training.steps=5", "seed=9", "data.path=other.nc", "model.dropout.output=0.1", 'evaluation.metrics=["NSE"]'],
+    )
+    assert (experiment.training.steps, experiment.seed, experiment.model.dropout.output) == (5, 9, 0.1)
+    assert experiment.data.path.endswith("/other.nc")
+    assert experiment.evaluation.metrics == ["NSE"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (changed("steps = 240", "step = 240"), r"\[training\] step: unknown key; did you mean 'steps'"),
+        (changed("output = 0.4", "outptu = 0.4"), r"\[model.dropout\] outptu: unknown key; did you mean 'output'|there is output"),
+        (changed("[windows]", "[window]"), r"window: unknown key; did you mean 'windows'"),
+        (changed("path =", "pth ="), r"\[data\] path is missing|\[data\] pth: unknown key; did you mean 'path'"),
+        (changed("sequence_length = 100", 'sequence_length = "long"'), r"\[windows\] sequence_length = 'long': .*integer"),
+        (changed("steps = 240", "steps = 2.5"), r"\[training\] steps = 2.5: .*integer"),
+        (changed("hidden_sizes = [64, 32]", "hidden_sizes = 64"), r"\[model\] hidden_sizes = 64"),
+        (changed('["01013500"]', "[1013500]"), r"\[data.gauge_ids.*\] .*1013500.*string"),
+        (changed("output = 0.4", "output = 1.4"), r"dropout output = 1.4 is not a probability"),
+        (changed("steps = 240", ""), "either steps"),
+        (changed("steps = 240", 'steps = 240\nloss = "msee"'), r"\[training\] loss = 'msee'"),
+        (changed('source = "netcdf"', 'source = "netcfd"'), r"\[data\] source = 'netcfd'"),
+        (changed('name = "leaf"', ""), "name is missing"),
+        (changed("leaf.nc", "$NOT_SET_ANYWHERE/leaf.nc"), "NOT_SET_ANYWHERE, which is not set; set it with export"),
+        (changed('["01013500"]', '"nowhere.txt"'), "nowhere.txt is not there"),
+        (changed("[periods]", "[data.csv]\nseparator = ';'\n[periods]"), r'\[data.csv\] .* source = "netcdf"'),
+        (changed("seed = 1", "seed ="), "not a readable TOML file"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_place_and_remedy(write, text, message):
+    with pytest.raises(InputError, match=message):
+        read_experiment(write(text)).arguments()
+
+
+def test_overlapping_periods_are_refused(write):
+    with pytest.raises(InputError, match=r"the train period .* and the test period .* overlap"):
+        read_experiment(write(changed("test = [1977-10-01", "test = [1971-10-01"))).arguments()
+
+
+def test_a_missing_file_names_the_nearest(write):
+    with pytest.raises(InputError, match=r"leef.toml is not there; did you mean 'leaf.toml'"):
+        read_experiment(write().with_name("leef.toml"))
+
+
+@pytest.mark.parametrize("override", ["training.steps", "=5", "name.first=1"])
+def test_a_set_that_makes_no_sense_is_refused(write, override):
+    with pytest.raises(InputError, match="--set"):
+        read_experiment(write(), overrides=[override])
+
+
+@pytest.mark.parametrize("name", ["leaf", "au_saumon", "baskatong"])
+def test_the_shipped_configs_are_read(name):
+    experiment = read_experiment(CATCHMENTS / name / f"{name}.toml")
+    assert experiment.name == name
+    assert Path(experiment.data.path).exists()
+    assert set(experiment.arguments()["periods"].named()) == {"train", "validation", "test"}
+
+
+def test_what_a_config_says_survives_being_written_again(write):
+    table = tomllib.loads(TEXT)
+    assert read_experiment(write(tomli_w.dumps(table), "again.toml")) == read_experiment(write())
