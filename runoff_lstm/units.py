@@ -30,6 +30,8 @@ SPELLINGS = {
 
 WATER_KG_PER_M3 = 1000.0
 
+_UNKNOWN = "the unit '{}' is not known; write it as mm d-1, m3 s-1, degC, W m-2 or Pa"
+
 
 def convert(values: npt.ArrayLike, from_units: str, to_units: str) -> Values:
     """Values in another unit, float64.
@@ -153,6 +155,8 @@ def _unit(text: str) -> Any:
     """The pint unit of a spelling; '-1' behind a letter is an exponent, as CF and UDUNITS write it."""
     import pint
 
+    if re.search(r"[^\w\s./*^()°%·+-]", text):
+        raise InputError(_UNKNOWN.format(text))
     plain = SPELLINGS.get(text.strip().lower(), text.strip())
     plain = re.sub(r"\s+per\s+", "/", plain)
     plain = re.sub(r"(?<=[A-Za-z])\^?(-?\d+)", r"**\1", plain)
@@ -160,4 +164,4 @@ def _unit(text: str) -> Any:
     try:
         return _registry().parse_units(plain.replace("°C", "degC"))
     except (pint.errors.PintError, ValueError, TypeError, SyntaxError, AttributeError, AssertionError):
-        raise InputError(f"the unit '{text}' is not known; write it as mm d-1, m3 s-1, degC, W m-2 or Pa") from None
+        raise InputError(_UNKNOWN.format(text)) from None

@@ -261,8 +261,9 @@ def _series(
 def _refuse_more_than_ever_seen(values: xr.DataArray, numbers: np.ndarray, units: str) -> None:
     """Refuse depths beyond any on record: the unit they were read in is almost surely not theirs."""
     limit = MOST.get(units, np.inf)
-    if np.nanmax(numbers, initial=0.0) > limit:
-        basin, step = np.argwhere(numbers > limit)[0]
+    above = (numbers > limit) & np.isfinite(numbers)
+    if above.any():
+        basin, step = np.argwhere(above)[0]
         raise InputError(
             f"basin {values[BASIN].values[basin]}, {pd.Timestamp(values[TIME].values[step]):%Y-%m-%d}: {values.name} is "
             f"{numbers[basin, step]:.4g} {units}, more than any river carries or any sky has rained; check its unit"

@@ -1,6 +1,5 @@
 """From one CSV file a gauge, or one for all, to the canonical Dataset."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.readers.canonical import ReaderOptions, mend_times, to_canonical
+from runoff_lstm.readers.canonical import MARKERS, ReaderOptions, mend_times, to_canonical
 from runoff_lstm.schema import BASIN, TIME, InputError, nearest, time_step, times_of
-
-LOG = logging.getLogger("runoff_lstm")
 
 TIME_NAMES = ("time", "date", "datetime", "timestamp", "day")
 SEPARATORS = ",;\t"
+EMPTY = ("", "NaN", "nan", "NA")
 
 
 @dataclass(frozen=True)
@@ -163,21 +161,23 @@ def _rename(text: pd.DataFrame, path: Path, rename: Mapping[str, str]) -> pd.Dat
 def _numbers(text: pd.DataFrame, path: Path, form: CsvForm, options: ReaderOptions) -> pd.DataFrame:
     """The cells as numbers, missing ones as NaN, index time; a cell that is neither is refused by its line."""
     wanted = options.get("variables")
+    for name in wanted or ():
+        if name not in text and not options.get("attributes"):
+            raise InputError(f"{path} has no column '{name}'; {nearest(name, map(str, text.columns.drop(TIME)))}")
     times = _times(text[TIME], path, form)
-    markers = {str(one).strip() for one in options.get("missing", ())} | {"", "NaN", "nan", "NA"}
+    markers = [str(one).strip() for one in options.get("missing", ())]
     columns = {}
     for name in text.columns.drop(TIME):
         if wanted is not None and name not in (*wanted, "area_km2"):
             continue
         cells = text[name].str.strip()
         marked = cells.isin(markers)
-        named = int((marked & ~cells.isin(["", "NaN", "nan", "NA"])).sum())
-        if named:
-            LOG.info("%s: %s: %d cell(s) marked as missing", path.name, name, named)
+        absent = cells.isin(EMPTY)
+        cells = cells.mask(marked, f"{MARKERS[0]:g}")  # counted and told with the numbers that mean missing
         if form.decimal != ".":
             cells = cells.str.replace(form.decimal, ".", regex=False)
-        numbers = pd.to_numeric(cells.where(~marked), errors="coerce")
-        wrong = numbers.isna() & ~marked
+        numbers = pd.to_numeric(cells.mask(absent), errors="coerce")
+        wrong = numbers.isna() & ~absent
         if wrong.any():
             _refuse_cell(path, str(name), text[name][wrong].iloc[0], line=_line(path, form, int(np.flatnonzero(wrong)[0])))
         columns[name] = numbers.to_numpy(np.float64)

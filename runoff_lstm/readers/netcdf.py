@@ -66,7 +66,7 @@ def write_dataset(dataset: xr.Dataset, path: str | Path) -> None:
             raise InputError(f"{path} is there already; remove it or choose another name")
         try:
             part = path.with_name(f".{path.stem}.part.zarr")
-            dataset.to_zarr(part, mode="w", consolidated=False)
+            dataset.to_zarr(part, mode="w", consolidated=False, zarr_format=2)  # 3 has no settled form for text
             part.replace(path)
         except ImportError:
             raise InputError('Zarr needs the extra "distributed": pip install "runoff-lstm[distributed]"') from None

@@ -1,0 +1,113 @@
+"""Windows gathered a second on one thread, memory of the index, and a training update against a bare nn.LSTM on ready tensors.
+
+python tests/benchmarks/sampler.py
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+
+from runoff_lstm.fitting import Recipe, _Training
+from runoff_lstm.models import LSTM
+from runoff_lstm.sampling import Windows
+from runoff_lstm.scaling import DischargeScale
+
+FORCING = ["prcp", "srad", "tmax", "tmin", "vp"]
+BATCH, LENGTH, HIDDEN = 256, 365, 64
+
+
+def made_up(basins: int, days: int) -> xr.Dataset:
+    """Noise in the shape of a scaled Dataset."""
+    random = np.random.default_rng(0)
+    values = {name: (("basin", "time"), random.normal(size=(basins, days)).astype("float32")) for name in [*FORCING, "discharge"]}
+    return xr.Dataset(
+        values, coords={"basin": [f"{n:08d}" for n in range(basins)], "time": pd.date_range("1980-01-01", periods=days)}
+    )
+
+
+def windows_per_second(windows: Windows) -> float:
+    """Median over ten rounds of a hundred batches."""
+    tiles = windows.training_tiles(seed=0, epoch=0)
+    rounds = []
+    for _ in range(10):
+        start, count = time.perf_counter(), 0
+        for batch in windows.batches(tiles[: 100 * BATCH], BATCH):
+            count += len(batch.basin)
+        rounds.append(count / (time.perf_counter() - start))
+    return statistics.median(rounds)
+
+
+def bare_update(windows: Windows) -> Callable[[], None]:
+    """Forward, backward and Adam of nn.LSTM and a linear layer on one batch that is ready."""
+    layer, linear = torch.nn.LSTM(len(FORCING), HIDDEN, batch_first=True), torch.nn.Linear(HIDDEN, 1)
+    parameters = [*layer.parameters(), *linear.parameters()]
+    optimizer = torch.optim.Adam(parameters)
+    batch = windows.gather(windows.training_tiles(seed=0, epoch=0)[:BATCH])
+
+    def update() -> None:
+        loss = (linear(layer(batch.forcing)[0][:, -1]) - batch.discharge).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return update
+
+
+def our_update(windows: Windows) -> Callable[[], None]:
+    """A whole update of training: gather, forward, backward, clip, Adam, look at the loss."""
+    model = LSTM(len(FORCING), hidden_sizes=[HIDDEN], output_dropout=0.4)
+    scale = DischargeScale(0.0, np.ones(len(windows.gauge_ids)))
+    training = _Training(model, windows, Recipe(steps=10**9, batch_size=BATCH), scale=scale, validate=None, seed=0, checkpoint=None)
+    batches = training.batches()
+
+    def update() -> None:
+        batch, _ = next(batches)
+        loss, norm = training.step(batch)
+        float(loss), float(norm)
+        training.state.position += 1
+
+    return update
+
+
+def print_rates(when: str) -> None:
+    """Windows a second of one long record and of the 531 basins of the benchmark, on one thread."""
+    torch.set_num_threads(1)
+    for basins, days in ((1, 14_610), (531, 10_593)):
+        windows = Windows(made_up(basins, days), FORCING, sequence_length=LENGTH)
+        tiles = windows.training_tiles(seed=0, epoch=0)
+        index = sum(one.nbytes for one in vars(tiles).values()) / len(tiles)
+        rate = windows_per_second(windows) / 1e6
+        print(f"{when}, {basins} basin(s): {rate:.2f} million windows/s on one thread, index {index:.0f} bytes a window")
+
+
+def print_update_ratio() -> None:
+    """A strict many-to-one update against bare nn.LSTM, in turn."""
+    torch.set_num_threads(2)
+    windows = Windows(made_up(1, 14_610), FORCING, sequence_length=LENGTH)
+    ours, bare, ratios = our_update(windows), bare_update(windows), []
+    for update in (ours, bare, ours, bare):
+        update()
+    for _ in range(15):
+        times = []
+        for update in (ours, bare):
+            start = time.perf_counter()
+            update()
+            update()
+            times.append(time.perf_counter() - start)
+        ratios.append(times[0] / times[1])
+    print(f"strict update, hidden {HIDDEN}, batch {BATCH}: {statistics.median(ratios):.3f} times bare nn.LSTM (median of 15 pairs)")
+
+
+def main() -> None:
+    print_rates("fresh process")  # each batch is new memory from the system, page by page
+    print_update_ratio()
+    print_rates("after updates")  # as in training: the allocator keeps its pages
+
+
+if __name__ == "__main__":
+    main()

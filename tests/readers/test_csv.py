@@ -1,0 +1,188 @@
+import json
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from runoff_lstm.readers import READERS, CsvForm, read_csv
+from runoff_lstm.schema import SOURCE, InputError
+
+UNITS = {"rain": "mm d-1", "discharge": "mm d-1"}
+
+
+def rows(days=10, start="2000-01-01", name="date"):
+    dates = pd.date_range(start, periods=days)
+    lines = [f"{date:%Y-%m-%d},{number}.5,{number}" for number, date in enumerate(dates)]
+    return "\n".join([f"{name},rain,discharge", *lines]) + "\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def written(text, name="01013500.csv", **how):
+        (tmp_path / name).write_text(text, **how)
+        return tmp_path / name
+
+    return written
+
+
+def test_a_files_name_is_the_gauge_id_with_its_zeros(write):
+    read = read_csv(write(rows()), units=UNITS)
+    assert read["basin"].values.tolist() == ["01013500"]
+    np.testing.assert_allclose(read["rain"].values[0], np.arange(10) + 0.5)
+    assert read["discharge"].attrs == {"units": "mm d-1", "set_missing": 0}
+
+
+def test_a_folder_has_a_file_a_gauge_and_records_of_different_length_are_filled_with_nan(write, tmp_path):
+    write(rows(10), "01013500.csv")
+    write(rows(5, "2000-01-04"), "02064000.csv")
+    write("gauge_id,aridity\n01013500,1\n02064000,2\n", "attributes.csv")
+    read = read_csv(tmp_path, units=UNITS, attributes=tmp_path / "attributes.csv")
+    assert read["basin"].values.tolist() == ["01013500", "02064000"]
+    assert read["rain"].isnull().sum("time").values.tolist() == [0, 5]
+    assert float(read["rain"].sel(basin="02064000", time="2000-01-04")) == 0.5
+    assert read["aridity"].values.tolist() == [1, 2]
+    assert read_csv(tmp_path, ["02064000"], units=UNITS).sizes["time"] == 5
+
+
+def test_one_file_may_hold_all_gauges(write):
+    text = "basin,date,rain,discharge\n" + "".join(
+        f"{gauge_id},2000-01-{day:02d},{day},{day}\n" for gauge_id in ("007", "008") for day in range(1, 5)
+    )
+    read = read_csv(write(text, "all.csv"), units=UNITS)
+    assert read["basin"].values.tolist() == ["007", "008"]
+    assert read["rain"].values.tolist() == [[1, 2, 3, 4]] * 2
+
+
+@pytest.mark.parametrize("form", [{"separator": ";"}, {}])
+def test_semicolons_and_decimal_commas_are_read(write, form):
+    text = rows().replace(",", ";").replace(".", ",")
+    read = read_csv(write(text), units=UNITS, csv={**form, "decimal": ","})
+    np.testing.assert_allclose(read["rain"].values[0], np.arange(10) + 0.5)
+
+
+def test_other_dates_encodings_and_names_are_read_when_told(write):
+    text = "# made by hand\nJour;Pluie;Débit\n31/12/1999;1.5;2\n01/01/2000;2.5;3\n"
+    read = read_csv(
+        write(text, encoding="latin-1"),
+        csv=CsvForm(encoding="latin-1", date_format="%d/%m/%Y"),
+        rename={"time": "Jour", "rain": "Pluie", "discharge": "Débit"},
+        units=UNITS,
+    )
+    assert pd.DatetimeIndex(read["time"].values).strftime("%Y-%m-%d").tolist() == ["1999-12-31", "2000-01-01"]
+    assert read["discharge"].values.tolist() == [[2, 3]]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(write):
+    assert "rain" in read_csv(write(rows(), encoding="utf-8-sig"), units=UNITS)
+
+
+def test_missing_markers_are_nan_and_counted(write, caplog):
+    caplog.set_level(logging.INFO, "runoff_lstm")
+    text = rows().replace("1.5", "?").replace("2.5", "-999").replace("3.5", "").replace("4.5", "NaN").replace("5.5", "-888")
+    read = read_csv(write(text), units=UNITS, missing=["?", -888])
+    assert read["rain"].isnull().values[0].tolist() == [False] + [True] * 5 + [False] * 4
+    assert read["rain"].attrs["set_missing"] == 1 + 2
+    assert "basin 01013500: rain: 3 value(s) marked as missing, the first -999.0 on 2000-01-02" in caplog.text
+
+
+def test_hours_are_read(write):
+    text = "time,rain,discharge\n" + "".join(f"2000-01-01T{hour:02d}:00,{hour},{hour}\n" for hour in range(24))
+    read = read_csv(write(text), units={"rain": "mm", "discharge": "mm"})
+    assert read["discharge"].attrs["units"] == "mm h-1"
+    assert read["rain"].attrs["units"] == "mm"
+
+
+def test_only_the_variables_asked_for_are_parsed(write):
+    text = rows().replace("rain,discharge", "rain,discharge,remark").replace("\n2000", ",fine\n2000")
+    text = text.replace("remark,fine", "remark").rstrip("\n") + ",fine\n"
+    assert "remark" not in read_csv(write(text), units=UNITS, variables=["rain", "discharge"])
+    with pytest.raises(InputError, match="column 'remark': 'fine' is not a number"):
+        read_csv(write(text), units=UNITS)
+
+
+def test_mending_is_done_file_by_file(write, tmp_path):
+    lines = rows().splitlines()
+    write("\n".join([lines[0], *lines[3:], lines[1], lines[1]]) + "\n", "a.csv")
+    write(rows(), "b.csv")
+    with pytest.raises(InputError, match="basin a: the time axis"):
+        read_csv(tmp_path, units=UNITS)
+    mended = read_csv(tmp_path, units=UNITS, mend_time=True)
+    assert mended["rain"].isnull().values[0].tolist() == [False, True] + [False] * 8
+
+
+def test_the_dataset_tells_how_to_read_it_again(write, tmp_path):
+    write(rows().replace(",", ";"), "a.csv")
+    first = read_csv(tmp_path, ["a"], units=UNITS, csv={"separator": ";"}, missing=["?"])
+    called = json.loads(first.attrs[SOURCE])
+    assert READERS[called.pop("source")](called.pop("path"), **called).identical(first)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("", {}, "01013500.csv is empty"),
+        ("\n\n", {}, "01013500.csv is empty"),
+        ("date,rain,discharge\n", {}, "has a header and no rows"),
+        (rows(name="when"), {}, "no column of dates"),
+        (rows().replace("2000-01-03", "13/01/2000"), {}, "'13/01/2000' is not a date of the form ISO 8601"),
+        (rows().replace("2000-01-03", "2000-01-03T00:00+01:00"), {}, "carries a time zone"),
+        (rows().replace("2.5", "?"), {}, r"01013500.csv, line 4, column 'rain': '\?' is not a number; .* missing = \[\"\?\"\]"),
+        ("# note\n\n" + rows().replace("2.5", "oops"), {}, "line 6, column 'rain': 'oops' is not a number"),
+        (rows().replace(",", ";").replace(".", ","), {}, r"decimal comma, say csv = \{decimal = \",\"\}"),
+        (rows().replace("2000-01-03", "2000-01-02"), {}, "2000-01-02 00:00:00 twice"),
+        (rows().replace("2000-01-03", "2000-02-03"), {}, "goes back|not regular"),
+        (rows().replace("2000-01-03,2.5,2\n", ""), {}, "not regular: after 2000-01-02"),
+        (rows().replace("rain,discharge", "rain,rain"), {}, "has the column 'rain' twice"),
+        (rows(), {"rename": {"prcp": "rian"}}, "no column 'rian' to call 'prcp'; did you mean 'rain'"),
+        (rows(), {"rename": {"rain": "discharge"}}, "has both 'discharge' and 'rain'"),
+        (rows(), {"variables": ["rian"]}, "no column 'rian'; did you mean 'rain'"),
+        (rows(), {"units": {"rain": "mm d-1"}}, "discharge has no unit"),
+        (rows().replace("2000-01-03,2.5,2", "2000-01-03,2.5,2,7"), {}, "not a table of cells|is not a number|is not a date"),
+        (rows(), {"csv": {"encoding": "klingon"}}, "encoding 'klingon' is not known"),
+    ],
+)
+def test_what_cannot_be_read_rightly_is_refused(write, text, options, message):
+    with pytest.raises(InputError, match=message):
+        read_csv(write(text), **{"units": UNITS, **options})
+
+
+def test_another_encoding_is_refused_with_the_byte(write):
+    with pytest.raises(InputError, match=r"not utf-8 text \(byte \d+ is 0xe9\); say its encoding"):
+        read_csv(write(rows().replace("discharge", "débit"), encoding="latin-1"), units=UNITS)
+
+
+def test_missing_files_and_gauges_are_refused_with_the_nearest(write, tmp_path):
+    write(rows())
+    with pytest.raises(InputError, match=r"01013501.csv is not there; did you mean '01013500.csv'"):
+        read_csv(tmp_path / "01013501.csv")
+    with pytest.raises(InputError, match=r"gauge id '01013501' has no file in .*; did you mean '01013500'"):
+        read_csv(tmp_path, ["01013501"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no CSV file"):
+        read_csv(tmp_path / "empty")
+
+
+def test_files_that_do_not_fit_together_are_refused(write, tmp_path):
+    write(rows(), "a.csv")
+    write(rows().replace("rain", "snow"), "b.csv")
+    with pytest.raises(InputError, match=r"basin a: its file has no column 'snow'|basin b: its file has no column 'rain'"):
+        read_csv(tmp_path, units={**UNITS, "snow": "mm"})
+    hourly = "date,rain,discharge\n" + "".join(f"2000-01-01T{hour:02d}:00,{hour},{hour}\n" for hour in range(24))
+    write(hourly, "b.csv")
+    with pytest.raises(InputError, match="basin b has a step of 0 days 01:00:00, basin a one of 1 days"):
+        read_csv(tmp_path, units=UNITS)
+
+
+@pytest.mark.large_data
+def test_french_litres_a_second_over_the_area_are_the_given_millimetres(large_data):
+    folder = large_data / "camels_fr"
+    table = pd.read_csv(folder / "attributes.csv", dtype={0: str})
+    area_column = next(name for name in table.columns if "area" in name.lower())
+    areas = dict(zip(table.iloc[:, 0], table[area_column].astype(float), strict=True))
+    gauge_ids = [gauge_id for gauge_id in areas if (folder / f"{gauge_id}.csv").exists()]
+    units = {"precipitation_mm": "mm", "temperature_c": "degC", "pet_mm": "mm", "discharge": "L/s", "discharge_mm": "mm"}
+    read = read_csv(folder, gauge_ids, rename={"discharge": "discharge_ls"}, units=units, area_km2=areas)
+    assert read.sizes["basin"] == len(gauge_ids) > 10
+    difference = np.abs(read["discharge"] - read["discharge_mm"]).values
+    assert np.nanmax(difference - 0.001 * read["discharge_mm"].values) < 0.01

@@ -1,0 +1,236 @@
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from conftest import make_basins
+
+from runoff_lstm.readers import READERS, read_netcdf, write_dataset
+from runoff_lstm.schema import SOURCE, InputError
+
+LEAF = Path(__file__).parents[2] / "catchments" / "leaf" / "leaf.nc"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def written(dataset, name="data.nc"):
+        dataset.to_netcdf(tmp_path / name)
+        return tmp_path / name
+
+    return written
+
+
+def test_the_bundled_catchment_is_read_as_it_is():
+    leaf = read_netcdf(LEAF)
+    assert dict(leaf.sizes) == {"basin": 1, "time": 11322}
+    first = leaf.isel(basin=0, time=0)
+    assert float(first["precipitation"]) == 0
+    assert float(first["potential_evapotranspiration"]) == pytest.approx(1.3891, rel=1e-6)
+    assert float(first["discharge"]) == pytest.approx(0.32386923, rel=1e-6)
+    assert int(leaf["discharge"].isnull().sum()) == 0
+
+
+def test_names_and_units_of_others_are_mapped(write, basins):
+    theirs = basins.rename(basin="station", time="date", rain="P", discharge="QObs")
+    theirs["QObs"] = (theirs["QObs"] * 864 / 86.4).assign_attrs(units="m3/s")
+    theirs["temperature"] = (theirs["temperature"] + 273.15).assign_attrs(units="K")
+    ours = read_netcdf(write(theirs), rename={"basin": "station", "time": "date", "rain": "P", "discharge": "QObs"}, area_km2=864.0)
+    for name in ("rain", "temperature", "discharge"):
+        np.testing.assert_allclose(ours[name], basins[name], rtol=1e-5, atol=1e-4)
+        assert ours[name].attrs["units"] == basins[name].attrs["units"]
+    assert ours["basin"].values.tolist() == ["01013500", "01022500", "02064000"]
+
+
+def test_units_of_the_config_take_the_place_of_the_files(write, basins):
+    theirs = basins.assign(rain=(basins["rain"] / 10).drop_attrs())
+    np.testing.assert_allclose(read_netcdf(write(theirs), units={"rain": "cm/day"})["rain"], basins["rain"], rtol=1e-5)
+
+
+def test_the_area_in_the_file_is_used_in_its_unit(write, basins):
+    theirs = basins.assign(
+        discharge=(basins["discharge"] / 86.4).assign_attrs(units="m3/s"), area_km2=("basin", [1e6, 1e6, 1e6], {"units": "m2"})
+    )
+    np.testing.assert_allclose(read_netcdf(write(theirs))["discharge"], basins["discharge"], rtol=1e-5)
+
+
+def test_gauge_ids_are_chosen_in_order(write, basins):
+    some = read_netcdf(write(basins), ["02064000", "01013500"])
+    assert some["basin"].values.tolist() == ["02064000", "01013500"]
+    np.testing.assert_array_equal(some["rain"], basins["rain"].isel(basin=[2, 0]))
+
+
+def test_missing_markers_and_negative_flow_become_nan_and_are_counted_and_told(write, basins, caplog):
+    caplog.set_level(logging.INFO, "runoff_lstm")
+    rain, flow = basins["rain"].copy(), basins["discharge"].copy()
+    rain[0, 3:5], rain[1, 7], rain[2, 9] = -999, -9999, -888
+    flow[0, 6], flow[1, 8] = -0.5, -999
+    read = read_netcdf(write(basins.assign(rain=rain, discharge=flow)), missing=[-888, "?"])
+    assert int(read["rain"].isnull().sum()) == 4 == read["rain"].attrs["set_missing"]
+    assert int(read["discharge"].isnull().sum()) == 2 == read["discharge"].attrs["set_missing"]
+    told = caplog.text
+    assert "basin 01013500: rain: 2 value(s) marked as missing, the first -999.0 on 2000-01-04" in told
+    assert "basin 01013500: discharge: 1 value(s) negative, taken as missing, the first -0.5 on 2000-01-07" in told
+
+
+def test_attributes_are_joined_by_gauge_id(write, basins, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "runoff_lstm")
+    (tmp_path / "attributes.csv").write_text("gauge_id,aridity,name\n02064000,3,c\n01013500,1,a\n01022500,2,b\n")
+    read = read_netcdf(write(basins), attributes=tmp_path / "attributes.csv")
+    assert read["aridity"].values.tolist() == [1, 2, 3]
+    assert "columns that are not numbers are left out: name" in caplog.text
+
+
+def test_one_basin_without_a_basin_dimension_takes_the_files_name(write, basin):
+    read = read_netcdf(write(basin.isel(basin=0).drop_vars(["basin", "leak", "slope"]), "01013500.nc"))
+    assert read["basin"].values.tolist() == ["01013500"]
+    np.testing.assert_array_equal(read["rain"], basin["rain"])
+
+
+def test_gauge_ids_in_a_variable_over_another_dimension_are_found(write, basins):
+    theirs = basins.rename(basin="n").drop_vars("n").assign(id=("n", ["01013500", "01022500", "02064000"]))
+    read = read_netcdf(write(theirs), rename={"basin": "id"})
+    assert read["basin"].values.tolist() == ["01013500", "01022500", "02064000"]
+    np.testing.assert_array_equal(read["rain"], basins["rain"])
+
+
+def test_gauge_ids_as_bytes_are_text(write, basins):
+    read = read_netcdf(write(basins.assign_coords(basin=np.array(["01013500", "01022500", "02064000"], dtype="S8"))))
+    assert read["basin"].values.tolist() == ["01013500", "01022500", "02064000"]
+
+
+def test_hourly_data_are_read_as_millimetres_an_hour(write):
+    hours = make_basins("a", days=200, freq="h")
+    daily_rate = hours.assign(rain=(hours["rain"] * 24).assign_attrs(units="mm d-1"))
+    read = read_netcdf(write(daily_rate))
+    assert read["rain"].attrs["units"] == "mm h-1"
+    np.testing.assert_allclose(read["rain"], hours["rain"], rtol=1e-5)
+
+
+def test_daily_stamps_at_noon_are_their_day(write, basins, caplog):
+    caplog.set_level(logging.INFO, "runoff_lstm")
+    read = read_netcdf(write(basins.assign_coords(time=basins["time"] + np.timedelta64(12, "h"))))
+    np.testing.assert_array_equal(read["time"], basins["time"])
+    assert "12:00 are taken as the day they lie in" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["again.nc", "again.zarr"])
+def test_what_is_written_is_read_again(tmp_path, basins, name):
+    write_dataset(basins, tmp_path / name)
+    again = read_netcdf(tmp_path / name)
+    for variable in basins.data_vars:
+        np.testing.assert_array_equal(again[variable], basins[variable])
+    assert again["basin"].values.tolist() == basins["basin"].values.tolist()
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+
+
+def test_other_endings_and_stores_that_are_there_are_refused(tmp_path, basins):
+    with pytest.raises(InputError, match=r"end in .nc .* or .zarr"):
+        write_dataset(basins, tmp_path / "data.xlsx")
+    write_dataset(basins, tmp_path / "data.zarr")
+    with pytest.raises(InputError, match="is there already"):
+        write_dataset(basins, tmp_path / "data.zarr")
+
+
+def test_the_dataset_tells_how_to_read_it_again(write, basins, tmp_path):
+    (tmp_path / "attributes.csv").write_text("gauge_id,aridity\n01013500,1\n02064000,3\n")
+    first = read_netcdf(
+        write(basins.rename(rain="P")), ["02064000"], rename={"rain": "P"}, missing=[-888], attributes=tmp_path / "attributes.csv"
+    )
+    called = json.loads(first.attrs[SOURCE])
+    again = READERS[called.pop("source")](called.pop("path"), **called)
+    assert again.identical(first)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (lambda d: d, {"gauge_ids": ["01013501"]}, "gauge id '01013501' is not in the data; did you mean '01013500'"),
+        (lambda d: d, {"variables": ["rian", "discharge"]}, "no variable 'rian'; did you mean 'rain'"),
+        (lambda d: d, {"rename": {"prcp": "rian"}}, "no 'rian' to call 'prcp'; did you mean 'rain'"),
+        (lambda d: d, {"rename": {"rain": "temperature"}}, "have both 'temperature' and 'rain'"),
+        (lambda d: d.assign_coords(basin=[1013500, 1022500, 2064000]), {}, "gauge ids are numbers .* leading zeros may be lost"),
+        (lambda d: d.assign(rain=d["rain"].drop_attrs()), {}, r'rain has no unit; say which: units = \{rain = "mm d-1"\}'),
+        (lambda d: d, {"units": {"rain": "buckets"}}, "the unit 'buckets' is not known"),
+        (lambda d: d, {"units": {"discharge": "m3/s"}}, "basin 01013500, 01022500, 02064000: .* needs the area"),
+        (lambda d: d, {"units": {"discharge": "m3/s"}, "area_km2": {"01013500": 3.0}}, "no value for basin 01022500, 02064000"),
+        (lambda d: d, {"units": {"discharge": "m3/s"}, "area_km2": 0.0}, "basin 01013500: area_km2 is 0; give an area above zero"),
+        (lambda d: d.isel(time=[0, 1, 1, 2]), {}, "has 2000-01-02 .* twice"),
+        (lambda d: d.isel(time=[2, 1, 0]), {}, "goes back"),
+        (lambda d: d.isel(time=[0, 1, 3]), {}, "not regular"),
+        (lambda d: d.rename(basin="station"), {}, "no dimension 'basin' but station; map it"),
+        (lambda d: d.rename(time="date"), {}, "no dimension 'time'"),
+        (lambda d: d.rename(basin="n").drop_vars("n").rename(n="basin"), {}, "dimension 'basin' has no gauge ids"),
+        (lambda d: d.assign(rain=d["rain"].where(d["rain"] != d["rain"].max(), np.inf)), {}, "rain is infinite"),
+        (
+            lambda d: d.assign(temperature=d["temperature"].where(d["time"] != d["time"][9], -9998.0)),
+            {},
+            "-9998 .* looks like a marker",
+        ),
+        (lambda d: d.assign(temperature=d["temperature"].where(d["time"] != d["time"][9], 1e30)), {}, "looks like a marker"),
+        (lambda d: d.assign(rain=d["rain"].where(d["time"] != d["time"][9], -2.0)), {}, "rain is negative on 1 step"),
+        (lambda d: d, {"units": {"rain": "m d-1"}}, "more than any river carries or any sky has rained; check its unit"),
+        (lambda d: d.convert_calendar("noleap"), {}, "not dates of the standard calendar"),
+    ],
+)
+def test_what_cannot_be_read_rightly_is_refused(write, basins, change, options, message):
+    with pytest.raises(InputError, match=message):
+        read_netcdf(write(change(basins)), **options)
+
+
+def test_an_attribute_row_that_is_missing_is_named(write, basins, tmp_path):
+    (tmp_path / "attributes.csv").write_text("gauge_id,aridity\n01013500,1\n02064000,3\n")
+    with pytest.raises(InputError, match="basin 01022500 has no row"):
+        read_netcdf(write(basins), attributes=tmp_path / "attributes.csv")
+    with pytest.raises(InputError, match=r"atributes.csv is not there; did you mean 'attributes.csv'"):
+        read_netcdf(write(basins), attributes=tmp_path / "atributes.csv")
+
+
+def test_missing_damaged_and_foreign_files_are_refused(write, basins, tmp_path):
+    path = write(basins)
+    with pytest.raises(InputError, match=r"dat.nc is not there; did you mean 'data.nc'"):
+        read_netcdf(tmp_path / "dat.nc")
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(InputError, match="not a whole netCDF file"):
+        read_netcdf(path)
+    path.write_text("a,b,c\n")
+    with pytest.raises(InputError, match="not a whole netCDF file"):
+        read_netcdf(path)
+
+
+def test_a_time_axis_is_mended_when_asked_and_told(write, basins, caplog):
+    caplog.set_level(logging.INFO, "runoff_lstm")
+    muddled = basins.isel(time=[*range(5, 20), 0, 1, 2, 3, 3])
+    mended = read_netcdf(write(muddled), mend_time=True)
+    np.testing.assert_array_equal(mended["time"], basins["time"][:20])
+    assert mended["rain"].isnull().sum("time").values.tolist() == [1, 1, 1]
+    np.testing.assert_array_equal(mended["rain"][:, 5:], basins["rain"][:, 5:20])
+    for told in (
+        "not in the order of time; sorted",
+        "1 repeated row(s) dropped",
+        "1 missing row(s) added as NaN, the first 2000-01-05",
+    ):
+        assert told in caplog.text
+
+
+def test_repeated_rows_that_differ_are_refused_even_when_mending(write, basins):
+    muddled = basins.isel(time=[0, 1, 1, 2, 3]).copy(deep=True)
+    muddled["rain"][0, 2] += 1
+    with pytest.raises(InputError, match="2000-01-02 00:00 is there twice with different rain"):
+        read_netcdf(write(muddled), mend_time=True)
+
+
+@pytest.mark.large_data
+def test_the_531_basins_are_read_by_the_formula(large_data):
+    names = ["prcp", "srad", "tmax", "tmin", "vp", "discharge"]
+    read = read_netcdf(large_data / "camels_us_531.nc", variables=names, rename={"discharge": "discharge_cfs"})
+    with xr.open_dataset(large_data / "camels_us_531.nc") as raw:
+        for gauge_id in ("01022500", "11532500"):
+            one = raw.sel(basin=gauge_id)
+            depth = one["discharge_cfs"] * 0.028316846592 * 86.4 / one["area_km2"]
+            np.testing.assert_allclose(read["discharge"].sel(basin=gauge_id), depth, rtol=1e-6)
+            np.testing.assert_allclose(read["tmin"].sel(basin=gauge_id), one["tmin"], rtol=1e-6)
+    assert dict(read.sizes) == {"basin": 531, "time": 10593}
+    assert pd.Timestamp(read["time"].values[-1]) == pd.Timestamp("2008-12-31")

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runoff_lstm.schema import InputError
+from runoff_lstm.units import canonical_units, convert, discharge_to_depth
+
+DAY, HOUR = np.timedelta64(1, "D"), np.timedelta64(1, "h")
+
+
+def depth(value, units, *, area=None, step=DAY):
+    return float(discharge_to_depth([[value]], units, area_km2=None if area is None else [area], step=step)[0, 0])
+
+
+def test_one_cubic_metre_a_second_over_86_4_square_kilometres_is_a_millimetre_a_day():
+    for spelling in ("m3 s-1", "m3/s", "m^3/s", "m**3/s", "cms", "cumecs"):
+        assert depth(1.0, spelling, area=86.4) == pytest.approx(1.0, rel=1e-12)
+
+
+def test_cubic_feet_and_litres_a_second_by_hand():
+    for spelling in ("ft3 s-1", "ft3/s", "cfs"):
+        assert depth(100.0, spelling, area=250.0) == pytest.approx(100 * 0.028316846592 * 86.4 / 250, rel=1e-12)
+    assert depth(1000.0, "L/s", area=86.4) == pytest.approx(1.0, rel=1e-12)
+
+
+def test_hourly_discharge_becomes_millimetres_an_hour():
+    assert depth(1.0, "m3/s", area=3.6, step=HOUR) == pytest.approx(1.0)
+    assert depth(24.0, "mm d-1", step=HOUR) == pytest.approx(1.0)
+
+
+def test_millimetres_are_an_amount_a_step():
+    assert depth(2.5, "mm") == 2.5
+    assert depth(2.5, "mm", step=HOUR) == 2.5
+    assert depth(3.0, "mm", step=3 * HOUR) == pytest.approx(1.0)
+    assert depth(14.0, "mm", step=7 * DAY) == pytest.approx(2.0)
+
+
+def test_each_basin_has_its_own_area_and_missing_stays_missing():
+    depths = discharge_to_depth([[1.0, np.nan], [1.0, 2.0]], "m3/s", area_km2=[86.4, 864.0], step=DAY)
+    np.testing.assert_allclose(depths, [[1.0, np.nan], [0.1, 0.2]])
+
+
+@pytest.mark.parametrize(
+    ("value", "units", "target", "expected"),
+    [
+        (0.0, "degC", "K", 273.15),
+        (300.0, "K", "degC", 26.85),
+        (212.0, "degF", "degC", 100.0),
+        (20.0, "C", "degC", 20.0),
+        (20.0, "°C", "K", 293.15),
+        (1.0, "kg m-2 s-1", "mm d-1", 86400.0),
+        (2.0, "kg m-2", "mm", 2.0),
+        (1.0, "in/day", "mm d-1", 25.4),
+        (1013.25, "hPa", "Pa", 101325.0),
+        (1.0, "mbar", "Pa", 100.0),
+        (86400.0, "J m-2 d-1", "W m-2", 1.0),
+        (3.6, "km h-1", "m s-1", 1.0),
+        (50.0, "%", "1", 0.5),
+    ],
+)
+def test_conversions_by_hand(value, units, target, expected):
+    assert float(convert([value], units, target)[0]) == pytest.approx(expected, rel=1e-9)
+
+
+@given(st.floats(-1e4, 1e4), st.sampled_from([("degC", "degF"), ("mm d-1", "in/day"), ("Pa", "hPa"), ("m3/s", "cfs")]))
+def test_there_and_back_is_where_it_was(value, units):
+    there = convert([value], units[0], units[1])
+    assert float(convert(there, units[1], units[0])[0]) == pytest.approx(value, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("units", "daily", "hourly"),
+    [
+        ("mm/day", "mm d-1", "mm h-1"),
+        ("mm per day", "mm d-1", "mm h-1"),
+        ("cm d-1", "mm d-1", "mm h-1"),
+        ("kg m-2 s-1", "mm d-1", "mm h-1"),
+        ("mm", "mm", "mm"),
+        ("m", "mm", "mm"),
+        ("K", "degC", "degC"),
+        ("W/m2", "W m-2", "W m-2"),
+        ("kPa", "Pa", "Pa"),
+        ("m/s", "m s-1", "m s-1"),
+        ("km h-1", "m s-1", "m s-1"),
+        ("1", "1", "1"),
+        ("%", "%", "%"),
+    ],
+)
+def test_every_kind_has_its_canonical_unit(units, daily, hourly):
+    assert canonical_units(units, DAY) == daily
+    assert canonical_units(units, HOUR) == hourly
+
+
+@pytest.mark.parametrize("units", ["buckets", "12 mm", "m3 s^", "mm/", "degrees?"])
+def test_an_unknown_unit_is_named(units):
+    with pytest.raises(InputError, match="is not known"):
+        canonical_units(units, DAY)
+
+
+def test_what_does_not_measure_the_same_is_refused():
+    with pytest.raises(InputError, match=r"'degC' cannot be converted to 'mm d-1'"):
+        convert([1.0], "degC", "mm d-1")
+
+
+def test_a_volume_without_area_is_refused():
+    with pytest.raises(InputError, match="needs the area of the basin"):
+        depth(1.0, "m3/s")
+
+
+def test_a_discharge_that_is_no_discharge_is_refused():
+    with pytest.raises(InputError, match="neither a volume nor a depth"):
+        depth(1.0, "degC")
