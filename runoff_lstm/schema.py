@@ -144,7 +144,7 @@ def _check_gauge_ids(dataset: xr.Dataset) -> None:
     gauge_ids = dataset[BASIN].values
     if not all(isinstance(gauge_id, str) for gauge_id in gauge_ids.tolist()):
         raise InputError(
-            f"gauge ids are {gauge_ids.dtype}, such as {gauge_ids.tolist()[0]!r}; they must be strings, so that leading zeros are kept"
+            f"gauge ids are {gauge_ids.dtype}, such as {gauge_ids.tolist()[0]!r}; they must be strings, so leading zeros stay"
         )
     unique, count = np.unique(gauge_ids, return_counts=True)
     if (count > 1).any():

@@ -2,6 +2,7 @@
 
 import functools
 import re
+import tokenize
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ SPELLINGS = {
     "degrees c": "degC",
     "deg c": "degC",
     "degrees_celsius": "degC",
+    "celsius": "degC",
+    "kelvin": "kelvin",
     "°f": "degF",
     "%": "percent",
     "-": "dimensionless",
@@ -163,5 +166,5 @@ def _unit(text: str) -> Any:
     plain = re.sub(r"(?<=[\w\d])[\s.·]+(?=[A-Za-z])", " * ", plain)
     try:
         return _registry().parse_units(plain.replace("°C", "degC"))
-    except (pint.errors.PintError, ValueError, TypeError, SyntaxError, AttributeError, AssertionError):
+    except (pint.errors.PintError, ValueError, TypeError, SyntaxError, AttributeError, AssertionError, tokenize.TokenError):
         raise InputError(_UNKNOWN.format(text)) from None

@@ -128,7 +128,7 @@ def wait_for_update(run, checkpoint):
 
 
 def test_a_killed_run_resumes_to_the_very_weights_of_one_that_was_not(tmp_path):
-    options = ["--set", "training.steps=150", "--set", "training.validate_every=10", "--set", "model.hidden_sizes=[16]", "--quiet"]
+    options = ["--set", "training.steps=600", "--set", "training.validate_every=20", "--set", "model.hidden_sizes=[16]", "--quiet"]
     errors = tmp_path / "errors.txt"
     whole = start("train", LEAF, "--run-dir", tmp_path / "whole", *options, "--device", "cpu", errors=errors)
     assert whole.wait(300) == 0, errors.read_text()

@@ -1,8 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from runoff_lstm.schema import InputError, check_basins, discharge_units, nearest, time_step
+from runoff_lstm.schema import InputError, check_basins, discharge_units, is_precipitation, nearest, time_step
 
 
 def test_a_canonical_dataset_passes_with_its_dims_in_order_and_float32(basins):
@@ -70,3 +72,22 @@ def test_the_nearest_name_is_hinted_whatever_its_case():
     assert nearest("PRCP", ["prcp", "tmax"]) == "did you mean 'prcp'?"
     assert nearest("xyz", ["prcp", "tmax"]) == "there is prcp, tmax"
     assert nearest("xyz", []) == "there is nothing"
+
+
+@pytest.mark.parametrize("name", ["p", "pr", "PRCP", "prcp_daymet", "rain", "rainfall", "rain_mm", "precipitation_mm", "tp"])
+def test_names_of_precipitation_are_known(name):
+    assert is_precipitation(name)
+
+
+@pytest.mark.parametrize("name", ["pet", "pet_mm", "pressure", "temperature", "p90", "discharge"])
+def test_other_names_are_not_taken_for_precipitation(name):
+    assert not is_precipitation(name)
+
+
+@given(
+    start=st.datetimes(pd.Timestamp("1900-01-01"), pd.Timestamp("2100-01-01")),
+    hours=st.integers(1, 1000),
+    length=st.integers(2, 50),
+)
+def test_the_step_of_any_regular_axis_is_found(start, hours, length):
+    assert time_step(pd.date_range(start, periods=length, freq=f"{hours}h")) == np.timedelta64(hours, "h")

@@ -111,3 +111,21 @@ def test_a_volume_without_area_is_refused():
 def test_a_discharge_that_is_no_discharge_is_refused():
     with pytest.raises(InputError, match="neither a volume nor a depth"):
         depth(1.0, "degC")
+
+
+@pytest.mark.parametrize("units", ["Celsius", "celsius", "degrees_Celsius", "K", "Kelvin", "kelvin", "degF"])
+def test_temperatures_in_any_spelling_are_kept_in_degrees_celsius(units):
+    assert canonical_units(units, DAY) == "degC"
+
+
+@pytest.mark.parametrize("units", ["(", "mm d-1 (daily", "m3/s]"])
+def test_a_unit_that_does_not_parse_is_no_crash(units):
+    with pytest.raises(InputError, match="is not known; write it as"):
+        canonical_units(units, DAY)
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=5), st.floats(0.01, 1e6), st.sampled_from([HOUR, 3 * HOUR, DAY, 7 * DAY]))
+def test_a_depth_times_its_area_is_the_volume_again(values, area, step):
+    depths = discharge_to_depth([values], "m3 s-1", area_km2=[area], step=step)[0]
+    seconds = 86_400 if step >= DAY else 3_600
+    np.testing.assert_allclose(depths / 1000 * area * 1e6 / seconds, values, rtol=1e-9, atol=1e-12)

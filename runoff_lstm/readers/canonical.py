@@ -2,6 +2,7 @@
 
 import json
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -123,7 +124,9 @@ def to_canonical(
     dataset = xr.Dataset(tidy, coords={BASIN: raw[BASIN], TIME: raw[TIME]})
     if options.get("attributes"):
         dataset = _join_attributes(dataset, Path(str(options["attributes"])), options.get("variables"))
-    dataset.attrs[SOURCE] = json.dumps({key: value for key, value in called.items() if value not in (None, (), [], {}, False)})
+    dataset.attrs[SOURCE] = json.dumps(
+        {key: value for key, value in called.items() if value not in (None, (), [], {}, False)}, default=_plain
+    )
     return check_basins(dataset)
 
 
@@ -133,7 +136,7 @@ def rename_variables(raw: xr.Dataset, rename: Mapping[str, str]) -> xr.Dataset:
     for ours, theirs in rename.items():
         if theirs not in known:
             raise InputError(f"rename: the data have no '{theirs}' to call '{ours}'; {nearest(theirs, known)}")
-        if ours in known and ours != theirs:
+        if ours in known and ours not in rename.values():
             raise InputError(f"rename: the data have both '{theirs}' and '{ours}'; rename the other one too, or leave this out")
     return raw.rename({theirs: ours for ours, theirs in rename.items() if ours != theirs})
 
@@ -150,6 +153,8 @@ def select_basins(raw: xr.Dataset, gauge_ids: Sequence[str] | None) -> xr.Datase
     raw = raw.assign_coords({BASIN: np.char.strip(ids.astype(str))})
     if gauge_ids is None:
         return raw
+    if len(gauge_ids) == 0:
+        raise InputError("gauge_ids is an empty list; name a basin, or leave it out for all")
     known = raw[BASIN].values.tolist()
     place = {gauge_id: index for index, gauge_id in enumerate(known)}
     for gauge_id in gauge_ids:
@@ -171,7 +176,9 @@ def mend_times(raw: xr.Dataset) -> xr.Dataset:
         LOG.info("mended: %d repeated row(s) dropped, the first of %s", int(repeated.sum()), times[repeated][0])
         raw = raw.isel({TIME: ~repeated})
         times = times_of(raw)
-    step = pd.Timedelta(np.diff(times.to_numpy()).min())
+    if len(times) < 2:
+        return raw
+    step = pd.Timedelta(pd.Series(np.diff(times.to_numpy())).mode()[0])  # the usual one: a stray row does not set it
     whole = pd.date_range(times[0], times[-1], freq=step)
     if not times.isin(whole).all():
         raise InputError(
@@ -188,7 +195,14 @@ def read_attributes(path: Path) -> pd.DataFrame:
     if not path.is_file():
         near = nearest(path.name, [one.name for one in path.parent.glob("*.csv")]) if path.parent.is_dir() else "no such folder"
         raise InputError(f"attributes: {path} is not there; {near}")
-    table = pd.read_csv(path, dtype=str, sep=None, engine="python", encoding="utf-8-sig")
+    try:
+        with path.open(encoding="utf-8-sig") as lines:
+            head = lines.readline()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
+            table = pd.read_csv(path, dtype=str, sep=max(",;\t", key=head.count), encoding="utf-8-sig", index_col=False)
+    except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        raise InputError(f"{path} is not a table in UTF-8 text ({str(error).strip()}); write it again as CSV") from None
     column = next((name for name in ("gauge_id", BASIN) if name in table), table.columns[0])
     table = table.set_index(column)
     if table.index.has_duplicates:
@@ -243,6 +257,8 @@ def _series(
 ) -> tuple[tuple[str, str], np.ndarray, dict[str, Any]]:
     """One variable over (basin, time) in its canonical unit, with missing values as NaN and their count."""
     name = str(values.name)
+    if set(values.dims) != {BASIN, TIME}:
+        raise InputError(f"variable '{name}' has dims {values.dims}, not (basin, time); leave it out by variables = [...]")
     values = values.transpose(BASIN, TIME)
     numbers, count = _without_markers(values, markers)
     source_units = _units_of(name, values, units)
@@ -275,7 +291,8 @@ def _without_markers(values: xr.DataArray, markers: Sequence[float]) -> tuple[np
     if values.dtype.kind not in "fiu":
         raise InputError(f"variable '{values.name}' holds {values.dtype}, not numbers; convert it, or leave it out")
     numbers = values.values.astype(np.float64)
-    marked = np.isin(numbers, markers)
+    with np.errstate(over="ignore"):  # as float32, for that is how most files have -99.9
+        marked = np.isin(numbers.astype(np.float32), np.asarray(markers, np.float32))
     _tell(values, marked, "marked as missing")
     if values.name == DISCHARGE:
         negative = (numbers < 0) & ~marked
@@ -377,6 +394,11 @@ def _refuse_differing_rows(raw: xr.Dataset, repeated: np.ndarray) -> None:
                 values.isel({TIME: 0}).equals(values.isel({TIME: k})) for k in range(rows.sizes[TIME])
             ):
                 raise InputError(f"{time:%Y-%m-%d %H:%M} is there twice with different {name}; keep the right row")
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold, of a numpy number, an array or a path."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
 
 
 def _is_number(text: float | str) -> bool:

@@ -1,7 +1,8 @@
 """From one CSV file a gauge, or one for all, to the canonical Dataset."""
 
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -75,7 +76,7 @@ def read_csv(
     """
     path = Path(path)
     given = {} if csv is None else dict(csv) if isinstance(csv, Mapping) else vars(csv)
-    form = CsvForm(**given)
+    form = _form(given)
     tables = _tables(path, gauge_ids, form, options)
     columns = list(dict.fromkeys(str(column) for table in tables.values() for column in table))
     for gauge_id, table in tables.items():
@@ -88,6 +89,14 @@ def read_csv(
     called = {"source": "csv", "path": str(path.resolve()), "gauge_ids": gauge_ids and list(gauge_ids), "csv": given, **options}
     called["attributes"] = str(Path(str(options["attributes"])).resolve()) if options.get("attributes") else None
     return to_canonical(raw, options, gauge_ids=gauge_ids, called={**called, "variables": None})
+
+
+def _form(given: Mapping[str, Any]) -> CsvForm:
+    known = [field.name for field in fields(CsvForm)]
+    for name in given:
+        if name not in known:
+            raise InputError(f"csv has no setting '{name}'; {nearest(name, known)}")
+    return CsvForm(**given)
 
 
 def _tables(path: Path, gauge_ids: Sequence[str] | None, form: CsvForm, options: ReaderOptions) -> dict[str, pd.DataFrame]:
@@ -106,12 +115,12 @@ def _tables(path: Path, gauge_ids: Sequence[str] | None, form: CsvForm, options:
     for gauge_id in gauge_ids or ():
         if gauge_id not in files:
             raise InputError(f"gauge id '{gauge_id}' has no file in {path}; {nearest(str(gauge_id), files)}")
-    wanted = files if gauge_ids is None else {gauge_id: files[gauge_id] for gauge_id in gauge_ids}
+    wanted = {gauge_id: files[gauge_id] for gauge_id in gauge_ids} if gauge_ids else files
     return {gauge_id: _numbers(_read_text(file, form, options), file, form, options) for gauge_id, file in wanted.items()}
 
 
 def _read_text(path: Path, form: CsvForm, options: ReaderOptions) -> pd.DataFrame:
-    """The cells of a file as text, under their own names; index is the line in the file."""
+    """The cells of a file as text, under their own names; index is the row, counted from 0."""
     try:
         head = next((line for line in path.read_text(encoding=form.encoding).splitlines() if line and line[0] != "#"), "")
     except UnicodeDecodeError as error:
@@ -125,16 +134,18 @@ def _read_text(path: Path, form: CsvForm, options: ReaderOptions) -> pd.DataFram
         raise InputError(f"{path} is empty; fetch it again or leave its gauge out")
     separator = form.separator or max(SEPARATORS, key=head.count)
     try:
-        text = pd.read_csv(
-            path, sep=separator, dtype=str, encoding=form.encoding, comment="#", keep_default_na=False, index_col=False
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would lose their last cells
+            text = pd.read_csv(
+                path, sep=separator, dtype=str, encoding=form.encoding, comment="#", keep_default_na=False, index_col=False
+            )
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
         raise InputError(
-            f"{path} is not a table of cells separated by {separator!r} ({error}); say csv = {{separator = ...}}"
+            f"{path} is not a table of cells separated by {separator!r} ({str(error).strip()}); say csv = {{separator = ...}}"
         ) from None
     text.columns = text.columns.str.strip()
-    names = head.split(separator)
-    twice = [name.strip().strip('"') for name in names if names.count(name) > 1]
+    names = [name.strip().strip('"').strip() for name in head.split(separator)]
+    twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise InputError(f"{path} has the column '{twice[0]}' twice; keep one")
     if text.empty:
@@ -147,7 +158,7 @@ def _rename(text: pd.DataFrame, path: Path, rename: Mapping[str, str]) -> pd.Dat
     for ours, theirs in rename.items():
         if theirs not in columns:
             raise InputError(f"{path} has no column '{theirs}' to call '{ours}'; {nearest(theirs, columns)}")
-        if ours in columns and ours != theirs:
+        if ours in columns and ours not in rename.values():
             raise InputError(f"{path} has both '{theirs}' and '{ours}'; rename the other one too, or leave this out")
     text = text.rename(columns={theirs: ours for ours, theirs in rename.items()})
     if TIME not in text:
@@ -179,7 +190,9 @@ def _numbers(text: pd.DataFrame, path: Path, form: CsvForm, options: ReaderOptio
         numbers = pd.to_numeric(cells.mask(absent), errors="coerce")
         wrong = numbers.isna() & ~absent
         if wrong.any():
-            _refuse_cell(path, str(name), text[name][wrong].iloc[0], line=_line(path, form, int(np.flatnonzero(wrong)[0])))
+            _refuse_cell(
+                path, str(name), text[name][wrong].iloc[0], line=_line(path, form, int(text.index[int(wrong.to_numpy().argmax())]))
+            )
         columns[name] = numbers.to_numpy(np.float64)
     return pd.DataFrame(columns, index=times)
 
@@ -205,9 +218,16 @@ def _times(cells: pd.Series, path: Path, form: CsvForm) -> pd.DatetimeIndex:
         raise InputError(
             f"{path}: the time '{cells[zoned].iloc[0]}' carries a time zone; write all times in one time, without a zone"
         )
+    if "%z" in (form.date_format or "").lower():
+        raise InputError(f"csv: date_format {form.date_format} has a time zone; write all times in one time, without a zone")
+    empty = int((cells.str.strip() == "").sum())
+    if empty:
+        raise InputError(f"{path} has {empty} row(s) without a date; drop them")
     try:
         return pd.DatetimeIndex(pd.to_datetime(cells.str.strip(), format=form.date_format or "ISO8601")).as_unit("ns")
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError) as error:
+        if "directive" in str(error):
+            raise InputError(f"csv: date_format {form.date_format!r} is no strptime format ({error})") from None
         parsed = pd.to_datetime(cells.str.strip(), format=form.date_format or "ISO8601", errors="coerce")
         cell = cells[parsed.isna()].iloc[0]
         remedy = 'write dates as 1999-10-01, or say csv = {date_format = "%d/%m/%Y"}'

@@ -112,6 +112,7 @@ def _with_basins(raw: xr.Dataset, path: Path) -> xr.Dataset:
     if others:
         raise InputError(f"{path} has no dimension 'basin' but {', '.join(sorted(others))}; map it: rename = {{basin = \"...\"}}")
     gauge_id = raw[BASIN].item() if BASIN in raw.variables else raw.attrs.get("gauge_id", path.stem)
+    gauge_id = gauge_id.decode() if isinstance(gauge_id, bytes) else gauge_id
     if not isinstance(gauge_id, str):
         raise InputError(f"{path}: the gauge id {gauge_id!r} is not text, so leading zeros may be lost; write it as text")
     return raw.drop_vars(BASIN, errors="ignore").expand_dims({BASIN: [gauge_id]})

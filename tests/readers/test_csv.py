@@ -186,3 +186,43 @@ def test_french_litres_a_second_over_the_area_are_the_given_millimetres(large_da
     assert read.sizes["basin"] == len(gauge_ids) > 10
     difference = np.abs(read["discharge"] - read["discharge_mm"]).values
     assert np.nanmax(difference - 0.001 * read["discharge_mm"].values) < 0.01
+
+
+def test_names_are_exchanged_where_both_are_renamed(write):
+    read = read_csv(write(rows()), units=UNITS, rename={"rain": "discharge", "discharge": "rain"})
+    np.testing.assert_allclose(read["discharge"].values[0], np.arange(10) + 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("date,rain,discharge\n2000-01-01,1,5,2\n2000-01-02,1,5,2\n", {}, "not a table of cells separated by ','"),
+        (rows(), {"csv": {"separator": ";;"}}, "not a table of cells separated by ';;'"),
+        (rows(), {"csv": {"separator": "|"}}, "no column of dates"),
+        (rows(), {"csv": {"seperator": ";"}}, "csv has no setting 'seperator'; did you mean 'separator'"),
+        (rows(), {"csv": {"date_format": "%Q"}}, "date_format '%Q' is no strptime format"),
+        (rows(), {"csv": {"date_format": "%Y-%m-%d %z"}}, "has a time zone"),
+        (rows().replace("2000-01-03", ""), {}, r"01013500.csv has 1 row\(s\) without a date"),
+        (rows().replace("rain,discharge", "rain, rain"), {}, "has the column 'rain' twice"),
+        ("date,rain,discharge\n2000-01-01,1,1\n", {"mend_time": True}, r"has 1 time step\(s\)"),
+        (rows(), {"gauge_ids": []}, "gauge_ids is an empty list"),
+        (rows(), {"gauge_ids": ["01013501"]}, "gauge id '01013501' is not in the data; did you mean '01013500'"),
+        (rows().replace("2.5", "inf"), {}, "basin 01013500, 2000-01-03: rain is infinite"),
+        (rows().replace("2.5", "-2.5"), {}, r"rain is negative on 1 step\(s\) \(first 2000-01-03: -2.5 mm d-1\)"),
+    ],
+)
+def test_what_would_be_misread_in_silence_is_refused(write, text, options, message):
+    with pytest.raises(InputError, match=message):
+        read_csv(write(text), **{"units": UNITS, **options})
+
+
+def test_a_bad_cell_among_several_basins_is_told_by_its_line_in_the_file(write):
+    text = "basin,date,rain,discharge\na,2000-01-01,1,1\na,2000-01-02,1,1\nb,2000-01-01,1,1\nb,2000-01-02,x,1\n"
+    with pytest.raises(InputError, match="line 5, column 'rain': 'x' is not a number"):
+        read_csv(write(text, "all.csv"), units=UNITS)
+
+
+def test_a_folder_without_a_wanted_basin_is_refused(write, tmp_path):
+    write(rows())
+    with pytest.raises(InputError, match="gauge_ids is an empty list"):
+        read_csv(tmp_path, [], units=UNITS)

@@ -234,3 +234,35 @@ def test_the_531_basins_are_read_by_the_formula(large_data):
             np.testing.assert_allclose(read["tmin"].sel(basin=gauge_id), one["tmin"], rtol=1e-6)
     assert dict(read.sizes) == {"basin": 531, "time": 10593}
     assert pd.Timestamp(read["time"].values[-1]) == pd.Timestamp("2008-12-31")
+
+
+@pytest.mark.parametrize("gauge_id", ["01013500", b"01013500"])
+def test_one_gauge_id_as_a_scalar_is_text_with_its_zeros(write, basin, gauge_id):
+    read = read_netcdf(write(basin.isel(basin=0).assign_coords(basin=np.array(gauge_id))))
+    assert read["basin"].values.tolist() == ["01013500"]
+
+
+def test_one_numeric_gauge_id_as_a_scalar_is_refused(write, basin):
+    with pytest.raises(InputError, match="the gauge id 1013500 is not text, so leading zeros may be lost"):
+        read_netcdf(write(basin.isel(basin=0).assign_coords(basin=1013500)))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_a_file_cut_anywhere_is_refused(tmp_path, share):
+    write_dataset(make_basins("a", "b", days=2000), tmp_path / "data.nc")
+    content = (tmp_path / "data.nc").read_bytes()
+    (tmp_path / "data.nc").write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(InputError, match="not a whole netCDF file"):
+        read_netcdf(tmp_path / "data.nc")
+
+
+def test_a_folder_that_is_no_store_is_refused(tmp_path):
+    with pytest.raises(InputError, match="not a whole netCDF file or Zarr store"):
+        read_netcdf(tmp_path)
+
+
+def test_the_count_is_of_this_reading_alone(write, basins, tmp_path):
+    first = read_netcdf(write(basins.assign(rain=basins["rain"].where(basins["time"] != basins["time"][3], -999.0))))
+    write_dataset(first, tmp_path / "again.nc")
+    assert first["rain"].attrs["set_missing"] == 3
+    assert read_netcdf(tmp_path / "again.nc")["rain"].attrs["set_missing"] == 0
