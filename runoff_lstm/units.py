@@ -3,6 +3,7 @@
 import functools
 import re
 import tokenize
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ Values = npt.NDArray[np.float64]
 
 SPELLINGS = {
     "cfs": "foot**3/second",
+    "cusec": "foot**3/second",
+    "cusecs": "foot**3/second",
     "cms": "meter**3/second",
     "cumecs": "meter**3/second",
     "cumec": "meter**3/second",
@@ -23,13 +26,22 @@ SPELLINGS = {
     "deg c": "degC",
     "degrees_celsius": "degC",
     "celsius": "degC",
+    "k": "kelvin",
     "kelvin": "kelvin",
+    "f": "degF",
     "°f": "degF",
+    "mb": "millibar",
     "%": "percent",
     "-": "dimensionless",
     "": "dimensionless",
 }
 """What hydrologists write and pint reads otherwise ("C" would be coulomb), in lower case."""
+
+WORDS = {r"Mm(\^|\*\*)?3": "hectometer**3", "MCM": "hectometer**3", r"[Ll]y": "langley"}
+"""The same for parts of a unit, as patterns: million cubic metres, not cubic megametres; langleys, not light-years."""
+
+SLOWEST_WIND = 0.005
+"""Size in m s-1 of the smallest unit of a speed; below it lie m h-1, mm s-1 and the other units of water depth per time."""
 
 WATER_KG_PER_M3 = 1000.0
 
@@ -69,8 +81,8 @@ def canonical_units(units: str, step: np.timedelta64) -> str:
     """The unit in which a forcing of the given unit is kept.
 
     Depth per time becomes mm d-1 (mm h-1 where the step is shorter than a day), depth mm (an amount per step), temperature degC,
-    power per area W m-2, pressure Pa, speed m s-1. A speed is told from a depth per time by its spelling: m s-1 and km h-1 are
-    speeds, anything in mm, cm or inch, or per day, is a depth. Everything else keeps its unit.
+    power per area W m-2, pressure Pa, speed m s-1. A speed is told from a depth per time by the size of its unit: m s-1, km h-1
+    and km d-1 are speeds, mm s-1 and m d-1 are depths. Everything else keeps its unit.
 
     Raises
     ------
@@ -83,7 +95,7 @@ def canonical_units(units: str, step: np.timedelta64) -> str:
     ['mm d-1', 'mm d-1', 'degC', 'Pa', 'm s-1', '%']
     """
     unit = _unit(units)
-    if _is_speed(units):
+    if unit.dimensionality == _unit("m s-1").dimensionality and _registry().Quantity(1, unit).to("m/s").magnitude >= SLOWEST_WIND:
         return "m s-1"
     kinds = {
         "mm d-1": discharge_units(step),
@@ -129,6 +141,8 @@ def discharge_to_depth(values: npt.ArrayLike, units: str, *, area_km2: npt.Array
         if area_km2 is None:
             raise InputError(f"discharge in {units} needs the area of the basin to become a depth; give area_km2")
         area_m2 = np.asarray(area_km2, dtype=np.float64)[:, None] * 1e6
+        if not (area_m2 > 0).all():
+            raise InputError(f"area_km2 is {area_m2[~(area_m2 > 0)][0] / 1e6:g}; give an area above zero")
         metres_per_second = convert(values, units, "m3 s-1") / area_m2
         return metres_per_second * (86_400e3 if target == "mm d-1" else 3_600e3)
     if dimension in (_unit("mm").dimensionality, _unit("kg m-2").dimensionality):
@@ -137,13 +151,6 @@ def discharge_to_depth(values: npt.ArrayLike, units: str, *, area_km2: npt.Array
     if dimension in (_unit("mm d-1").dimensionality, _unit("kg m-2 s-1").dimensionality):
         return convert(values, units, target)
     raise InputError(f"discharge in '{units}' is neither a volume nor a depth per time; say its unit, such as m3 s-1 or mm d-1")
-
-
-def _is_speed(units: str) -> bool:
-    unit = _unit(units)
-    if unit.dimensionality != _unit("m s-1").dimensionality:
-        return False
-    return unit in (_unit("m s-1"), _unit("km h-1"), _unit("knot"), _unit("mile h-1"), _unit("ft s-1"))
 
 
 @functools.cache
@@ -158,9 +165,14 @@ def _unit(text: str) -> Any:
     """The pint unit of a spelling; '-1' behind a letter is an exponent, as CF and UDUNITS write it."""
     import pint
 
-    if re.search(r"[^\w\s./*^()°%·+-]", text):
+    plain = unicodedata.normalize("NFKC", text).replace("\N{MINUS SIGN}", "-").replace("{", "").replace("}", "").strip()
+    if re.search(r"[^\w\s./*^()°%·+-]", plain):
         raise InputError(_UNKNOWN.format(text))
-    plain = SPELLINGS.get(text.strip().lower(), text.strip())
+    if re.search(r"(?<![a-z])(months?|mon|years?|yr|a)(?![a-z])", plain.lower()):
+        raise InputError(f"the unit '{text}' counts in months or years, which differ in length; convert it to a rate per day")
+    plain = SPELLINGS.get(plain.lower(), plain)
+    for word, meaning in WORDS.items():
+        plain = re.sub(rf"(?<![A-Za-z]){word}(?![A-Za-z])", meaning, plain)
     plain = re.sub(r"\s+per\s+", "/", plain)
     plain = re.sub(r"(?<=[A-Za-z])\^?(-?\d+)", r"**\1", plain)
     plain = re.sub(r"(?<=[\w\d])[\s.·]+(?=[A-Za-z])", " * ", plain)

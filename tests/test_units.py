@@ -129,3 +129,46 @@ def test_a_depth_times_its_area_is_the_volume_again(values, area, step):
     depths = discharge_to_depth([values], "m3 s-1", area_km2=[area], step=step)[0]
     seconds = 86_400 if step >= DAY else 3_600
     np.testing.assert_allclose(depths / 1000 * area * 1e6 / seconds, values, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("spelling", "base", "expected"),
+    [
+        ("ly/day", "J m-2 d-1", 7 * 41_840.0),
+        ("Mm3/d", "m3 d-1", 7e6),
+        ("MCM/d", "m3 d-1", 7e6),
+        ("hm3 d-1", "m3 d-1", 7e6),
+        ("m³ s⁻¹", "m3 s-1", 7.0),
+        ("m³·s⁻¹", "m3 s-1", 7.0),
+        ("W m^{-2}", "W m-2", 7.0),
+        ("℃", "K", 280.15),
+        ("F", "degC", (7 - 32) / 1.8),
+        ("k", "degC", -266.15),
+        ("mb", "Pa", 700.0),
+        ("cusecs", "m3 s-1", 7 * 0.3048**3),
+    ],
+)
+def test_what_hydrologists_write_is_what_they_mean(spelling, base, expected):
+    np.testing.assert_allclose(convert([7.0], spelling, base), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("units", ["m s-1", "km d-1", "km h-1", "mph", "knot", "m min-1", "ft s-1"])
+def test_speeds_are_no_depths(units):
+    assert canonical_units(units, DAY) == "m s-1"
+
+
+@pytest.mark.parametrize("units", ["m d-1", "m h-1", "mm s-1", "cm d-1", "inch d-1"])
+def test_depths_are_no_speeds(units):
+    assert canonical_units(units, DAY) == "mm d-1"
+
+
+@pytest.mark.parametrize("units", ["mm/month", "mm yr-1", "mm a-1", "mm year-1"])
+def test_months_and_years_have_no_one_length(units):
+    with pytest.raises(InputError, match="counts in months or years"):
+        canonical_units(units, DAY)
+
+
+@pytest.mark.parametrize("area", [0.0, -1.0, np.nan])
+def test_a_volume_over_no_area_is_refused(area):
+    with pytest.raises(InputError, match="give an area above zero"):
+        discharge_to_depth([[1.0]], "m3 s-1", area_km2=[area], step=DAY)

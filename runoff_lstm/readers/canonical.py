@@ -47,11 +47,17 @@ SUSPECTS = (
     9999.9,
     32767.0,
     32768.0,
+    65535.0,
     99999.0,
     999999.0,
 )
-"""Sizes of numbers that often mean missing; refused where they stand far off all other values."""
+"""Sizes of numbers that often mean missing; refused where they stand far off all other values of a basin."""
 
+LARGE_SUSPECT = 888.0
+"""From this size on a suspect is refused where it is the only value, too."""
+
+LARGEST_AREA = 1e7
+"""More km2 than any basin has (the Amazon has about 6 million)."""
 
 MOST = {"mm d-1": 5000.0, "mm h-1": 1000.0}
 """More than any discharge or precipitation on record (1,825 mm in a day, about 300 mm in an hour), by its unit."""
@@ -69,7 +75,8 @@ class ReaderOptions(TypedDict, total=False):
     units
         Unit that the files have a variable in, by its name after renaming; takes the place of what the files say.
     area_km2
-        Area of each basin by gauge id, or of all of them; for discharge in m3 s-1 and the like.
+        Area of each basin by gauge id, or of all of them, for discharge in m3 s-1 and the like; left out: `area_km2` of the data,
+        else of the attributes.
     missing
         Further markers of missing values, text or numbers, beside NaN, empty cells, -999, -9999 and -99999.
     attributes
@@ -108,22 +115,23 @@ def to_canonical(
     Dataset
         Checked by `check_basins`; each variable's attribute `set_missing` counts the values that were made NaN.
     """
+    markers = [*MARKERS, *(float(one) for one in options.get("missing", ()) if _is_number(one))]
+    units = options.get("units", {})
     raw = select_basins(raw, gauge_ids)
-    raw = _select_variables(raw, options)
+    if options.get("attributes"):
+        raw = _join_attributes(raw, Path(str(options["attributes"])))
+    raw = _select_variables(raw, options.get("variables"))
     raw = mend_times(raw.load()) if options.get("mend_time") else raw.load()
     step = time_step(_plain_times(raw))
     raw = _floor_to_days(raw, step)
-    area = _area(raw, options.get("area_km2"))
-    markers = [*MARKERS, *(float(one) for one in options.get("missing", ()) if _is_number(one))]
+    area = _area(raw, options.get("area_km2"), units)
     tidy: dict[str, Any] = {
-        str(name): _series(values, options.get("units", {}), markers, area, step) if TIME in values.dims else values
+        str(name): _series(values, units, markers, area, step) if TIME in values.dims else _attribute(values, markers)
         for name, values in raw.data_vars.items()
     }
     if area is not None:
         tidy[AREA] = area
     dataset = xr.Dataset(tidy, coords={BASIN: raw[BASIN], TIME: raw[TIME]})
-    if options.get("attributes"):
-        dataset = _join_attributes(dataset, Path(str(options["attributes"])), options.get("variables"))
     dataset.attrs[SOURCE] = json.dumps(
         {key: value for key, value in called.items() if value not in (None, (), [], {}, False)}, default=_plain
     )
@@ -151,11 +159,15 @@ def select_basins(raw: xr.Dataset, gauge_ids: Sequence[str] | None) -> xr.Datase
             f"gauge ids are numbers ({ids[:1].tolist()[0]!r} ...), so leading zeros may be lost; write them as text in the file"
         )
     raw = raw.assign_coords({BASIN: np.char.strip(ids.astype(str))})
+    known = raw[BASIN].values.tolist()
+    if len(set(known)) < len(known):
+        raise InputError(f"basin {next(one for one in known if known.count(one) > 1)} is there twice; keep one")
     if gauge_ids is None:
         return raw
     if len(gauge_ids) == 0:
         raise InputError("gauge_ids is an empty list; name a basin, or leave it out for all")
-    known = raw[BASIN].values.tolist()
+    if isinstance(gauge_ids, str):
+        raise InputError(f'gauge_ids is the text "{gauge_ids}"; give a list, ["{gauge_ids}"]')
     place = {gauge_id: index for index, gauge_id in enumerate(known)}
     for gauge_id in gauge_ids:
         if gauge_id not in place:
@@ -215,15 +227,13 @@ def read_attributes(path: Path) -> pd.DataFrame:
     return attributes
 
 
-def _select_variables(raw: xr.Dataset, options: ReaderOptions) -> xr.Dataset:
-    wanted = options.get("variables")
+def _select_variables(raw: xr.Dataset, wanted: Sequence[str] | None) -> xr.Dataset:
     if wanted is None:
         return raw
-    in_table: list[str] = list(read_attributes(Path(str(options["attributes"]))).columns) if options.get("attributes") else []
     known = [str(name) for name in raw.data_vars]
     for name in wanted:
-        if name not in known and name not in in_table:
-            hint = nearest(name, [*known, *in_table])
+        if name not in known:
+            hint = nearest(name, known)
             raise InputError(f"the data have no variable '{name}'; {hint} (rename = {{{name} = \"...\"}} maps another name)")
     return raw[[name for name in known if name in wanted or name == AREA]]
 
@@ -244,9 +254,14 @@ def _plain_times(raw: xr.Dataset) -> pd.DatetimeIndex:
 
 
 def _floor_to_days(raw: xr.Dataset, step: np.timedelta64) -> xr.Dataset:
-    """Daily steps stamped at another hour than midnight, moved to the start of their day."""
+    """Daily steps stamped up to noon, moved to the start of their day; later stamps may mean the next day, and are refused."""
     times = times_of(raw)
     if step == np.timedelta64(1, "D") and (times != times.normalize()).any():
+        if times[0].hour > 12:
+            raise InputError(
+                f"daily rows are stamped at {times[0]:%H:%M}: does that mean the day they lie in, or the next one in another "
+                "time zone? Write the plain date of the day they are of"
+            )
         LOG.info("daily rows stamped at %s are taken as the day they lie in", f"{times[0]:%H:%M}")
         times = times.normalize()
     return raw.assign_coords({TIME: times})
@@ -267,11 +282,23 @@ def _series(
         numbers = _discharge(numbers, source_units, area, values[BASIN].values, step)
     else:
         canonical = canonical_units(source_units, step)
+        if canonical == "m s-1" and is_precipitation(name):
+            canonical = discharge_units(step)
         numbers = numbers if canonical == source_units else convert(numbers, source_units, canonical)
     if name == DISCHARGE or is_precipitation(name):
         _refuse_more_than_ever_seen(values, numbers, canonical)
     attrs = {key: values.attrs[key] for key in ("long_name", "standard_name") if key in values.attrs}
     return (BASIN, TIME), numbers.astype(np.float32), attrs | {"units": canonical, "set_missing": count}
+
+
+def _attribute(values: xr.DataArray, markers: Sequence[float]) -> xr.DataArray:
+    """One static attribute with missing markers as NaN."""
+    if values.dtype.kind not in "fiu":
+        return values
+    marked = np.isin(values.values, markers)
+    for gauge_id in np.atleast_1d(values[BASIN].values[marked] if values.dims == (BASIN,) else ()):
+        LOG.info("basin %s: attribute %s is marked as missing", gauge_id, values.name)
+    return values.where(~marked) if marked.any() else values
 
 
 def _refuse_more_than_ever_seen(values: xr.DataArray, numbers: np.ndarray, units: str) -> None:
@@ -295,11 +322,12 @@ def _without_markers(values: xr.DataArray, markers: Sequence[float]) -> tuple[np
         marked = np.isin(numbers.astype(np.float32), np.asarray(markers, np.float32))
     _tell(values, marked, "marked as missing")
     if values.name == DISCHARGE:
-        negative = (numbers < 0) & ~marked
+        negative = (numbers < 0) & np.isfinite(numbers) & ~marked
         _tell(values, negative, "negative, taken as missing")
         marked |= negative
     numbers[marked] = np.nan
-    _refuse_suspects(values, numbers)
+    for basin, its_numbers in enumerate(numbers):
+        _refuse_suspects(values.isel({BASIN: basin}), its_numbers)
     return numbers, int(marked.sum())
 
 
@@ -318,7 +346,7 @@ def _tell(values: xr.DataArray, where: np.ndarray, what: str) -> None:
 
 
 def _refuse_suspects(values: xr.DataArray, numbers: np.ndarray) -> None:
-    """Refuse a lone extreme that looks like a marker nobody has named: it would pass for the wettest or driest day on record."""
+    """Refuse a lone extreme of a basin that looks like a marker nobody has named; it would pass for its wettest or driest day."""
     finite = numbers[np.isfinite(numbers)]
     if finite.size == 0:
         return
@@ -326,18 +354,22 @@ def _refuse_suspects(values: xr.DataArray, numbers: np.ndarray) -> None:
         if not (abs(extreme) >= 1e10 or np.isclose(abs(extreme), SUSPECTS, rtol=1e-6).any()):
             continue
         others = finite[finite != extreme]
-        if others.size and np.abs(others - extreme).min() > others.max() - others.min():
-            basin, step = np.argwhere(numbers == extreme)[0]
-            where = f"basin {values[BASIN].values[basin]}, {pd.Timestamp(values[TIME].values[step]):%Y-%m-%d}"
+        if others.size:
+            lone = np.abs(others - extreme).min() > others.max() - others.min()
+            far = f", far off all other values ({others.min():g} to {others.max():g})"
+        else:
+            lone, far = finite.size > 1 and abs(extreme) >= LARGE_SUSPECT, " and nothing else"
+        if lone:
+            date = pd.Timestamp(values[TIME].values[np.argmax(numbers == extreme)])
             raise InputError(
-                f"{where}: {values.name} is {extreme:g} ({int((finite == extreme).sum())} times), far off all other values "
-                f"({others.min():g} to {others.max():g}): it looks like a marker; add missing = [{extreme:g}], or correct the file"
+                f"basin {values[BASIN].item()}, {date:%Y-%m-%d}: {values.name} is {extreme:g} ({int((finite == extreme).sum())} "
+                f"times){far}: it looks like a marker; add missing = [{extreme:g}], or correct the file"
             )
 
 
 def _units_of(name: str, values: xr.DataArray, units: Mapping[str, str]) -> str:
     unit = units.get(name, values.attrs.get("units"))
-    if unit is None:
+    if unit is None or not str(unit).strip():
         raise InputError(f'{name} has no unit; say which: units = {{{name} = "mm d-1"}} ("1" where it has none)')
     return str(unit)
 
@@ -351,7 +383,7 @@ def _discharge(
         raise InputError(f"basin {', '.join(gauge_ids[:3])}: {error}") from None
 
 
-def _area(raw: xr.Dataset, given: Mapping[str, float] | float | None) -> xr.DataArray | None:
+def _area(raw: xr.Dataset, given: Mapping[str, float] | float | None, units: Mapping[str, str]) -> xr.DataArray | None:
     """Area of every basin in km2, NaN where not known; None where no area is known at all."""
     gauge_ids = raw[BASIN].values.tolist()
     attrs = {"units": "km2", "long_name": "area of the basin"}
@@ -363,26 +395,29 @@ def _area(raw: xr.Dataset, given: Mapping[str, float] | float | None) -> xr.Data
         areas = [float(given[gauge_id]) if isinstance(given, Mapping) else float(given) for gauge_id in gauge_ids]
         return _checked_area(xr.DataArray(areas, {BASIN: gauge_ids}, (BASIN,), attrs=attrs))
     if AREA in raw:
-        units = raw[AREA].attrs.get("units", "km2")
-        return _checked_area(raw[AREA].copy(data=convert(raw[AREA].values, units, "km2")).assign_attrs(attrs))
+        unit = units.get(AREA, raw[AREA].attrs.get("units", "km2"))
+        return _checked_area(raw[AREA].copy(data=convert(raw[AREA].values, unit, "km2")).assign_attrs(attrs))
     return None
 
 
 def _checked_area(area: xr.DataArray) -> xr.DataArray:
-    bad = ~(area.values > 0)
+    bad = ~((area.values > 0) & (area.values <= LARGEST_AREA))
     if bad.any():
-        raise InputError(f"basin {area[BASIN].values[bad][0]}: area_km2 is {area.values[bad][0]:g}; give an area above zero")
+        raise InputError(
+            f"basin {area[BASIN].values[bad][0]}: area_km2 is {area.values[bad][0]:g}; give an area in km2, above zero and below "
+            f"{LARGEST_AREA:g}"
+        )
     return area
 
 
-def _join_attributes(dataset: xr.Dataset, path: Path, wanted: Sequence[str] | None) -> xr.Dataset:
+def _join_attributes(raw: xr.Dataset, path: Path) -> xr.Dataset:
+    """The data with the columns of a table of attributes; what the data have themselves stays."""
     table = read_attributes(path)
-    for gauge_id in dataset[BASIN].values:
+    for gauge_id in raw[BASIN].values:
         if gauge_id not in table.index:
             raise InputError(f"{path}: basin {gauge_id} has no row; {nearest(gauge_id, table.index)}")
-    rows = table.loc[dataset[BASIN].values.tolist()]
-    names = [str(name) for name in rows if (wanted is None or name in wanted) and name not in dataset]
-    return dataset.assign({name: ((BASIN,), rows[name].to_numpy(np.float64)) for name in names})
+    rows = table.loc[raw[BASIN].values.tolist()]
+    return raw.assign({str(name): ((BASIN,), rows[name].to_numpy(np.float64)) for name in rows if name not in raw})
 
 
 def _refuse_differing_rows(raw: xr.Dataset, repeated: np.ndarray) -> None:

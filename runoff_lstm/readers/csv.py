@@ -1,6 +1,6 @@
 """From one CSV file a gauge, or one for all, to the canonical Dataset."""
 
-import warnings
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from runoff_lstm.readers.canonical import MARKERS, ReaderOptions, mend_times, to_canonical
-from runoff_lstm.schema import BASIN, TIME, InputError, nearest, time_step, times_of
+from runoff_lstm.schema import AREA, BASIN, TIME, InputError, nearest, time_step, times_of
 
 TIME_NAMES = ("time", "date", "datetime", "timestamp", "day")
 SEPARATORS = ",;\t"
@@ -38,6 +38,10 @@ class CsvForm:
     decimal: str = "."
     encoding: str = "utf-8-sig"
     date_format: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.separator is not None and len(self.separator) != 1:
+            raise InputError(f"csv: separator = {self.separator!r} must be one character")
 
 
 def read_csv(
@@ -122,7 +126,7 @@ def _tables(path: Path, gauge_ids: Sequence[str] | None, form: CsvForm, options:
 def _read_text(path: Path, form: CsvForm, options: ReaderOptions) -> pd.DataFrame:
     """The cells of a file as text, under their own names; index is the row, counted from 0."""
     try:
-        head = next((line for line in path.read_text(encoding=form.encoding).splitlines() if line and line[0] != "#"), "")
+        lines = _lines(path, form)
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path} is not {form.encoding.removesuffix('-sig')} text (byte {error.start} is 0x{error.object[error.start]:02x}); "
@@ -130,26 +134,23 @@ def _read_text(path: Path, form: CsvForm, options: ReaderOptions) -> pd.DataFram
         ) from None
     except LookupError:
         raise InputError(f"the encoding '{form.encoding}' is not known; utf-8 and latin-1 are") from None
-    if not head.strip():
+    if not lines:
         raise InputError(f"{path} is empty; fetch it again or leave its gauge out")
-    separator = form.separator or max(SEPARATORS, key=head.count)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would lose their last cells
-            text = pd.read_csv(
-                path, sep=separator, dtype=str, encoding=form.encoding, comment="#", keep_default_na=False, index_col=False
-            )
-    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
-        raise InputError(
-            f"{path} is not a table of cells separated by {separator!r} ({str(error).strip()}); say csv = {{separator = ...}}"
-        ) from None
-    text.columns = text.columns.str.strip()
-    names = [name.strip().strip('"').strip() for name in head.split(separator)]
+    separator = form.separator or max(SEPARATORS, key=lines[0][1].count)
+    header, *rows = csv.reader((line for _, line in lines), delimiter=separator)
+    names = [name.strip() for name in header]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise InputError(f"{path} has the column '{twice[0]}' twice; keep one")
-    if text.empty:
+    if not rows:
         raise InputError(f"{path} has a header and no rows; fetch it again or leave its gauge out")
+    uneven = next((number for number, row in enumerate(rows) if len(row) != len(names)), None)
+    if uneven is not None:
+        raise InputError(
+            f"{path}, line {_line(path, form, uneven)}: the row has {len(rows[uneven])} cells separated by {separator!r}, the "
+            f"header {len(names)}; correct it, fetch the file again, or say csv = {{separator = ...}}"
+        )
+    text = pd.DataFrame(rows, columns=names, dtype=str)
     return _rename(text, path, options.get("rename", {}))
 
 
@@ -164,7 +165,10 @@ def _rename(text: pd.DataFrame, path: Path, rename: Mapping[str, str]) -> pd.Dat
     if TIME not in text:
         found = [str(column) for column in text if str(column).lower() in TIME_NAMES]
         if len(found) != 1:
-            raise InputError(f'{path} has no column of dates ({", ".join(columns[:8])}); name it: rename = {{time = "..."}}')
+            raise InputError(
+                f'{path} has no column of dates ({", ".join(columns[:8])}); name it: rename = {{time = "..."}}, '
+                "or say which files to read by gauge_ids"
+            )
         text = text.rename(columns={found[0]: TIME})
     return text
 
@@ -186,6 +190,7 @@ def _numbers(text: pd.DataFrame, path: Path, form: CsvForm, options: ReaderOptio
         absent = cells.isin(EMPTY)
         cells = cells.mask(marked, f"{MARKERS[0]:g}")  # counted and told with the numbers that mean missing
         if form.decimal != ".":
+            cells = cells.mask(cells.str.contains(".", regex=False) & ~marked, "a point")  # of thousands, or a decimal one?
             cells = cells.str.replace(form.decimal, ".", regex=False)
         numbers = pd.to_numeric(cells.mask(absent), errors="coerce")
         wrong = numbers.isna() & ~absent
@@ -207,9 +212,13 @@ def _refuse_cell(path: Path, name: str, cell: str, *, line: int) -> None:
 
 def _line(path: Path, form: CsvForm, row: int) -> int:
     """Line in the file of a row of its table."""
+    return _lines(path, form)[row + 1][0]
+
+
+def _lines(path: Path, form: CsvForm) -> list[tuple[int, str]]:
+    """The lines that are neither empty nor a comment, with their numbers from 1."""
     lines = path.read_text(encoding=form.encoding).splitlines()
-    numbers = [number for number, line in enumerate(lines, start=1) if line.strip() and line[0] != "#"]
-    return numbers[row + 1]
+    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip() and line[0] != "#"]
 
 
 def _times(cells: pd.Series, path: Path, form: CsvForm) -> pd.DatetimeIndex:
@@ -262,5 +271,15 @@ def _stack(tables: Mapping[str, pd.DataFrame]) -> xr.Dataset:
     if misplaced:
         raise InputError(f"basin {misplaced[0]}: its rows lie between the time steps of the others; shift them to the same times")
     aligned = [table.reindex(times) for table in tables.values()]
-    variables = {name: ((BASIN, TIME), np.stack([table[name].to_numpy() for table in aligned])) for name in tables[first]}
+    variables: dict[str, Any] = {
+        str(name): ((BASIN, TIME), np.stack([table[name].to_numpy() for table in aligned])) for name in tables[first]
+    }
+    if AREA in variables:
+        variables[AREA] = ((BASIN,), [_one_area(gauge_id, table[AREA]) for gauge_id, table in tables.items()])
     return xr.Dataset(variables, coords={BASIN: list(tables), TIME: times})
+
+
+def _one_area(gauge_id: str, areas: pd.Series) -> float:
+    if areas.nunique() != 1:
+        raise InputError(f"basin {gauge_id}: the column {AREA} has {areas.nunique()} values; a basin has one area")
+    return float(areas.dropna().iloc[0])

@@ -1,5 +1,6 @@
 """From a netCDF file or a Zarr store, whatever its names and units, to the canonical Dataset."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
@@ -42,6 +43,9 @@ def read_netcdf(path: str | Path, gauge_ids: Sequence[str] | None = None, **opti
     path = Path(path)
     with _open(path) as raw:
         renamed = _with_basins(rename_variables(raw, options.get("rename", {})), path)
+        for name in options.get("units", {}):
+            if name not in renamed:
+                raise InputError(f"units: {path} has no variable '{name}'; {nearest(name, map(str, renamed.data_vars))}")
         called = {"source": "netcdf", "path": str(path.resolve()), "gauge_ids": gauge_ids and list(gauge_ids), **options}
         called["attributes"] = str(Path(str(options["attributes"])).resolve()) if options.get("attributes") else None
         return to_canonical(renamed, options, gauge_ids=gauge_ids, called={**called, "variables": None})
@@ -64,12 +68,16 @@ def write_dataset(dataset: xr.Dataset, path: str | Path) -> None:
     elif path.suffix == ".zarr":
         if path.exists():
             raise InputError(f"{path} is there already; remove it or choose another name")
+        part = path.with_name(f".{path.stem}.part.zarr")
         try:
-            part = path.with_name(f".{path.stem}.part.zarr")
             dataset.to_zarr(part, mode="w", consolidated=False, zarr_format=2)  # 3 has no settled form for text
             part.replace(path)
         except ImportError:
             raise InputError('Zarr needs the extra "distributed": pip install "runoff-lstm[distributed]"') from None
+        except OSError as error:
+            raise InputError(f"{path} cannot be written ({error.strerror or error}); nothing is left of it") from None
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     else:
         raise InputError(f"{path}: let the name end in .nc (netCDF) or .zarr")
 

@@ -138,7 +138,7 @@ def test_the_dataset_tells_how_to_read_it_again(write, tmp_path):
         (rows(), {"rename": {"rain": "discharge"}}, "has both 'discharge' and 'rain'"),
         (rows(), {"variables": ["rian"]}, "no column 'rian'; did you mean 'rain'"),
         (rows(), {"units": {"rain": "mm d-1"}}, "discharge has no unit"),
-        (rows().replace("2000-01-03,2.5,2", "2000-01-03,2.5,2,7"), {}, "not a table of cells|is not a number|is not a date"),
+        (rows().replace("2000-01-03,2.5,2", "2000-01-03,2.5,2,7"), {}, "line 4: the row has 4 cells"),
         (rows(), {"csv": {"encoding": "klingon"}}, "encoding 'klingon' is not known"),
     ],
 )
@@ -196,8 +196,12 @@ def test_names_are_exchanged_where_both_are_renamed(write):
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("date,rain,discharge\n2000-01-01,1,5,2\n2000-01-02,1,5,2\n", {}, "not a table of cells separated by ','"),
-        (rows(), {"csv": {"separator": ";;"}}, "not a table of cells separated by ';;'"),
+        (
+            "date,rain,discharge\n2000-01-01,1,5,2\n2000-01-02,1,5,2\n",
+            {},
+            "line 2: the row has 4 cells separated by ',', the header 3",
+        ),
+        (rows(), {"csv": {"separator": ";;"}}, "separator = ';;' must be one character"),
         (rows(), {"csv": {"separator": "|"}}, "no column of dates"),
         (rows(), {"csv": {"seperator": ";"}}, "csv has no setting 'seperator'; did you mean 'separator'"),
         (rows(), {"csv": {"date_format": "%Q"}}, "date_format '%Q' is no strptime format"),
@@ -226,3 +230,44 @@ def test_a_folder_without_a_wanted_basin_is_refused(write, tmp_path):
     write(rows())
     with pytest.raises(InputError, match="gauge_ids is an empty list"):
         read_csv(tmp_path, [], units=UNITS)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        (rows().replace("1.5,1", "1.5"), {}, "line 3: the row has 2 cells separated by ',', the header 3"),
+        ("# from a logger\n\n" + rows().replace("1.5,1", "1.5,1#"), {}, "line 5, column 'discharge': '1#' is not a number"),
+        (rows().replace(",", ";"), {"csv": {"decimal": ","}}, "line 2, column 'rain': '0.5' is not a number"),
+        (rows(), {"gauge_ids": "01013500"}, "gauge_ids is the text"),
+        ("bin,snow,depth\n1,2,3\n", {}, r"no column of dates .* or say which files to read by gauge_ids"),
+    ],
+)
+def test_cells_and_rows_that_could_be_misread_are_refused(write, text, options, message):
+    with pytest.raises(InputError, match=message):
+        read_csv(write(text), **{"units": UNITS, **options})
+
+
+def test_daily_rows_stamped_late_in_the_day_are_refused_and_at_nine_kept(write):
+    lines = rows().splitlines()
+
+    def stamped(hour):
+        return "\n".join([lines[0], *(line.replace(",", f"T{hour}:00,", 1) for line in lines[1:])]) + "\n"
+
+    with pytest.raises(InputError, match=r"daily rows are stamped at 23:00: .* Write the plain date"):
+        read_csv(write(stamped(23)), units=UNITS)
+    assert str(read_csv(write(stamped("09")), units=UNITS)["time"].values[0]).startswith("2000-01-01T00:00")
+
+
+def test_the_area_may_be_a_column_of_the_series_or_of_the_attributes(write, tmp_path):
+    plain = rows()
+    lines = plain.splitlines()
+    with_area = "\n".join([lines[0] + ",area_km2", *(line + ",86.4" for line in lines[1:])]) + "\n"
+    units = {**UNITS, "discharge": "m3/s"}
+    by_column = read_csv(write(with_area), units=units)
+    write("gauge_id,area_km2,slope\n01013500,86.4,2\n", "attributes.csv")
+    by_table = read_csv(write(plain), units=units, attributes=tmp_path / "attributes.csv")
+    for read in (by_column, by_table):
+        np.testing.assert_allclose(read["discharge"].values[0], np.arange(10), rtol=1e-6)
+        assert float(read["area_km2"][0]) == 86.4
+    with pytest.raises(InputError, match="the column area_km2 has 2 values; a basin has one area"):
+        read_csv(write(with_area.replace("86.4", "8.64", 1)), units=units)

@@ -156,7 +156,11 @@ def test_the_dataset_tells_how_to_read_it_again(write, basins, tmp_path):
         (lambda d: d, {"units": {"rain": "buckets"}}, "the unit 'buckets' is not known"),
         (lambda d: d, {"units": {"discharge": "m3/s"}}, "basin 01013500, 01022500, 02064000: .* needs the area"),
         (lambda d: d, {"units": {"discharge": "m3/s"}, "area_km2": {"01013500": 3.0}}, "no value for basin 01022500, 02064000"),
-        (lambda d: d, {"units": {"discharge": "m3/s"}, "area_km2": 0.0}, "basin 01013500: area_km2 is 0; give an area above zero"),
+        (
+            lambda d: d,
+            {"units": {"discharge": "m3/s"}, "area_km2": 0.0},
+            "basin 01013500: area_km2 is 0; give an area in km2, above zero",
+        ),
         (lambda d: d.isel(time=[0, 1, 1, 2]), {}, "has 2000-01-02 .* twice"),
         (lambda d: d.isel(time=[2, 1, 0]), {}, "goes back"),
         (lambda d: d.isel(time=[0, 1, 3]), {}, "not regular"),
@@ -266,3 +270,67 @@ def test_the_count_is_of_this_reading_alone(write, basins, tmp_path):
     write_dataset(first, tmp_path / "again.nc")
     assert first["rain"].attrs["set_missing"] == 3
     assert read_netcdf(tmp_path / "again.nc")["rain"].attrs["set_missing"] == 0
+
+
+def test_markers_in_attributes_are_missing(write, basins, caplog):
+    caplog.set_level(logging.INFO, "runoff_lstm")
+    read = read_netcdf(write(basins.assign(slope=("basin", [1.0, -999.0, 3.0]))))
+    np.testing.assert_array_equal(read["slope"], [1.0, np.nan, 3.0])
+    assert "basin 01022500: attribute slope is marked as missing" in caplog.text
+
+
+@pytest.mark.parametrize("value", [9999.0, 65535.0])
+def test_a_basin_of_nothing_but_a_marker_is_refused_beside_sound_ones(write, basins, value):
+    heat = basins["temperature"].copy()
+    heat[1] = value
+    with pytest.raises(
+        InputError, match=f"basin 01022500, 2000-01-01: temperature is {value:g} .* and nothing else: it looks like"
+    ):
+        read_netcdf(write(basins.assign(temperature=heat)))
+
+
+def test_a_marker_that_fits_among_other_basins_is_seen_in_its_own(write, basins):
+    heat = basins["temperature"].copy()
+    heat[0] = heat[0] * 100
+    heat[1, 5] = 999.0
+    with pytest.raises(InputError, match="basin 01022500, 2000-01-06: temperature is 999"):
+        read_netcdf(write(basins.assign(temperature=heat)))
+
+
+def test_infinite_discharge_is_refused_not_taken_as_negative(write, basins):
+    flow = basins["discharge"].copy()
+    flow[1, 4] = -np.inf
+    with pytest.raises(InputError, match="basin 01022500, 2000-01-05: discharge is infinite"):
+        read_netcdf(write(basins.assign(discharge=flow)))
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (lambda d: d, {"units": {"dicharge": "ft3/s"}, "variables": ["rain", "discharge"]}, "no variable 'dicharge'; did you mean"),
+        (lambda d: d.assign(rain=d["rain"].assign_attrs(units=" ")), {}, "rain has no unit"),
+        (lambda d: d.assign_coords(basin=["a", "b", "a"]), {"gauge_ids": ["a"]}, "basin a is there twice"),
+        (lambda d: d, {"area_km2": 2.25e9}, "basin 01013500: area_km2 is 2.25e[+]09; give an area in km2"),
+    ],
+)
+def test_more_that_would_be_read_wrong_in_silence(write, basins, change, options, message):
+    with pytest.raises(InputError, match=message):
+        read_netcdf(write(change(basins)), **options)
+
+
+def test_precipitation_as_a_speed_is_a_depth(write, basins):
+    rain = (basins["rain"] / 86.4e6).assign_attrs(units="m s-1")
+    read = read_netcdf(write(basins.assign(rain=rain.astype("float64"))))
+    np.testing.assert_allclose(read["rain"], basins["rain"], rtol=1e-5)
+    assert read["rain"].attrs["units"] == "mm d-1"
+
+
+def test_a_zarr_store_that_cannot_be_written_leaves_nothing(basins, tmp_path, monkeypatch):
+    def full(dataset, path, **_):
+        path.mkdir()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(xr.Dataset, "to_zarr", full)
+    with pytest.raises(InputError, match=r"data.zarr cannot be written \(No space left on device\)"):
+        write_dataset(basins, tmp_path / "data.zarr")
+    assert list(tmp_path.iterdir()) == []
