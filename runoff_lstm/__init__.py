@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runoff_lstm.bundle import TrainedModel, load_model, write_bundle
+    from runoff_lstm.bundle import OutsideTrainingRangeWarning, TrainedModel, load_model, write_bundle
     from runoff_lstm.evaluation import METRICS, climatology, evaluate, persistence
     from runoff_lstm.fitting import Recipe
     from runoff_lstm.models import Architecture, Dropout
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runoff_lstm.training import Inputs, train
 
 _HOME = {
-    "bundle": ("TrainedModel", "load_model", "write_bundle"),
+    "bundle": ("OutsideTrainingRangeWarning", "TrainedModel", "load_model", "write_bundle"),
     "evaluation": ("METRICS", "climatology", "evaluate", "persistence"),
     "fitting": ("Recipe",),
     "models": ("Architecture", "Dropout"),
@@ -41,6 +41,7 @@ __all__ = [
     "Dropout",
     "InputError",
     "Inputs",
+    "OutsideTrainingRangeWarning",
     "Period",
     "Periods",
     "Recipe",
