@@ -258,6 +258,9 @@ def _number(text: str, option: str) -> float:
 def _show_run(run: "Run", *, quiet: bool) -> None:
     if quiet:
         return
+    for period, sums in run.coverage.groupby("period", sort=False).sum(numeric_only=True).iterrows():
+        left_out = f"{sums['without_history']} without enough history, {sums['without_discharge']} without discharge"
+        typer.echo(f"{period}: {sums['used']} of {sums['steps']} steps used ({left_out})")
     if run.scores is not None:
         _show_scores(run.scores, f"{run.name}, test period")
     typer.echo(f"run folder: {os.path.relpath(run.path)}")

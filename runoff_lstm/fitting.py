@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -32,6 +33,9 @@ LOOK_EVERY = 50
 DIVERGED = 1e4
 """A loss this many times the first one (or 1) has diverged."""
 
+ONE_THREAD = 150_000
+"""Weights times windows of an update up to which a CPU is fastest on one thread; more threads would wait for each other, and many
+times as long on a machine that has other work to do."""
 
 _OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
@@ -150,7 +154,8 @@ def fit(
         loss diverges (told by update, learning rate and gradient norm).
     """
     training = _Training(model, windows, recipe, scale=scale, validate=validate, seed=seed, checkpoint=checkpoint)
-    with torch.random.fork_rng(devices=[windows.device] if windows.device.type == "cuda" else []):
+    small = windows.device.type == "cpu" and recipe.batch_size * sum(one.numel() for one in model.parameters()) <= ONE_THREAD
+    with _threads(1 if small else torch.get_num_threads()), torch.random.fork_rng(devices=_cuda(windows.device)):
         torch.manual_seed(seed)
         if resume and checkpoint is not None:
             training.restore(read_checkpoint(checkpoint))
@@ -336,6 +341,20 @@ class _Training:
         torch.set_rng_state(state.random["cpu"])
         if "cuda" in state.random and self.windows.device.type == "cuda":
             torch.cuda.set_rng_state(state.random["cuda"], self.windows.device)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _cuda(device: torch.device) -> list[torch.device]:
+    return [device] if device.type == "cuda" else []
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:

@@ -195,3 +195,18 @@ def test_training_leaves_torchs_random_state_alone():
 def test_a_recipe_that_makes_no_sense_is_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         Recipe(**arguments)
+
+
+@pytest.mark.parametrize(("batch_size", "threads"), [(4, 1), (4096, 2)])
+def test_a_small_problem_runs_on_one_thread_and_the_number_is_given_back(batch_size, threads):
+    before = torch.get_num_threads()
+    seen = []
+    torch.set_num_threads(2)
+    try:
+        model, windows, scale = setting()
+        recipe = Recipe(steps=1, batch_size=batch_size, validate_every=1)
+        fit(model, windows, recipe, scale=scale, observe=lambda _: seen.append(torch.get_num_threads()))
+        assert seen == [threads]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

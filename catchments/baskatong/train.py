@@ -14,8 +14,8 @@ run = rl.train_run(
         test=rl.Period("2006-10-01", "2017-12-31"),
     ),
     inputs=rl.Inputs(("precipitation", "potential_evapotranspiration", "temperature"), sequence_length=365, targets_per_window=365),
-    architecture=rl.Architecture(hidden_sizes=(96,), dropout=rl.Dropout(output=0.4)),
-    recipe=rl.Recipe(steps=960, batch_size=4, learning_rate=9e-3, schedule="one_cycle", validate_every=40),
+    architecture=rl.Architecture(hidden_sizes=(64,), dropout=rl.Dropout(output=0.4)),
+    recipe=rl.Recipe(steps=480, batch_size=16, learning_rate=9e-3, schedule="one_cycle"),
     metrics=["NSE", "KGE", "KGE_r", "KGE_alpha", "KGE_beta", "RMSE", "PBIAS", "log_NSE", "FHV", "FLV"],
     seed=1,
 )
