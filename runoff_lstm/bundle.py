@@ -20,7 +20,7 @@ from runoff_lstm.periods import Period
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import Scaler, check_names
 from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, check_basins, discharge_units, time_step, times_of
-from runoff_lstm.simulation import Mode, StreamState, simulate_continuously, simulate_windows
+from runoff_lstm.simulation import Mode, StreamState, record_layer, simulate_continuously, simulate_windows
 from runoff_lstm.units import convert
 
 FORMAT = "runoff_lstm bundle 1"
@@ -100,8 +100,47 @@ class TrainedModel:
             An input leaves the range of the training period.
         """
         inputs = self._inputs(dataset, period)
-        device = next(self.module.parameters()).device
-        windows = Windows(
+        windows = self._windows(inputs, period)
+        scaled = simulate_windows(self.module, windows) if mode == "windows" else simulate_continuously(self.module, windows)
+        steps = slice(None) if period is None else period.steps(windows.times)
+        return self._dataset(scaled[:, steps], inputs[BASIN], inputs[TIME][steps])
+
+    def record(self, dataset: xr.Dataset, *, layer: int = -1) -> xr.Dataset:
+        """See what a layer remembers: its gates and states over the whole record, in one continuous pass.
+
+        Parameters
+        ----------
+        dataset
+            As for `simulate`.
+        layer
+            Counted from 0 at the input; -1: the last one.
+
+        Returns
+        -------
+        Dataset
+            `gates` (basin, time, unit, gate), gate being "input", "forget", "candidate" and "output"; `cell_state` and
+            `hidden_state` (basin, time, unit); without unit; NaN where the continuous simulation is.
+
+        Raises
+        ------
+        InputError
+            As for `simulate`; the model has no such layer; no day has enough history.
+        """
+        layers = len(self.architecture.hidden_sizes)
+        if not -layers <= layer < layers:
+            raise InputError(f"the model has {layers} layer(s), not a layer {layer}; count from 0")
+        inputs = self._inputs(dataset, None)
+        made = record_layer(self.module, self._windows(inputs, None), layer)
+        dims = (BASIN, TIME, "unit")
+        gates = np.stack([made[gate] for gate in "ifgo"], axis=3)
+        return xr.Dataset(
+            {"gates": ((*dims, "gate"), gates), "cell_state": (dims, made["c"]), "hidden_state": (dims, made["h"])},
+            coords={BASIN: inputs[BASIN], TIME: inputs[TIME], "gate": ["input", "forget", "candidate", "output"]},
+        )
+
+    def _windows(self, inputs: xr.Dataset, period: Period | None) -> Windows:
+        """The checked inputs, scaled and cut as in training."""
+        return Windows(
             self.scaler.apply(inputs),
             list(self.forcing),
             target=None,
@@ -109,11 +148,8 @@ class TrainedModel:
             sequence_length=self.sequence_length,
             targets_per_window=self.targets_per_window,
             period=period,
-            device=device,
+            device=next(self.module.parameters()).device,
         )
-        scaled = simulate_windows(self.module, windows) if mode == "windows" else simulate_continuously(self.module, windows)
-        steps = slice(None) if period is None else period.steps(windows.times)
-        return self._dataset(scaled[:, steps], inputs[BASIN], inputs[TIME][steps])
 
     @torch.no_grad()
     def step(

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from runoff_lstm.models import State
+from runoff_lstm.models import LSTM, State
 from runoff_lstm.sampling import Windows
 
 Mode = Literal["windows", "continuous"]
@@ -69,3 +69,22 @@ def simulate_continuously(model: nn.Module, windows: Windows) -> np.ndarray:
         steps = slice(first + warm_up, first + values.shape[1])
         simulated[basin, steps] = values[:, warm_up:].float().cpu().numpy()
     return simulated
+
+
+@torch.no_grad()
+def record_layer(model: LSTM, windows: Windows, layer: int) -> dict[str, np.ndarray]:
+    """States and gates of one layer in one pass from the first step on, as `simulate_continuously` runs it.
+
+    Returns
+    -------
+    dict
+        "h", "c" and the gates "i", "f", "g", "o", each (basin, time, unit), float32; NaN where the continuous pass is.
+    """
+    shape = (len(windows.gauge_ids), len(windows.times))
+    recorded: dict[str, np.ndarray] = {}
+    warm_up = windows.sequence_length - 1
+    for basin, first, batch in windows.runs():
+        for name, values in model.record(batch.forcing, batch.static_attributes)[layer]._asdict().items():
+            whole = recorded.setdefault(name, np.full((*shape, values.shape[2]), np.nan, dtype=np.float32))
+            whole[basin, first + warm_up : first + values.shape[1]] = values[:, warm_up:].cpu().numpy()
+    return recorded

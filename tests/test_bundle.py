@@ -144,3 +144,33 @@ def test_a_foreign_or_damaged_bundle_is_refused(basins, tmp_path):
         load_model(path)
     with pytest.raises(InputError, match="is not there"):
         load_model(tmp_path / "nowhere.safetensors")
+
+
+def test_what_a_layer_remembers_makes_the_continuous_simulation(basins):
+    model = model_for(basins)
+    made = model.record(basins)
+    assert made["gates"].dims == ("basin", "time", "unit", "gate")
+    assert made["gate"].values.tolist() == ["input", "forget", "candidate", "output"]
+    assert made.sizes["unit"] == 4
+    assert model.record(basins, layer=0).sizes["unit"] == 8
+    gate = {name: made["gates"].sel(gate=name).values[:, 1:] for name in made["gate"].values}
+    cell, hidden = made["cell_state"].values, made["hidden_state"].values
+    expected = gate["forget"] * cell[:, :-1] + gate["input"] * gate["candidate"]
+    both = ~np.isnan(expected)
+    assert both.sum() > 1000
+    np.testing.assert_allclose(cell[:, 1:][both], expected[both], atol=1e-6)
+    np.testing.assert_allclose(hidden[:, 1:][both], (gate["output"] * np.tanh(cell[:, 1:]))[both], atol=1e-6)
+    there = ~np.isnan(hidden).any(axis=2)
+    with torch.no_grad():
+        scaled = model.module.head(torch.from_numpy(hidden[there])[:, None])[:, 0].numpy()
+    simulated = model.simulate(basins, mode="continuous")["simulated"].values
+    np.testing.assert_array_equal(there, ~np.isnan(simulated))
+    np.testing.assert_allclose(np.maximum(model.scaler.invert("discharge", scaled), 0), simulated[there], atol=1e-4)
+
+
+def test_a_layer_or_a_record_that_is_not_there_is_refused(basins):
+    model = model_for(basins)
+    with pytest.raises(InputError, match=r"the model has 2 layer\(s\), not a layer 2; count from 0"):
+        model.record(basins, layer=2)
+    with pytest.raises(InputError, match="no day has 20 steps of complete forcing before it"):
+        model.record(basins.assign(rain=basins["rain"].where(basins["time"].dt.day % 10 != 1)))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from runoff_lstm.models.cells import LSTMCell, LSTMStep
 from runoff_lstm.models.heads import HeadKind, build_head
 
 State = tuple[tuple[Tensor, Tensor], ...]
@@ -77,9 +78,7 @@ class LSTM(nn.Module):
         discharge, state
             (batch, targets) in scaled units, and the state after the last step.
         """
-        sequence = forcing
-        if static_attributes.shape[1]:
-            sequence = torch.cat([forcing, static_attributes[:, None].expand(-1, forcing.shape[1], -1)], dim=2)
+        sequence = _joined(forcing, static_attributes)
         after = []
         for place, layer in enumerate(self.layers):
             sequence, last = layer(sequence, None if state is None else state[place])
@@ -87,3 +86,25 @@ class LSTM(nn.Module):
         if targets is not None:
             sequence = sequence[:, -targets:]
         return self.head(self.dropout(sequence)), tuple(after)
+
+    def record(self, forcing: Tensor, static_attributes: Tensor) -> list[LSTMStep]:
+        """What happens inside each layer at every step of a sequence: states and gates, each (batch, time, unit).
+
+        The sequence runs through the cells as their equations, from a zero state and without dropout; the hidden states are those
+        that `forward` makes, to float tolerance.
+        """
+        sequence, made = _joined(forcing, static_attributes), []
+        for layer in self.layers:
+            hidden_size = layer.get_parameter("weight_hh_l0").shape[1]
+            cell = LSTMCell(sequence.shape[2], hidden_size).to(sequence.device)
+            cell.load_state_dict(layer.state_dict())
+            made.append(cell.steps(sequence))
+            sequence = made[-1].h
+        return made
+
+
+def _joined(forcing: Tensor, static_attributes: Tensor) -> Tensor:
+    """Static attributes joined to the forcing at every step."""
+    if not static_attributes.shape[1]:
+        return forcing
+    return torch.cat([forcing, static_attributes[:, None].expand(-1, forcing.shape[1], -1)], dim=2)
