@@ -15,15 +15,28 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from runoff_lstm.files import written_whole
-from runoff_lstm.models import LSTM, Architecture, Dropout, build_model
+from runoff_lstm.models import Architecture, Dropout, RecurrentModel, build_model
 from runoff_lstm.periods import Period
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import Scaler, check_names
 from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, check_basins, discharge_units, time_step, times_of
-from runoff_lstm.simulation import Mode, StreamState, record_layer, simulate_continuously, simulate_windows
+from runoff_lstm.simulation import (
+    Mode,
+    StreamState,
+    dropout_kept_on,
+    record_layer,
+    simulate_continuously,
+    simulate_windows,
+)
 from runoff_lstm.units import convert
 
 FORMAT = "runoff_lstm bundle 1"
+
+_GATES: dict[str, dict[str, str]] = {
+    "lstm": {"input": "i", "forget": "f", "candidate": "g", "output": "o"},
+    "gru": {"reset": "r", "update": "z", "candidate": "n"},
+    "rnn": {},
+}
 
 
 class OutsideTrainingRangeWarning(UserWarning):
@@ -54,7 +67,7 @@ class TrainedModel:
         What it was trained on.
     """
 
-    module: LSTM
+    module: RecurrentModel
     architecture: Architecture
     scaler: Scaler
     forcing: Mapping[str, str]
@@ -70,7 +83,15 @@ class TrainedModel:
         """Unit of the simulated discharge."""
         return discharge_units(self.time_step.to_timedelta64())
 
-    def simulate(self, dataset: xr.Dataset, *, period: Period | None = None, mode: Mode = "windows") -> xr.Dataset:
+    def simulate(
+        self,
+        dataset: xr.Dataset,
+        *,
+        period: Period | None = None,
+        mode: Mode = "windows",
+        mc_samples: int | None = None,
+        seed: int = 0,
+    ) -> xr.Dataset:
         """Simulate discharge from forcing and attributes; observations are not needed and not looked at.
 
         Parameters
@@ -81,29 +102,42 @@ class TrainedModel:
             Limits the simulated days; forcing may reach back before it. None: the whole record.
         mode
             "windows": as trained. "continuous": one pass with a kept state, the same series that `step` gives.
+        mc_samples
+            Monte-Carlo dropout (Gal and Ghahramani 2016, arXiv:1506.02142): this many simulations, each with the dropout of the
+            training kept on and masks of its own for every window. Their spread is what the dropout makes of the model's
+            uncertainty; it knows nothing of errors in the data.
+        seed
+            Of those masks; with the same one the same members come out.
 
         Returns
         -------
         Dataset
             `simulated` (basin, time) in mm d-1 (mm h-1 where the step is shorter than a day), never below zero; NaN where a step
-            has less than `sequence_length` steps of complete forcing up to it.
+            has less than `sequence_length` steps of complete forcing up to it. With `mc_samples`: (member, basin, time).
 
         Raises
         ------
         InputError
-            A variable is missing (named, with the nearest), has a unit that cannot be converted, the time step is another, or the
-            period is outside the data.
+            A variable is missing (named, with the nearest), has a unit that cannot be converted, the time step is another, the
+            period is outside the data, or Monte-Carlo samples are asked of a model without dropout.
 
         Warns
         -----
         OutsideTrainingRangeWarning
             An input leaves the range of the training period.
         """
+        if mc_samples is not None:
+            self._check_samples(mc_samples)
         inputs = self._inputs(dataset, period)
         windows = self._windows(inputs, period)
-        scaled = simulate_windows(self.module, windows) if mode == "windows" else simulate_continuously(self.module, windows)
+        run = simulate_windows if mode == "windows" else simulate_continuously
+        if mc_samples is None:
+            scaled = run(self.module, windows)
+        else:
+            with dropout_kept_on(self.module, seed):
+                scaled = np.stack([run(self.module, windows) for _ in range(mc_samples)])
         steps = slice(None) if period is None else period.steps(windows.times)
-        return self._dataset(scaled[:, steps], inputs[BASIN], inputs[TIME][steps])
+        return self._dataset(scaled[..., steps], inputs[BASIN], inputs[TIME][steps])
 
     def record(self, dataset: xr.Dataset, *, layer: int = -1) -> xr.Dataset:
         """See what a layer remembers: its gates and states over the whole record, in one continuous pass.
@@ -118,8 +152,9 @@ class TrainedModel:
         Returns
         -------
         Dataset
-            `gates` (basin, time, unit, gate), gate being "input", "forget", "candidate" and "output"; `cell_state` and
-            `hidden_state` (basin, time, unit); without unit; NaN where the continuous simulation is.
+            `gates` (basin, time, unit, gate), gate being "input", "forget", "candidate" and "output" (of a GRU "reset", "update"
+            and "candidate"; an RNN has none); `cell_state` (LSTM) and `hidden_state` (basin, time, unit); without unit; NaN where
+            the continuous simulation is.
 
         Raises
         ------
@@ -132,11 +167,16 @@ class TrainedModel:
         inputs = self._inputs(dataset, None)
         made = record_layer(self.module, self._windows(inputs, None), layer)
         dims = (BASIN, TIME, "unit")
-        gates = np.stack([made[gate] for gate in "ifgo"], axis=3)
-        return xr.Dataset(
-            {"gates": ((*dims, "gate"), gates), "cell_state": (dims, made["c"]), "hidden_state": (dims, made["h"])},
-            coords={BASIN: inputs[BASIN], TIME: inputs[TIME], "gate": ["input", "forget", "candidate", "output"]},
+        states = {"hidden_state": "h", "cell_state": "c"}
+        recorded = xr.Dataset(
+            {name: (dims, made[letter]) for name, letter in states.items() if letter in made},
+            coords={BASIN: inputs[BASIN], TIME: inputs[TIME]},
         )
+        gates = _GATES[self.architecture.type]
+        if gates:
+            values = np.stack([made[letter] for letter in gates.values()], axis=3)
+            recorded = recorded.assign(gates=((*dims, "gate"), values)).assign_coords(gate=list(gates))
+        return recorded
 
     def _windows(self, inputs: xr.Dataset, period: Period | None) -> Windows:
         """The checked inputs, scaled and cut as in training."""
@@ -201,9 +241,22 @@ class TrainedModel:
         discharge: np.ndarray = np.maximum(self.scaler.invert(DISCHARGE, scaled), 0.0)  # NaN stays NaN
         return discharge
 
+    def _check_samples(self, mc_samples: int) -> None:
+        if mc_samples < 1:
+            raise InputError(f"mc_samples = {mc_samples}: ask for at least 1")
+        if not self.architecture.dropout.any:
+            raise InputError(
+                "the model was trained without dropout, so all Monte-Carlo samples would be the same; train it with some"
+            )
+
     def _dataset(self, scaled: np.ndarray, basin: xr.DataArray, time: xr.DataArray) -> xr.Dataset:
+        """`scaled` is (basin, time), or (member, basin, time)."""
         attrs = {"units": self.units, "long_name": "simulated discharge"}
-        return xr.Dataset({"simulated": ((BASIN, TIME), self._discharge(scaled), attrs)}, coords={BASIN: basin, TIME: time})
+        dims = (BASIN, TIME) if scaled.ndim == 2 else ("member", BASIN, TIME)
+        simulated = xr.Dataset({"simulated": (dims, self._discharge(scaled), attrs)}, coords={BASIN: basin, TIME: time})
+        if scaled.ndim == 3:
+            simulated = simulated.assign_coords(member=("member", np.arange(len(scaled)), {"standard_name": "realization"}))
+        return simulated
 
     def _inputs(self, dataset: xr.Dataset, period: Period | None) -> xr.Dataset:
         """The inputs alone, checked, in the units the model was trained in."""

@@ -109,6 +109,10 @@ def simulate(
     mode: Annotated[str, typer.Option("--mode", help="windows (as trained) or continuous (one pass, state kept).")] = "windows",
     unit: Annotated[list[str] | None, typer.Option("--unit", help='Unit of a variable: precipitation="mm d-1"')] = None,
     rename: Annotated[list[str] | None, typer.Option("--rename", help="Name in the data: precipitation=P")] = None,
+    mc_samples: Annotated[
+        int | None, typer.Option("--mc-samples", help="So many members, with the dropout of the training kept on.", min=1)
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the dropout masks of --mc-samples.")] = 0,
     device: DeviceOption = "auto",
     *,
     debug: Debug = False,
@@ -127,10 +131,14 @@ def simulate(
         wanted = [*trained.forcing, *trained.static_attributes]
         reader = READERS[_source_of(data)]
         dataset = reader(data, variables=wanted, units=_pairs(unit, "--unit"), rename=_pairs(rename, "--rename"))
-        simulated = trained.simulate(dataset, mode="windows" if mode == "windows" else "continuous")
+        simulated = trained.simulate(
+            dataset, mode="windows" if mode == "windows" else "continuous", mc_samples=mc_samples, seed=seed
+        )
         with written_whole(out) as part:
             simulated.assign_attrs(Conventions="CF-1.11", featureType="timeSeries").to_netcdf(part)
-        typer.echo(f"{out}: {simulated.sizes['basin']} basin(s), {int(simulated['simulated'].notnull().sum())} simulated steps")
+        members = "" if mc_samples is None else f"{mc_samples} member(s), "
+        steps = int(simulated["simulated"].notnull().sum()) // (mc_samples or 1)
+        typer.echo(f"{out}: {members}{simulated.sizes['basin']} basin(s), {steps} simulated steps")
 
 
 @app.command()
@@ -271,7 +279,7 @@ def _show_scores(scores: "Scores", title: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    columns = {"LSTM": scores.metrics}
+    columns = {"model": scores.metrics}
     columns |= {str(name): table.drop(columns="yardstick") for name, table in scores.yardsticks.groupby("yardstick")}
     basins = len(scores.metrics)
     table = Table(title=title if basins == 1 else f"{title}, median of {basins} basins")

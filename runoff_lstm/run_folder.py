@@ -18,7 +18,7 @@ from runoff_lstm.bundle import TrainedModel, write_bundle
 from runoff_lstm.evaluation import check_metrics, evaluate, score_yardsticks
 from runoff_lstm.files import written_whole
 from runoff_lstm.fitting import Recipe
-from runoff_lstm.models import Architecture
+from runoff_lstm.models import Architecture, Dropout
 from runoff_lstm.periods import Period, Periods
 from runoff_lstm.plots import figure_hydrograph, plot_history, write_figure
 from runoff_lstm.progress import training_bar
@@ -192,6 +192,11 @@ def _create(folder: Path, settings: Mapping[str, Any], device: Device) -> None:
         part.write_text(json.dumps(_provenance(device), indent=2) + "\n", encoding="utf-8")
 
 
+def _given(settings: Architecture | Dropout | Recipe) -> dict[str, Any]:
+    """What is set, as a table; TOML knows no None."""
+    return {key: value for key, value in asdict(settings).items() if value is not None}
+
+
 def _settings(
     dataset: xr.Dataset, *, name: str, periods: Periods, inputs: Inputs, recipe: Recipe, architecture: Architecture
 ) -> dict[str, Any]:
@@ -203,8 +208,8 @@ def _settings(
         "data": {**source, "forcing": list(asked["forcing"]), "static_attributes": list(asked["static_attributes"])},
         "periods": {key: [period.start.date(), period.end.date()] for key, period in periods.named().items()},
         "windows": {key: asked[key] for key in ("sequence_length", "targets_per_window")},
-        "model": asdict(architecture),
-        "training": {key: value for key, value in asdict(recipe).items() if value is not None},
+        "model": {**_given(architecture), "dropout": _given(architecture.dropout)},
+        "training": _given(recipe),
     }
 
 

@@ -1,5 +1,7 @@
 """From a model and windows to a simulated series: in windows as trained, or in one continuous pass with a kept state."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from runoff_lstm.models import LSTM, State
+from runoff_lstm.models import RecurrentModel, State
 from runoff_lstm.sampling import Windows
 
 Mode = Literal["windows", "continuous"]
@@ -71,14 +73,31 @@ def simulate_continuously(model: nn.Module, windows: Windows) -> np.ndarray:
     return simulated
 
 
+@contextmanager
+def dropout_kept_on(model: nn.Module, seed: int) -> Iterator[None]:
+    """Within this context a model drops as in training; its masks come from `seed`, and torch's random state is left as it was.
+
+    Every window draws masks of its own, those of weights alone serve a whole pass.
+    """
+    devices = sorted({one.device.index or 0 for one in model.parameters() if one.device.type == "cuda"})
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        model.train()
+        try:
+            yield
+        finally:
+            model.eval()
+
+
 @torch.no_grad()
-def record_layer(model: LSTM, windows: Windows, layer: int) -> dict[str, np.ndarray]:
+def record_layer(model: RecurrentModel, windows: Windows, layer: int) -> dict[str, np.ndarray]:
     """States and gates of one layer in one pass from the first step on, as `simulate_continuously` runs it.
 
     Returns
     -------
     dict
-        "h", "c" and the gates "i", "f", "g", "o", each (basin, time, unit), float32; NaN where the continuous pass is.
+        The fields of the cell's step, such as "h", "c" and the gates "i", "f", "g", "o", each (basin, time, unit), float32; NaN
+        where the continuous pass is.
     """
     shape = (len(windows.gauge_ids), len(windows.times))
     recorded: dict[str, np.ndarray] = {}

@@ -14,7 +14,7 @@ FORCING = ["rain", "temperature"]
 WHOLE = Period("2000-01-01", "2001-11-30")
 
 
-FORM = Architecture(hidden_sizes=(8, 4), dropout=Dropout(0.4))
+FORM = Architecture(hidden_sizes=(8, 4), dropout=Dropout(output=0.4))
 
 
 def model_for(dataset, architecture=FORM, attributes=("leak",)):
@@ -37,7 +37,7 @@ def model_for(dataset, architecture=FORM, attributes=("leak",)):
 
 def test_a_bundle_comes_back_whole_and_simulates_the_same(basins, tmp_path):
     for head in ("linear", "softplus"):
-        model = model_for(basins, Architecture(hidden_sizes=(8, 4), dropout=Dropout(0.4), head=head))
+        model = model_for(basins, Architecture(hidden_sizes=(8, 4), dropout=Dropout(output=0.4), head=head))
         again = load_model(write_bundle(model, tmp_path / f"{head}.safetensors"))
         for name in ("architecture", "scaler", "forcing", "sequence_length", "time_step", "training_period", "gauge_ids"):
             assert getattr(again, name) == getattr(model, name)

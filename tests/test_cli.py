@@ -55,7 +55,7 @@ def leaf_run(tmp_path_factory):
 def test_train_prints_one_table_with_yardsticks_and_leaves_a_run_folder(leaf_run):
     folder, output = leaf_run
     assert re.search(r"│ NSE\s+│", output)
-    for heading in ("LSTM", "climatology", "persistence"):
+    for heading in ("model", "climatology", "persistence"):
         assert heading in output
     assert str(folder.name) in output
     assert (folder / "hydrograph.png").stat().st_size > 10_000

@@ -54,7 +54,7 @@ def test_a_file_becomes_the_arguments_of_a_run(write):
     arguments = read_experiment(write()).arguments()
     assert arguments["periods"].named() == {"train": Period("1958-10-01", "1972-09-30"), "test": Period("1977-10-01", "1987-12-31")}
     assert arguments["inputs"] == Inputs(("precipitation",), (), 100, 50)
-    assert arguments["architecture"] == Architecture(hidden_sizes=(64, 32), dropout=Dropout(0.4))
+    assert arguments["architecture"] == Architecture(hidden_sizes=(64, 32), dropout=Dropout(output=0.4))
     assert (arguments["recipe"].steps, arguments["recipe"].learning_rate) == (240, 9e-3)
 
 

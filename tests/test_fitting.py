@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from runoff_lstm import fitting
 from runoff_lstm.checkpoint import read_checkpoint
 from runoff_lstm.fitting import Recipe, TrainingError, fit
-from runoff_lstm.models import LSTM
+from runoff_lstm.models import Dropout, RecurrentModel
 from runoff_lstm.periods import Period
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import DischargeScale, Scaler
@@ -26,7 +26,7 @@ def setting(dataset=None, **windows):
     scaler = Scaler.fit(dataset, TRAIN, forcing=FORCING)
     arguments = {"sequence_length": 20, "targets_per_window": 10, "period": TRAIN, **windows}
     torch.manual_seed(5)
-    model = LSTM(2, hidden_sizes=[8], output_dropout=0.3)
+    model = RecurrentModel(2, hidden_sizes=[8], dropout=Dropout(output=0.3))
     return model, Windows(scaler.apply(dataset), FORCING, **arguments), DischargeScale.fit(dataset, TRAIN, scaler)
 
 

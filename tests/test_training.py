@@ -12,7 +12,7 @@ from runoff_lstm.training import Inputs, resolve_device, train
 
 INPUTS = Inputs(("rain", "temperature"), sequence_length=30, targets_per_window=30)
 RECIPE = Recipe(steps=20, batch_size=8, learning_rate=1e-2, validate_every=10)
-SMALL = Architecture(hidden_sizes=(8,), dropout=Dropout(0.2))
+SMALL = Architecture(hidden_sizes=(8,), dropout=Dropout(output=0.2))
 
 
 def weights(dataset, periods, **arguments):
@@ -59,7 +59,7 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(basins, per
 def test_strict_windows_with_attributes_train_too(basins, periods):
     inputs = Inputs(("rain", "temperature"), ("leak", "slope"), sequence_length=20, targets_per_window=1)
     trained = train(basins, periods=periods, inputs=inputs, recipe=RECIPE, architecture=SMALL, device="cpu")
-    assert trained.model.module.layers[0].input_size == 4
+    assert trained.model.module.stack.layers[0].input_size == 4
     assert trained.model.simulate(basins)["simulated"].notnull().sum() == 3 * (700 - 19)
 
 

@@ -1,14 +1,14 @@
 """From a few plain numbers to a model: what architecture there is, and how it is built."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
-from runoff_lstm.models.dropout import Dropout
+from runoff_lstm.models.dropout import GATES, Dropout, LayerType
 from runoff_lstm.models.heads import HeadKind
-from runoff_lstm.models.lstm import LSTM, State
-from runoff_lstm.schema import InputError
+from runoff_lstm.models.recurrent import RecurrentModel
+from runoff_lstm.models.stack import InitialState, Stack, State
+from runoff_lstm.schema import InputError, nearest
 
-__all__ = ["LSTM", "Architecture", "Dropout", "State", "build_model"]
+__all__ = ["Architecture", "Dropout", "RecurrentModel", "Stack", "State", "build_model"]
 
 
 @dataclass(frozen=True)
@@ -18,29 +18,41 @@ class Architecture:
     Attributes
     ----------
     type
-        "lstm".
+        "lstm", "gru" or "rnn".
     hidden_sizes
         Hidden size of each layer; several numbers: stacked.
     dropout
-        Probability to drop, by place.
+        What is dropped in training, where, and with which probability.
     forget_bias
-        Bias of the forget gate at the start.
+        LSTM: bias of the forget gate at the start; None: 3.
+    initial_state
+        "zero", or "learned": one state for all windows, trained with the weights.
     head
         "linear", or "softplus" that never gives a negative discharge.
     """
 
-    type: Literal["lstm"] = "lstm"
+    type: LayerType = "lstm"
     hidden_sizes: tuple[int, ...] = (64,)
     dropout: Dropout = field(default_factory=Dropout)
-    forget_bias: float = 3.0
+    forget_bias: float | None = None
+    initial_state: InitialState = "zero"
     head: HeadKind = "linear"
 
     def __post_init__(self) -> None:
+        if self.type not in GATES:
+            raise InputError(f"type = {self.type!r} is not known; {nearest(str(self.type), GATES)}")
+        if self.initial_state not in ("zero", "learned"):
+            raise InputError(f'initial_state = {self.initial_state!r}: choose "zero" or "learned"')
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
             raise InputError(f"hidden_sizes = {list(self.hidden_sizes)}: give each layer a size of at least 1, such as [64]")
+        if self.forget_bias is not None and self.type != "lstm":
+            raise InputError(f'forget_bias = {self.forget_bias}: type = "{self.type}" has no forget gate; leave forget_bias out')
+        self.dropout.check(self.type, len(self.hidden_sizes))
 
 
-def build_model(architecture: Architecture, *, n_forcings: int, n_static_attributes: int = 0, zero_flow: float = 0.0) -> LSTM:
+def build_model(
+    architecture: Architecture, *, n_forcings: int, n_static_attributes: int = 0, zero_flow: float = 0.0
+) -> RecurrentModel:
     """A fresh model, initialised from torch's random state.
 
     Parameters
@@ -52,12 +64,15 @@ def build_model(architecture: Architecture, *, n_forcings: int, n_static_attribu
     zero_flow
         Scaled value of zero discharge, below which a softplus head never falls.
     """
-    return LSTM(
+    forget_bias = 3.0 if architecture.type == "lstm" and architecture.forget_bias is None else architecture.forget_bias
+    return RecurrentModel(
         n_forcings,
         n_static_attributes,
         hidden_sizes=architecture.hidden_sizes,
-        output_dropout=architecture.dropout.output,
-        forget_bias=architecture.forget_bias,
+        layer_type=architecture.type,
+        dropout=architecture.dropout,
+        forget_bias=forget_bias,
+        initial_state=architecture.initial_state,
         head=architecture.head,
         zero_flow=zero_flow,
     )

@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 
 from runoff_lstm.fitting import Recipe, _Training
-from runoff_lstm.models import LSTM
+from runoff_lstm.models import Dropout, RecurrentModel
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import DischargeScale
 
@@ -44,7 +44,7 @@ def windows_per_second(windows: Windows) -> float:
 
 def bare_update(windows: Windows) -> Callable[[], None]:
     """Forward, backward and Adam of nn.LSTM and a linear layer on one batch that is ready."""
-    layer, linear = torch.nn.LSTM(len(FORCING), HIDDEN, batch_first=True), torch.nn.Linear(HIDDEN, 1)
+    layer, linear = torch.nn.RecurrentModel(len(FORCING), HIDDEN, batch_first=True), torch.nn.Linear(HIDDEN, 1)
     parameters = [*layer.parameters(), *linear.parameters()]
     optimizer = torch.optim.Adam(parameters)
     batch = windows.gather(windows.training_tiles(seed=0, epoch=0)[:BATCH])
@@ -60,7 +60,7 @@ def bare_update(windows: Windows) -> Callable[[], None]:
 
 def our_update(windows: Windows) -> Callable[[], None]:
     """A whole update of training: gather, forward, backward, clip, Adam, look at the loss."""
-    model = LSTM(len(FORCING), hidden_sizes=[HIDDEN], output_dropout=0.4)
+    model = RecurrentModel(len(FORCING), hidden_sizes=[HIDDEN], dropout=Dropout(output=0.4))
     scale = DischargeScale(0.0, np.ones(len(windows.gauge_ids)))
     training = _Training(model, windows, Recipe(steps=10**9, batch_size=BATCH), scale=scale, validate=None, seed=0, checkpoint=None)
     batches = training.batches()

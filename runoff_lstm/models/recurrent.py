@@ -1,0 +1,106 @@
+"""From forcing (batch, time, forcing) and static attributes to scaled discharge: a stack of recurrent layers and a head."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from runoff_lstm.models.cells import CELLS, Step
+from runoff_lstm.models.dropout import Dropout, LayerType, Masks
+from runoff_lstm.models.heads import HeadKind, build_head
+from runoff_lstm.models.stack import InitialState, Stack, State
+
+
+class RecurrentModel(nn.Module):
+    """An LSTM, GRU or RNN of one or several layers, and a head on the hidden state of the last one.
+
+    Static attributes are joined to the forcing at every step. The state begins as `initial_state` says unless one is given.
+
+    Parameters
+    ----------
+    n_forcings, n_static_attributes
+        Number of input features of either kind.
+    hidden_sizes, layer_type, dropout, forget_bias, initial_state
+        Of the layers, see `Stack`.
+    head, zero_flow
+        "linear", or "softplus" that never falls below `zero_flow`, the scaled value of zero discharge.
+    """
+
+    def __init__(
+        self,
+        n_forcings: int,
+        n_static_attributes: int = 0,
+        *,
+        hidden_sizes: Sequence[int] = (64,),
+        layer_type: LayerType = "lstm",
+        dropout: Dropout | None = None,
+        forget_bias: float | None = None,
+        initial_state: InitialState = "zero",
+        head: HeadKind = "linear",
+        zero_flow: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.stack = Stack(
+            n_forcings + n_static_attributes,
+            hidden_sizes,
+            layer_type=layer_type,
+            dropout=dropout,
+            forget_bias=forget_bias,
+            initial_state=initial_state,
+        )
+        self.head = build_head(head, hidden_sizes[-1], zero_flow)
+
+    def forward(
+        self,
+        forcing: Tensor,
+        static_attributes: Tensor,
+        state: State | None = None,
+        *,
+        targets: int | None = None,
+        masks: Masks | None = None,
+    ) -> tuple[Tensor, State]:
+        """Run the sequence.
+
+        Parameters
+        ----------
+        forcing
+            (batch, time, forcing), scaled.
+        static_attributes
+            (batch, attribute), scaled; attribute may be 0.
+        state
+            What the last call returned, to go on from there.
+        targets
+            Number of steps at the end to predict; None: all of them.
+        masks
+            To drop just this; None: fresh ones are drawn in training, and nothing is dropped in evaluation mode.
+
+        Returns
+        -------
+        discharge, state
+            (batch, targets) in scaled units, and the state after the last step.
+        """
+        hidden, after = self.stack(_joined(forcing, static_attributes), state, last=targets, masks=masks)
+        return self.head(hidden), after
+
+    def record(self, forcing: Tensor, static_attributes: Tensor) -> list[Step]:
+        """What happens inside each layer at every step of a sequence: states and gates, each (batch, time, unit).
+
+        The sequence runs through the cells as their equations, without dropout; the hidden states are those that `forward` makes,
+        to float tolerance.
+        """
+        sequence, made = _joined(forcing, static_attributes), []
+        begin = self.stack.first_state(len(sequence))
+        for place, layer in enumerate(self.stack.layers):
+            hidden_size = layer.get_parameter("weight_hh_l0").shape[1]
+            cell = CELLS[self.stack.layer_type](sequence.shape[2], hidden_size).to(sequence.device, sequence.dtype)
+            cell.load_state_dict(layer.state_dict())
+            made.append(cell.steps(sequence, begin[place] if begin else None))
+            sequence = made[-1].h
+        return made
+
+
+def _joined(forcing: Tensor, static_attributes: Tensor) -> Tensor:
+    """Static attributes joined to the forcing at every step."""
+    if not static_attributes.shape[1]:
+        return forcing
+    return torch.cat([forcing, static_attributes[:, None].expand(-1, forcing.shape[1], -1)], dim=2)
