@@ -174,3 +174,70 @@ def test_a_layer_or_a_record_that_is_not_there_is_refused(basins):
         model.record(basins, layer=2)
     with pytest.raises(InputError, match="no day has 20 steps of complete forcing before it"):
         model.record(basins.assign(rain=basins["rain"].where(basins["time"].dt.day % 10 != 1)))
+
+
+FORMS = {
+    "gru, learned state": Architecture(type="gru", hidden_sizes=(8, 4), initial_state="learned", dropout=Dropout(output=0.4)),
+    "rnn": Architecture(type="rnn", dropout=Dropout(kind="naive", recurrent=0.2)),
+    "untied": Architecture(dropout=Dropout(kind="variational", input=0.1, recurrent=0.2, tied=False)),
+    "semeniuta": Architecture(dropout=Dropout(kind="recurrent", recurrent=0.2, per="sequence", output=0.4)),
+    "merity": Architecture(hidden_sizes=(8, 4), dropout=Dropout(kind="weight_drop", between=0.1, recurrent=0.2, rows=True)),
+    "hydrodl": Architecture(dropout=Dropout(kind="weight_drop", weights="all", input=0.5, recurrent=0.5)),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_every_form_comes_back_and_simulates_as_it_steps(basin, form, tmp_path):
+    model = model_for(basin, form, attributes=())
+    for one in model.module.stack.initial_states:
+        torch.nn.init.normal_(one)
+    again = load_model(write_bundle(model, tmp_path / "model.safetensors"))
+    assert again.architecture == form
+    expected = model.simulate(basin, mode="continuous")["simulated"].values
+    np.testing.assert_array_equal(again.simulate(basin, mode="continuous")["simulated"], expected)
+    np.testing.assert_array_equal(
+        again.simulate(basin, mc_samples=2, seed=3)["simulated"], model.simulate(basin, mc_samples=2, seed=3)["simulated"]
+    )
+    state, series = None, []
+    for day in range(60):
+        discharge, state = again.step({name: basin[name].values[:, day] for name in FORCING}, state)
+        series.append(discharge)
+    np.testing.assert_allclose(np.stack(series, axis=1), expected[:, :60], atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["windows", "continuous"])
+def test_monte_carlo_samples_are_members_with_the_dropout_kept_on(basins, mode):
+    model = model_for(basins)
+    still = model.simulate(basins, mode=mode)["simulated"]
+    before = torch.get_rng_state()
+    made = model.simulate(basins, mode=mode, mc_samples=30, seed=1)["simulated"]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not model.module.training
+    assert made.dims == ("member", "basin", "time")
+    assert made["member"].attrs["standard_name"] == "realization"
+    np.testing.assert_array_equal(np.isnan(made), np.broadcast_to(np.isnan(still), made.shape))
+    there = ~np.isnan(still.values)
+    assert (made.std("member").values[there] > 0).mean() > 0.9
+    again, other = (model.simulate(basins, mode=mode, mc_samples=30, seed=seed)["simulated"] for seed in (1, 2))
+    np.testing.assert_array_equal(again, made)
+    assert not np.array_equal(other, made, equal_nan=True)
+    np.testing.assert_array_equal(model.simulate(basins, mode=mode)["simulated"], still)
+
+
+def test_monte_carlo_samples_without_dropout_are_refused(basins):
+    with pytest.raises(InputError, match="trained without dropout"):
+        model_for(basins, Architecture()).simulate(basins, mc_samples=3)
+    with pytest.raises(InputError, match="mc_samples = 0"):
+        model_for(basins).simulate(basins, mc_samples=0)
+
+
+def test_a_gru_and_an_rnn_show_what_they_remember(basin):
+    model = model_for(basin, FORMS["gru, learned state"], attributes=())
+    made = model.record(basin)
+    assert made["gate"].values.tolist() == ["reset", "update", "candidate"]
+    assert set(made.data_vars) == {"hidden_state", "gates"}
+    h, z, n = made["hidden_state"], made["gates"].sel(gate="update"), made["gates"].sel(gate="candidate")
+    np.testing.assert_allclose(h[:, 30], ((1 - z) * n)[:, 30] + z[:, 30] * h[:, 29], atol=1e-6)
+    made = model_for(basin, FORMS["rnn"], attributes=()).record(basin)
+    assert set(made.data_vars) == {"hidden_state"}
+    assert made["hidden_state"].dims == ("basin", "time", "unit")

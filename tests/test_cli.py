@@ -93,6 +93,16 @@ def test_simulate_needs_the_model_and_forcing_alone(leaf_run, tmp_path):
     expected.close()
 
 
+def test_monte_carlo_samples_are_a_member_dimension(leaf_run, tmp_path):
+    folder, _ = leaf_run
+    arguments = ("simulate", folder / "model.safetensors", ROOT / "catchments" / "leaf" / "leaf.nc", "-o", tmp_path / "mc.nc")
+    assert "3 member(s), 1 basin(s)" in call(*arguments, "--mc-samples", 3, "--seed", 7).output
+    with xr.open_dataset(tmp_path / "mc.nc") as out:
+        assert out["simulated"].dims == ("member", "basin", "time")
+        assert out["simulated"].sizes["member"] == 3
+        assert float(out["simulated"].std("member").max()) > 0
+
+
 def test_convert_writes_what_the_csv_says(tmp_path):
     (tmp_path / "01013500.csv").write_text("date,P,Q\n" + "".join(f"2000-01-{day:02d},{day}.5,{day}\n" for day in range(1, 20)))
     result = call(

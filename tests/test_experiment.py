@@ -1,11 +1,13 @@
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import tomli_w
 
 from runoff_lstm.experiment import read_experiment
 from runoff_lstm.models import Architecture, Dropout
+from runoff_lstm.models.dropout import DropoutKind
 from runoff_lstm.periods import Period
 from runoff_lstm.schema import InputError
 from runoff_lstm.training import Inputs
@@ -92,6 +94,10 @@ def test_set_takes_the_place_of_a_value(write):
         (changed("hidden_sizes = [64, 32]", "hidden_sizes = 64"), r"\[model\] hidden_sizes = 64"),
         (changed('["01013500"]', "[1013500]"), r"\[data.gauge_ids.*\] .*1013500.*string"),
         (changed("output = 0.4", "output = 1.4"), r"dropout output = 1.4 is not a probability"),
+        (changed("output = 0.4", 'kind = "variatonal"'), r"\[model.dropout\] kind = 'variatonal': .*variational"),
+        (changed("output = 0.4", "input = 0.1"), "dropout input needs a kind"),
+        (changed("output = 0.4", 'kind = "naive"\nrecurent = 0.1'), r"recurent: unknown key; did you mean 'recurrent'"),
+        (changed("[model]", '[model]\ntype = "gru"\nforget_bias = 3.0'), 'type = "gru" has no forget gate'),
         (changed("steps = 240", ""), "either steps"),
         (changed("steps = 240", 'steps = 240\nloss = "msee"'), r"\[training\] loss = 'msee'"),
         (changed('source = "netcdf"', 'source = "netcfd"'), r"\[data\] source = 'netcfd'"),
@@ -105,6 +111,13 @@ def test_set_takes_the_place_of_a_value(write):
 def test_a_wrong_file_is_refused_with_place_and_remedy(write, text, message):
     with pytest.raises(InputError, match=message):
         read_experiment(write(text)).arguments()
+
+
+def test_every_kind_of_dropout_is_a_line_of_the_file(write):
+    for kind in get_args(DropoutKind):
+        places = "between = 0.1" if kind == "non_recurrent" else "recurrent = 0.2"
+        experiment = read_experiment(write(changed("output = 0.4", f'kind = "{kind}"\n{places}\noutput = 0.4')))
+        assert (experiment.model.dropout.kind, experiment.model.dropout.output) == (kind, 0.4)
 
 
 def test_overlapping_periods_are_refused(write):

@@ -17,21 +17,25 @@ FORCING = ["rain", "temperature"]
 TRAIN = Period("2000-03-01", "2001-06-30")
 
 
+OUTPUT = Dropout(output=0.3)
+IN_LOOP = Dropout(kind="naive", input=0.1, recurrent=0.1, output=0.3)
+
+
 class StoppedError(Exception):
     """A run that is cut off at an update."""
 
 
-def setting(dataset=None, **windows):
+def setting(dataset=None, dropout=OUTPUT, **windows):
     dataset = make_basins("01013500", "01022500") if dataset is None else dataset
     scaler = Scaler.fit(dataset, TRAIN, forcing=FORCING)
     arguments = {"sequence_length": 20, "targets_per_window": 10, "period": TRAIN, **windows}
     torch.manual_seed(5)
-    model = RecurrentModel(2, hidden_sizes=[8], dropout=Dropout(output=0.3))
+    model = RecurrentModel(2, hidden_sizes=[8], dropout=dropout)
     return model, Windows(scaler.apply(dataset), FORCING, **arguments), DischargeScale.fit(dataset, TRAIN, scaler)
 
 
-def train(recipe, *, seed=1, stop_at=None, model=None, **arguments):
-    made, windows, scale = setting()
+def train(recipe, *, seed=1, stop_at=None, model=None, dropout=OUTPUT, **arguments):
+    made, windows, scale = setting(dropout=dropout)
     model = model or made
 
     def observe(progress):
@@ -62,14 +66,14 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not():
 
 
 @pytest.mark.parametrize("stop_at", [1, 7, 10, 23, 30])
-@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
-def test_a_stopped_run_resumes_to_the_very_weights_and_history(tmp_path, monkeypatch, stop_at, optimizer):
+@pytest.mark.parametrize(("optimizer", "dropout"), [("adam", OUTPUT), ("adamw", OUTPUT), ("adam", IN_LOOP)])
+def test_a_stopped_run_resumes_to_the_very_weights_and_history(tmp_path, monkeypatch, stop_at, optimizer, dropout):
     monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
     recipe = Recipe(steps=30, batch_size=16, learning_rate=1e-2, schedule="one_cycle", validate_every=10, optimizer=optimizer)
-    expected, history = train(recipe)
+    expected, history = train(recipe, dropout=dropout)
     with pytest.raises(StoppedError):
-        train(recipe, stop_at=stop_at, checkpoint=tmp_path / "checkpoint.pt")
-    resumed, resumed_history = train(recipe, checkpoint=tmp_path / "checkpoint.pt", resume=True)
+        train(recipe, stop_at=stop_at, dropout=dropout, checkpoint=tmp_path / "checkpoint.pt")
+    resumed, resumed_history = train(recipe, dropout=dropout, checkpoint=tmp_path / "checkpoint.pt", resume=True)
     assert_equal(expected, resumed)
     same = ["update", "epoch", "train_loss", "learning_rate"]
     np.testing.assert_array_equal(history[same].to_numpy(), resumed_history[same].to_numpy())
