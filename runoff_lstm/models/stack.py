@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from runoff_lstm.models.dropout import Dropout, LayerMasks, LayerType, Masks, draw_masks
-from runoff_lstm.models.recurrence import Weights, run_masked
+from runoff_lstm.models.masked_loop import Weights, run_masked
 
 State = tuple[tuple[Tensor, ...], ...]
 """For every layer its hidden state h, of an LSTM also its cell state c, each (1, batch, unit)."""

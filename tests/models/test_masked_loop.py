@@ -10,7 +10,7 @@ from kinds import IN_LOOP, KINDS, POSSIBLE, fresh_masks, with_between
 from torch import nn
 
 from runoff_lstm.models.dropout import Dropout, LayerMasks, Masks, draw_masks
-from runoff_lstm.models.recurrence import run_masked
+from runoff_lstm.models.masked_loop import run_masked
 from runoff_lstm.models.stack import Stack
 
 
