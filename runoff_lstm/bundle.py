@@ -244,7 +244,7 @@ class TrainedModel:
     def _check_samples(self, mc_samples: int) -> None:
         if mc_samples < 1:
             raise InputError(f"mc_samples = {mc_samples}: ask for at least 1")
-        if not self.architecture.dropout.any:
+        if not self.architecture.dropout.drops_anything:
             raise InputError(
                 "the model was trained without dropout, so all Monte-Carlo samples would be the same; train it with some"
             )

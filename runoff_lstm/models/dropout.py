@@ -68,7 +68,7 @@ class Dropout:
     ----------
     Non-recurrent: Zaremba et al. (2014), arXiv:1409.2329; Pham et al. (2013), arXiv:1312.4569.
     Variational: Gal and Ghahramani (2016), arXiv:1512.05287.
-    RNNDrop: Moon et al. (2015), ASRU, doi:10.1109/ASRU.2015.7404775.
+    RNNDrop: Moon et al. (2015), RNNDROP: a novel dropout for RNNs in ASR, IEEE ASRU.
     Recurrent dropout without memory loss: Semeniuta et al. (2016), arXiv:1603.05118.
     Weight drop: Merity et al. (2017), arXiv:1708.02182; W and U: Fang et al. (2020), doi:10.1029/2020WR028095 (hydroDL).
     Output: Kratzert et al. (2019), Hydrol. Earth Syst. Sci. 23, 5089-5110, doi:10.5194/hess-23-5089-2019.
@@ -140,7 +140,7 @@ class Dropout:
             raise InputError('dropout tied = false gives each gate its mask, and type = "rnn" has no gates; leave tied out')
 
     @property
-    def any(self) -> bool:
+    def drops_anything(self) -> bool:
         """Whether something is dropped at all."""
         return any((self.input, self.between, self.recurrent, self.output))
 

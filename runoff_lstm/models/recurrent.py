@@ -89,12 +89,12 @@ class RecurrentModel(nn.Module):
         to float tolerance.
         """
         sequence, made = _joined(forcing, static_attributes), []
-        begin = self.stack.first_state(len(sequence))
+        begin = self.stack.first_state(sequence)
         for place, layer in enumerate(self.stack.layers):
             hidden_size = layer.get_parameter("weight_hh_l0").shape[1]
             cell = CELLS[self.stack.layer_type](sequence.shape[2], hidden_size).to(sequence.device, sequence.dtype)
             cell.load_state_dict(layer.state_dict())
-            made.append(cell.steps(sequence, begin[place] if begin else None))
+            made.append(cell.steps(sequence, begin[place]))
             sequence = made[-1].h
         return made
 

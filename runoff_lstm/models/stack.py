@@ -97,7 +97,7 @@ class Stack(nn.Module):
         """
         batch, steps, _ = sequence.shape
         last = 1 if not self.return_sequences else steps if last is None else last
-        if masks is None and self.training and self.dropout.any:
+        if masks is None and self.training and self.dropout.drops_anything:
             masks = draw_masks(
                 self.dropout,
                 layer_type=self.layer_type,
@@ -108,10 +108,10 @@ class Stack(nn.Module):
                 device=sequence.device,
                 dtype=sequence.dtype,
             )
-        state, after = self.first_state(batch) if state is None else state, []
+        state, after = self.first_state(sequence) if state is None else state, []
         for place, layer in enumerate(self.layers):
             layer_masks = LayerMasks() if masks is None else masks.layers[place]
-            sequence, layer_state = self._run(layer, sequence, state[place] if state else None, layer_masks)
+            sequence, layer_state = self._run(layer, sequence, state[place], layer_masks)
             after.append(layer_state)
         if last < steps:
             sequence = sequence[:, -last:]
@@ -119,12 +119,16 @@ class Stack(nn.Module):
             sequence = sequence * masks.output
         return sequence if self.return_sequences else sequence[:, 0], tuple(after)
 
-    def first_state(self, batch: int) -> State:
-        """The learned state for every row; without one nothing, which stands for zero."""
-        return tuple(tuple(one.expand(1, batch, -1).contiguous() for one in learned) for learned in self.initial_states)
+    def first_state(self, sequence: Tensor) -> State:
+        """The initial state for every row of a sequence (batch, time, feature)."""
+        batch = len(sequence)
+        if len(self.initial_states):
+            return tuple(tuple(one.expand(1, batch, -1).contiguous() for one in learned) for learned in self.initial_states)
+        zeros = (sequence.new_zeros(1, batch, size) for size in self.sizes[1:])
+        return tuple((zero, zero) if self.layer_type == "lstm" else (zero,) for zero in zeros)
 
     def _run(
-        self, layer: nn.Module, sequence: Tensor, state: tuple[Tensor, ...] | None, masks: LayerMasks
+        self, layer: nn.Module, sequence: Tensor, state: tuple[Tensor, ...], masks: LayerMasks
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """One layer: as torch runs it, with masked weights, or in our loop."""
         weight_ih, weight_hh, bias_ih, bias_hh = (layer.get_parameter(name) for name in _WEIGHTS)
@@ -137,22 +141,15 @@ class Stack(nn.Module):
         if masks.in_loop:
             with torch.autocast(sequence.device.type, enabled=False):
                 sequence = sequence.to(weight_hh.dtype)
-                begin = _zero_state(self.layer_type, sequence, weight_hh.shape[1]) if state is None else state
-                hidden, after = run_masked(self.layer_type, weights, sequence, tuple(one[0] for one in begin), masks)
+                begin = tuple(one[0].to(sequence.dtype) for one in state)
+                hidden, after = run_masked(self.layer_type, weights, sequence, begin, masks)
             return hidden, tuple(one[None] for one in after)
         if masks.inputs is not None:
             sequence = sequence * masks.inputs
         if masks.weight_ih is None and masks.weight_hh is None:
-            hidden, after = layer(sequence, state if state is None or self.layer_type == "lstm" else state[0])
+            hidden, after = layer(sequence, state if self.layer_type == "lstm" else state[0])
             return hidden, after if self.layer_type == "lstm" else (after,)
-        begin = _zero_state(self.layer_type, sequence, weight_hh.shape[1]) if state is None else state
-        return _run_torch(self.layer_type, weights, sequence, begin)
-
-
-def _zero_state(layer_type: LayerType, sequence: Tensor, size: int) -> tuple[Tensor, ...]:
-    """H (and c), each (1, batch, unit)."""
-    zero = sequence.new_zeros(1, len(sequence), size)
-    return (zero, zero) if layer_type == "lstm" else (zero,)
+        return _run_torch(self.layer_type, weights, sequence, state)
 
 
 def _run_torch(

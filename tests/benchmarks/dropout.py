@@ -1,10 +1,11 @@
-"""Every kind of dropout against bare torch.nn.LSTM, forward and backward, in turn.
+"""Every kind of dropout against the bare layer of torch, forward and backward, in turn.
 
-python tests/benchmarks/dropout.py [DEVICE] [THREADS]
+python tests/benchmarks/dropout.py [--type gru] [--device cuda] [--threads 1]
 """
 
+import argparse
+import contextlib
 import statistics
-import sys
 import time
 from collections.abc import Callable
 
@@ -12,9 +13,11 @@ import torch
 from torch import nn
 
 from runoff_lstm.models import Dropout, Stack
+from runoff_lstm.schema import InputError
 
 BATCH, STEPS, FEATURES, HIDDEN = 64, 729, 3, 64
 ROUNDS = 15
+BARE = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 KINDS = {
     "none": Dropout(),
@@ -43,12 +46,21 @@ def timed(run: Callable[[], None], device: torch.device) -> float:
 
 
 def main() -> None:
-    device = torch.device(sys.argv[1] if len(sys.argv) > 1 else "cpu")
-    torch.set_num_threads(int(sys.argv[2]) if len(sys.argv) > 2 else torch.get_num_threads())
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--type", choices=BARE, default="lstm")
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    asked = parser.parse_args()
+    device = asked.device
+    torch.set_num_threads(asked.threads)
     sequence = torch.randn(BATCH, STEPS, FEATURES, device=device)
     weight = torch.randn(BATCH, STEPS, HIDDEN, device=device)
-    layers = {"bare nn.LSTM": nn.LSTM(FEATURES, HIDDEN, batch_first=True).to(device)}
-    layers |= {name: Stack(FEATURES, [HIDDEN], dropout=dropout).to(device) for name, dropout in KINDS.items()}
+    layers: dict[str, nn.Module] = {"bare": BARE[asked.type](FEATURES, HIDDEN, batch_first=True)}
+    for name, dropout in KINDS.items():
+        with contextlib.suppress(InputError):  # a kind that such a layer does not have
+            layers[name] = Stack(FEATURES, [HIDDEN], layer_type=asked.type, dropout=dropout)
+    for layer in layers.values():
+        layer.to(device)
 
     def update(layer: nn.Module) -> None:
         layer.zero_grad()
@@ -60,9 +72,11 @@ def main() -> None:
     for _ in range(ROUNDS):
         for name, layer in layers.items():
             times[name].append(timed(lambda layer=layer: update(layer), device))
-    print(f"hidden {HIDDEN}, batch {BATCH}, {STEPS} steps, {device}, {torch.get_num_threads()} threads, median of {ROUNDS} rounds")
+    print(
+        f"{asked.type}, hidden {HIDDEN}, batch {BATCH}, {STEPS} steps, {device}, {asked.threads} threads, median of {ROUNDS} rounds"
+    )
     for name, some in times.items():
-        ratio = statistics.median(one / bare for one, bare in zip(some, times["bare nn.LSTM"], strict=True))
+        ratio = statistics.median(one / bare for one, bare in zip(some, times["bare"], strict=True))
         print(f"{name:28s} {statistics.median(some) * 1e3:7.1f} ms  {ratio:5.2f}")
 
 
