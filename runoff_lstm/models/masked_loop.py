@@ -122,13 +122,8 @@ def _product(h: Tensor, recurrent: Tensor, mask: Tensor | None) -> Tensor:
     """U (m h), (batch, gate * unit), with one mask or one for each gate."""
     if mask is None or mask.ndim == 2:
         return (h if mask is None else h * mask) @ recurrent.T
-    return _product_by_gate(h, recurrent, mask).flatten(1)
-
-
-def _product_by_gate(h: Tensor, recurrent: Tensor, mask: Tensor) -> Tensor:
-    """U (m h) with a mask for each gate, (batch, gate, unit)."""
     blocks = recurrent.view(len(mask), -1, recurrent.shape[1])
-    return torch.bmm(h * mask, blocks.transpose(1, 2)).transpose(0, 1)
+    return torch.bmm(h * mask, blocks.transpose(1, 2)).transpose(0, 1).flatten(1)
 
 
 def _reordered(gates: Tensor) -> Tensor:
@@ -162,6 +157,8 @@ class _LSTMLoop(torch.autograd.Function):
         hs[0], cs[0] = h, c
         squashed = inner.new_empty(steps, batch, size)  # tanh(c)
         masked_h, masked_c, masked_g = (torch.empty_like(hs[0]) for _ in range(3))
+        masked_h4, product = (inner.new_empty(4, batch, size) for _ in range(2))
+        blocks_t = recurrent.view(4, size, size).transpose(1, 2)
         parts = (inner, gates, gates[:, :, : 3 * size], *gates.chunk(4, 2), hs[:-1], hs[1:], cs[:-1], cs[1:], squashed)
         masks = zip(_steps(hidden), _steps(state), _steps(update), strict=False)
         for part, (m_hidden, m_state, m_update) in zip(zip(*parts, strict=True), masks, strict=False):
@@ -171,7 +168,8 @@ class _LSTMLoop(torch.autograd.Function):
             elif m_hidden.ndim == 2:
                 torch.addmm(x.flatten(1), torch.mul(h_before, m_hidden, out=masked_h), recurrent_t, out=z)
             else:
-                torch.add(x, _product_by_gate(h_before, recurrent, m_hidden), out=z.view_as(x))
+                torch.bmm(torch.mul(h_before, m_hidden, out=masked_h4), blocks_t, out=product)
+                torch.add(x, product.transpose(0, 1), out=z.view_as(x))
             o_i_f.sigmoid_()
             g.tanh_()
             torch.mul(f, c_before if m_state is None else torch.mul(c_before, m_state, out=masked_c), out=c_now)
@@ -210,7 +208,8 @@ class _LSTMLoop(torch.autograd.Function):
         grad_z = torch.empty_like(gates)
         grad_o, grad_i_f_g = grad_z[:, :, :size], grad_z.view(steps, batch, 4, size)[:, :, 1:]
         by_z_i_f_g = by_z.view(steps, batch, 4, size)[:, :, 1:]
-        dh, dc, product = grad_h + grad_hidden[-1], grad_c.clone(), torch.empty_like(grad_h)
+        dh, dc = grad_h + grad_hidden[-1], grad_c.clone()
+        product, product4 = torch.empty_like(dh), dh.new_empty(4, batch, size)
         parts = (part.unbind(0)[::-1] for part in (h_by_c, c_by_c, by_z_o, by_z_i_f_g, grad_z, grad_o, grad_i_f_g))
         handed_back = (*grad_hidden.unbind(0)[-2::-1], torch.zeros_like(dh))  # to h of the step before
         each = zip(handed_back, zip(*parts, strict=True), _steps(hidden, backwards=True), strict=False)
@@ -224,7 +223,8 @@ class _LSTMLoop(torch.autograd.Function):
             elif mask.ndim == 2:
                 torch.addcmul(before, torch.mm(dz, recurrent, out=product), mask, out=dh)
             else:
-                torch.add(before, torch.bmm(dz.view(batch, 4, size).transpose(0, 1), blocks).mul_(mask).sum(0), out=dh)
+                torch.bmm(dz.view(batch, 4, size).transpose(0, 1), blocks, out=product4).mul_(mask)
+                torch.add(before, torch.sum(product4, 0, out=product), out=dh)
 
         seen = hs[:-1] if hidden is None else hs[:-1] * hidden  # by gate (gate, time, batch, unit)
         if by_gate:

@@ -202,15 +202,15 @@ def linear_cell(values, masks, keep=0.9):
 
 
 @pytest.mark.parametrize(
-    ("dropout", "kept"),
+    "dropout",
     [
-        (Dropout(kind="naive", recurrent=0.3), True),
-        (Dropout(kind="recurrent", recurrent=0.3), True),
-        (Dropout(kind="recurrent", recurrent=0.3, per="sequence"), True),
-        (Dropout(kind="rnndrop", recurrent=0.3), True),  # by the scale of h, of which a linear cell is the read-out
+        Dropout(kind="naive", recurrent=0.3),
+        Dropout(kind="recurrent", recurrent=0.3),
+        Dropout(kind="recurrent", recurrent=0.3, per="sequence"),
+        Dropout(kind="rnndrop", recurrent=0.3),  # by the scale of h
     ],
 )
-def test_scaled_masks_keep_the_expected_value_of_a_linear_cell(dropout, kept):
+def test_scaled_masks_keep_the_expected_value_of_a_linear_cell(dropout):
     torch.manual_seed(0)
     rows = 40_000
     values = torch.ones(rows, 6, 1)
