@@ -73,6 +73,15 @@ def test_the_forget_gate_begins_with_its_bias():
         assert (layer.bias_hh_l0[:hidden] != 5).all()
 
 
+@pytest.mark.parametrize(
+    ("form", "bias"), [({}, 3.0), ({"hidden_sizes": (8, 4)}, 1.0), ({"hidden_sizes": (8, 4), "forget_bias": 2.5}, 2.5)]
+)
+def test_a_single_layer_begins_slower_than_those_of_a_stack(form, bias):
+    for layer in build_model(Architecture(**form), n_forcings=2).stack.layers:
+        size = layer.hidden_size
+        assert (layer.bias_hh_l0[size : 2 * size] == bias).all()
+
+
 def test_output_dropout_acts_in_training_only_and_keeps_the_mean():
     model = RecurrentModel(3, dropout=Dropout(output=0.4))
     forcing = torch.randn(1, 20, 3)
