@@ -226,10 +226,10 @@ class _LSTMLoop(torch.autograd.Function):
                 torch.bmm(dz.view(batch, 4, size).transpose(0, 1), blocks, out=product4).mul_(mask)
                 torch.add(before, torch.sum(product4, 0, out=product), out=dh)
 
-        seen = hs[:-1] if hidden is None else hs[:-1] * hidden  # by gate (gate, time, batch, unit)
+        flat = grad_z.view(-1, 4 * size)
         if by_gate:
-            pairs = zip(grad_z.chunk(4, 2), seen, strict=True)
-            grad_recurrent = torch.cat([block.reshape(-1, size).T @ one.view(-1, size) for block, one in pairs])
+            pairs = zip(flat.chunk(4, 1), hidden, strict=True)
+            grad_recurrent = torch.cat([columns.T @ (hs[:-1] * mask).view(-1, size) for columns, mask in pairs])
         else:
-            grad_recurrent = grad_z.view(-1, 4 * size).T @ seen.reshape(-1, size)
+            grad_recurrent = flat.T @ (hs[:-1] if hidden is None else hs[:-1] * hidden).reshape(-1, size)
         return grad_z.view(steps, batch, 4, size), grad_recurrent, dh, dc, None, None, None, None

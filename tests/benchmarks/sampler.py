@@ -44,7 +44,7 @@ def windows_per_second(windows: Windows) -> float:
 
 def bare_update(windows: Windows) -> Callable[[], None]:
     """Forward, backward and Adam of nn.LSTM and a linear layer on one batch that is ready."""
-    layer, linear = torch.nn.RecurrentModel(len(FORCING), HIDDEN, batch_first=True), torch.nn.Linear(HIDDEN, 1)
+    layer, linear = torch.nn.LSTM(len(FORCING), HIDDEN, batch_first=True), torch.nn.Linear(HIDDEN, 1)
     parameters = [*layer.parameters(), *linear.parameters()]
     optimizer = torch.optim.Adam(parameters)
     batch = windows.gather(windows.training_tiles(seed=0, epoch=0)[:BATCH])
