@@ -15,11 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from runoff_lstm.files import written_whole
-from runoff_lstm.models import Architecture, Dropout, RecurrentModel, build_model
+from runoff_lstm.models import EALSTM, Architecture, Dropout, RecurrentModel, build_model
 from runoff_lstm.periods import Period
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import Scaler, check_names
-from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, check_basins, discharge_units, time_step, times_of
+from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, check_basins, discharge_units, nearest, time_step, times_of
 from runoff_lstm.simulation import (
     Mode,
     StreamState,
@@ -172,11 +172,46 @@ class TrainedModel:
             {name: (dims, made[letter]) for name, letter in states.items() if letter in made},
             coords={BASIN: inputs[BASIN], TIME: inputs[TIME]},
         )
-        gates = _GATES[self.architecture.type]
+        gates = _GATES[self.architecture.layer_type]
         if gates:
             values = np.stack([made[letter] for letter in gates.values()], axis=3)
             recorded = recorded.assign(gates=((*dims, "gate"), values)).assign_coords(gate=list(gates))
         return recorded
+
+    @torch.no_grad()
+    def embedding(self, dataset: xr.Dataset) -> xr.DataArray:
+        """The input gate that an entity-aware LSTM gives every basin: what it has learned to tell basins apart by.
+
+        Parameters
+        ----------
+        dataset
+            With the static attributes of the model over (basin,); nothing else is looked at.
+
+        Returns
+        -------
+        DataArray
+            (basin, unit), each value in (0, 1); basins with similar rows are alike to the model.
+
+        Raises
+        ------
+        InputError
+            The model is of another type, or an attribute is missing.
+        """
+        stack = self.module.stack
+        if not isinstance(stack, EALSTM):
+            raise InputError(f'an embedding of basins is made by type = "ealstm", not by "{self.architecture.type}"; train one')
+        absent = [name for name in self.static_attributes if name not in dataset]
+        if absent:
+            raise InputError(f"the data have no static attribute '{absent[0]}'; {nearest(absent[0], map(str, dataset.data_vars))}")
+        names = list(self.static_attributes)
+        rows = self._row({name: dataset[name].values for name in names}, names).to(next(self.module.parameters()).device)
+        missing = ~torch.isfinite(rows).cpu().numpy()
+        if missing.any():
+            basin, place = np.argwhere(missing)[0]
+            raise InputError(f"basin {dataset[BASIN].values[basin]}: attribute {names[place]} is missing; fill it in")
+        gate = stack.input_gate(rows).cpu().numpy()
+        attrs = {"long_name": "input gate, set by the static attributes", "units": "1"}
+        return xr.DataArray(gate, {BASIN: dataset[BASIN]}, (BASIN, "unit"), name="embedding", attrs=attrs)
 
     def _windows(self, inputs: xr.Dataset, period: Period | None) -> Windows:
         """The checked inputs, scaled and cut as in training."""

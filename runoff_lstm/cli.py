@@ -13,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
+    from runoff_lstm.many_runs import ManyRuns
     from runoff_lstm.run_folder import Run, Scores
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the full traceback of
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, no table.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, mps or auto.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Take the place of a value of the config: training.steps=500")]
+Workers = Annotated[int | None, typer.Option("--workers", help="Runs at a time; default: one a processor, two on a GPU.", min=1)]
 RunDir = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
 
 
@@ -36,38 +38,34 @@ def train(
     run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Where to; default: runs/<name>-<timestamp>.")] = None,
     device: DeviceOption = "auto",
     seed: Annotated[int | None, typer.Option("--seed", help="In place of the config's.")] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", help="An ensemble of so many members, from the seed on.", min=1)] = None,
+    start_from: Annotated[Path | None, typer.Option("--start-from", help="A model.safetensors to go on from.")] = None,
+    workers: Workers = None,
     overrides: Overrides = None,
     *,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train, score the test period, draw it, and leave a run folder."""
+    """Train, score the test period, draw it, and leave a run folder; with seeds or folds, many runs side by side."""
     with _one_sentence(debug=debug):
         from runoff_lstm.experiment import read_experiment
-        from runoff_lstm.run_folder import default_folder, train_run
+        from runoff_lstm.run_folder import default_folder
 
-        settings = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
+        settings = list(overrides or [])
+        settings += [] if seed is None else [f"seed={seed}"]
+        settings += [] if seeds is None else [f"seeds={seeds}"]
+        settings += [] if start_from is None else [f"fine_tuning.start_from={str(start_from.resolve())!r}"]
         experiment = read_experiment(config, overrides=settings)
-        folder = run_dir or default_folder(experiment.name)
-        dataset = _read(experiment.data, quiet=quiet)
-        with _resumable(folder):
-            run = train_run(folder, dataset, **experiment.arguments(), device=_device(device), show_progress=not quiet)
-        _show_run(run, quiet=quiet)
+        _train(experiment, run_dir or default_folder(experiment.name), device=device, workers=workers, resume=False, quiet=quiet)
 
 
 @app.command()
-def resume(run_dir: RunDir, device: DeviceOption = "auto", *, quiet: Quiet = False, debug: Debug = False) -> None:
+def resume(
+    run_dir: RunDir, device: DeviceOption = "auto", workers: Workers = None, *, quiet: Quiet = False, debug: Debug = False
+) -> None:
     """Go on with a run that was stopped, to the very result it would have had."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.run_folder import train_run
-
-        experiment = _experiment_of(run_dir)
-        dataset = _read(experiment.data, quiet=quiet)
-        with _resumable(run_dir):
-            run = train_run(
-                run_dir, dataset, **experiment.arguments(), device=_device(device), resume=True, show_progress=not quiet
-            )
-        _show_run(run, quiet=quiet)
+        _train(_experiment_of(run_dir), run_dir, device=device, workers=workers, resume=True, quiet=quiet)
 
 
 @app.command()
@@ -82,23 +80,66 @@ def evaluate(
     """Simulate and score a period of a finished run; writes <period>_metrics.csv and the like into its folder."""
     with _one_sentence(debug=debug):
         from runoff_lstm.bundle import load_model
+        from runoff_lstm.many_runs import evaluate_ensemble
         from runoff_lstm.run_folder import evaluate_run
+        from runoff_lstm.schema import InputError
         from runoff_lstm.training import resolve_device
 
         experiment = _experiment_of(run_dir)
-        model = load_model(run_dir / "model.safetensors", device=resolve_device(_device(device)))
+        if experiment.folds is not None:
+            raise InputError(f"{run_dir} is a cross-validation; evaluate one of its folds, such as {run_dir / 'fold-1'}")
         arguments = experiment.arguments()
-        scores = evaluate_run(
-            run_dir,
-            model,
-            _read(experiment.data, quiet=quiet),
-            name=experiment.name,
-            periods=arguments["periods"],
-            period_name=period,
-            metrics=arguments["metrics"],
-        )
+        chosen = {"name": experiment.name, "period_name": period, **{key: arguments[key] for key in ("periods", "metrics")}}
+        dataset = _read(experiment.data, quiet=quiet)
+        if arguments["held_out"]:
+            dataset = dataset.sel(basin=arguments["held_out"])
+        if experiment.seeds > 1:
+            scores = evaluate_ensemble(run_dir, dataset, _seeds(experiment), device=_device(device), **chosen)
+        else:
+            model = load_model(run_dir / "model.safetensors", device=resolve_device(_device(device)))
+            scores = evaluate_run(run_dir, model, dataset, **chosen)
         if not quiet:
             _show_scores(scores, f"{experiment.name}, {period} period")
+
+
+@app.command()
+def compare(
+    ours: Annotated[Path, typer.Argument(help="A run folder, or a table of scores (CSV).", show_default=False)],
+    reference: Annotated[Path, typer.Argument(help="Another one.", show_default=False)],
+    metric: Annotated[str, typer.Option("--metric", help="The column of both.")] = "NSE",
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Table of the differences (.csv) or their picture (.png).")
+    ] = None,
+    *,
+    debug: Debug = False,
+) -> None:
+    """Compare a metric basin by basin with another table of scores, with a paired test."""
+    with _one_sentence(debug=debug):
+        from runoff_lstm.regional import compare as compare_scores
+        from runoff_lstm.regional import read_scores
+        from runoff_lstm.schema import InputError
+
+        tables = [path / "test_metrics.csv" if path.is_dir() else path for path in (ours, reference)]
+        compared = compare_scores(*(read_scores(table, metric) for table in tables))
+        typer.echo(f"{metric} of {compared.basins} basins: median {compared.ours:.4f}, reference {compared.reference:.4f}")
+        typer.echo(
+            f"better in {compared.better:.1%} of the basins, median difference {compared.median_difference:+.4f}, "
+            f"Wilcoxon signed-rank p = {compared.p_value:.3g}"
+        )
+        if out is None:
+            return
+        if out.suffix == ".csv":
+            from runoff_lstm.run_folder import write_csv
+
+            write_csv(compared.values.rename_axis("gauge_id"), out)
+        elif out.suffix == ".png":
+            from runoff_lstm.plots import plot_distribution, write_figure
+
+            curves = {ours.stem or str(ours): compared.values["ours"], reference.stem: compared.values["reference"]}
+            write_figure(plot_distribution(scores=curves, metric=metric), out)
+        else:
+            raise InputError(f"--out {out}: let the name end in .csv or .png")
+        typer.echo(f"{out}")
 
 
 @app.command()
@@ -121,7 +162,6 @@ def simulate(
     with _one_sentence(debug=debug):
         from runoff_lstm.bundle import load_model
         from runoff_lstm.files import written_whole
-        from runoff_lstm.readers import READERS
         from runoff_lstm.schema import InputError
         from runoff_lstm.training import resolve_device
 
@@ -129,8 +169,9 @@ def simulate(
             raise InputError(f"--mode {mode}: choose windows or continuous")
         trained = load_model(model, device=resolve_device(_device(device)))
         wanted = [*trained.forcing, *trained.static_attributes]
-        reader = READERS[_source_of(data)]
-        dataset = reader(data, variables=wanted, units=_pairs(unit, "--unit"), rename=_pairs(rename, "--rename"))
+        given = {"units": _pairs(unit, "--unit"), "rename": _pairs(rename, "--rename")}
+        options = {"variables": wanted, **{name: value for name, value in given.items() if value}}
+        dataset = _call_reader(_source_of(data), data, options, quiet=False)
         simulated = trained.simulate(
             dataset, mode="windows" if mode == "windows" else "continuous", mc_samples=mc_samples, seed=seed
         )
@@ -142,35 +183,55 @@ def simulate(
 
 
 @app.command()
-def convert(
-    source: Annotated[str, typer.Argument(help="netcdf, zarr or csv.", show_default=False)],
+def convert(  # noqa: PLR0913, PLR0917 - typer makes an option of each
+    source: Annotated[str, typer.Argument(help="netcdf, zarr, csv, camels_us or caravan.", show_default=False)],
     path: Annotated[Path, typer.Argument(help="The data.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="netCDF file (.nc) or Zarr store (.zarr) to write.", show_default=False)],
     unit: Annotated[list[str] | None, typer.Option("--unit", help='Unit of a variable: prcp="mm d-1"')] = None,
     rename: Annotated[list[str] | None, typer.Option("--rename", help="Name in the data: discharge=QObs")] = None,
     missing: Annotated[list[str] | None, typer.Option("--missing", help="A marker of missing values: ?, -888")] = None,
     area: Annotated[list[str] | None, typer.Option("--area", help="Area of a basin in km2: 01013500=2252.7")] = None,
+    attributes: Annotated[Path | None, typer.Option("--attributes", help="Table of attributes, or a folder of tables.")] = None,
+    product: Annotated[
+        list[str] | None, typer.Option("--product", help="camels_us: daymet, maurer, maurer_extended, nldas.")
+    ] = None,
+    gauge_ids: Annotated[Path | None, typer.Option("--gauge-ids", help="Text file: the basins to convert, an id a line.")] = None,
+    on_missing: Annotated[str, typer.Option("--on-missing", help="refuse or skip basins with missing files.")] = "refuse",
     *,
     mend_time: Annotated[bool, typer.Option("--mend-time", help="Sort, drop equal duplicates, fill missing rows.")] = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Turn data of any known source into one canonical CF netCDF file or Zarr store."""
+    """Turn data of any known source into one canonical CF netCDF file or Zarr store; <out>.basins.csv says what was found."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.readers import READERS, write_dataset
+        from runoff_lstm.inventory import inventory
+        from runoff_lstm.readers import ARCHIVES, READERS, write_dataset
+        from runoff_lstm.run_folder import write_csv
         from runoff_lstm.schema import InputError, nearest
 
         if source not in READERS:
             raise InputError(f"source {source} is not known; {nearest(source, READERS)}")
-        areas = {gauge_id: _number(value, "--area") for gauge_id, value in _pairs(area, "--area").items()}
-        dataset = READERS[source](
-            path,
-            units=_pairs(unit, "--unit"),
-            rename=_pairs(rename, "--rename"),
-            missing=missing or (),
-            area_km2=areas or None,
-            mend_time=mend_time,
-        )
+        given = {
+            "units": _pairs(unit, "--unit"),
+            "rename": _pairs(rename, "--rename"),
+            "missing": missing,
+            "area_km2": {gauge_id: _number(value, "--area") for gauge_id, value in _pairs(area, "--area").items()},
+            "attributes": attributes,
+            "products": product,
+            "mend_time": mend_time,
+        }
+        options = {name: value for name, value in given.items() if value}
+        for name in options:
+            if (name not in ARCHIVES[source]) if source in ARCHIVES else name == "products":
+                raise InputError(f"{name} says nothing to source {source}; leave it out")
+        if gauge_ids is not None:
+            options["gauge_ids"] = [line.strip() for line in gauge_ids.read_text().splitlines() if line.strip()]
+        dataset = _call_reader(source, path, {**options, "on_missing": on_missing}, quiet=quiet)
         write_dataset(dataset, out)
+        found = inventory(dataset)
+        write_csv(found, out.with_name(f"{out.name}.basins.csv"))
+        if not quiet:
+            _show_inventory(found)
         typer.echo(
             f"{out}: {dataset.sizes['basin']} basin(s), {dataset.sizes['time']} steps, {', '.join(map(str, dataset.data_vars))}"
         )
@@ -207,17 +268,56 @@ def _resumable(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if (folder / "checkpoint.pt").exists():
+        if (folder / "experiment.toml").exists():
             typer.echo(f"\nstopped; go on with: runoff-lstm resume {folder}", err=True)
         raise
 
 
 def _read(data: Any, *, quiet: bool) -> Any:
     """The dataset of an experiment's data section."""
-    from runoff_lstm.readers import READERS
+    return _call_reader(data.source, data.path, data.reader_arguments(), quiet=quiet)
+
+
+def _call_reader(source: str, path: Any, options: dict[str, Any], *, quiet: bool) -> Any:
+    from runoff_lstm.progress import reading_bar
+    from runoff_lstm.readers import ARCHIVES, READERS
 
     logging.getLogger("runoff_lstm").setLevel(logging.WARNING if quiet else logging.INFO)
-    return READERS[data.source](data.path, **data.reader_arguments())
+    if source not in ARCHIVES:
+        return READERS[source](path, **options)
+    with reading_bar(f"reading {source}", show=not quiet) as observe:
+        return READERS[source](path, observe=observe, **options)
+
+
+def _train(experiment: Any, folder: Path, *, device: str, workers: int | None, resume: bool, quiet: bool) -> None:
+    """One run or many, as the experiment says."""
+    from runoff_lstm.many_runs import cross_validate, train_ensemble
+    from runoff_lstm.run_folder import train_run
+
+    dataset = _read(experiment.data, quiet=quiet)
+    arguments = experiment.arguments()
+    common: dict[str, Any] = {"device": _device(device), "resume": resume}
+    many = {"settings": experiment.settings(), "workers": workers, "show_progress": not quiet, **common}
+    with _resumable(folder):
+        if experiment.folds is not None:
+            del arguments["seed"]
+            folds = experiment.folds
+            done = cross_validate(
+                folder, dataset, number=folds.number, by=folds.by, fold_seed=folds.seed, seed=experiment.seed, **many, **arguments
+            )
+        elif experiment.seeds > 1:
+            del arguments["seed"]
+            done = train_ensemble(folder, dataset, _seeds(experiment), **many, **arguments)
+        else:
+            silent: dict[str, Any] = {"observe": lambda _: None} if quiet else {}
+            _show_run(train_run(folder, dataset, **arguments, **common, **silent), quiet=quiet)
+            return
+    if not quiet:
+        _show_many(done, experiment.name)
+
+
+def _seeds(experiment: Any) -> list[int]:
+    return [experiment.seed + place for place in range(experiment.seeds)]
 
 
 def _experiment_of(run_dir: Path) -> Any:
@@ -238,6 +338,10 @@ def _device(name: str) -> Any:
 
 
 def _source_of(path: Path) -> str:
+    if (path / "basin_mean_forcing").is_dir():
+        return "camels_us"
+    if (path / "timeseries").is_dir():
+        return "caravan"
     if path.is_dir():
         zarr = any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata"))
         return "zarr" if zarr else "csv"
@@ -272,6 +376,37 @@ def _show_run(run: "Run", *, quiet: bool) -> None:
     if run.scores is not None:
         _show_scores(run.scores, f"{run.name}, test period")
     typer.echo(f"run folder: {os.path.relpath(run.path)}")
+
+
+def _show_many(done: "ManyRuns", name: str) -> None:
+    """A row per run, then the scores of all together."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{name}: medians of each run")
+    columns = [str(column) for column in done.runs if column != "folder"]
+    for heading in (str(done.runs.index.name), *columns):
+        table.add_column(heading, justify="right")
+    for label, values in done.runs[columns].iterrows():
+        table.add_row(str(label), *(_figure(values[[column]], column) for column in columns))
+    Console().print(table)
+    _show_scores(done.scores, f"{name}, all together")
+    typer.echo(f"run folder: {os.path.relpath(done.path)}")
+
+
+def _show_inventory(found: "pd.DataFrame") -> None:
+    """What was found: a row a basin where they are few, else the sums."""
+    from rich.console import Console
+    from rich.table import Table
+
+    most = 20
+    table = Table(title=f"{len(found)} basins" + (f", the first {most}" if len(found) > most else ""))
+    for heading in ("gauge_id", *map(str, found.columns)):
+        table.add_column(heading, justify="right")
+    for gauge_id, values in found.head(most).iterrows():
+        cells = [f"{value:%Y-%m-%d}" if hasattr(value, "year") else f"{value:.4g}" for value in values]
+        table.add_row(str(gauge_id), *cells)
+    Console().print(table)
 
 
 def _show_scores(scores: "Scores", title: str) -> None:

@@ -11,11 +11,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runoff_lstm.fitting import Recipe
+from runoff_lstm.many_runs import FoldKind
 from runoff_lstm.models import Architecture
 from runoff_lstm.periods import Period, Periods
+from runoff_lstm.readers import ARCHIVES
 from runoff_lstm.run_folder import METRICS
 from runoff_lstm.schema import InputError, nearest
 from runoff_lstm.training import Inputs
+
+_COMMON = {"source", "path", "gauge_ids", "forcing", "static_attributes", "on_missing"}
+"""Keys of [data] that every source understands."""
 
 Dates = tuple[datetime.date, datetime.date]
 
@@ -38,7 +43,7 @@ class Csv(Table):
 class Data(Table):
     """[data]: where the data are, what they are called there, and what the model takes of them."""
 
-    source: Literal["netcdf", "zarr", "csv"]
+    source: Literal["netcdf", "zarr", "csv", "camels_us", "caravan"]
     path: str
     gauge_ids: list[str] | str | None = None
     forcing: list[str] = Field(min_length=1)
@@ -49,7 +54,11 @@ class Data(Table):
     area_km2: dict[str, float] | float | None = None
     missing: list[float | str] = []
     mend_time: bool = False
+    on_missing: Literal["refuse", "skip"] = "refuse"
     csv: Csv | None = None
+    products: list[str] | None = None
+    estimated: Literal["keep", "missing"] = "keep"
+    form: Literal["csv", "netcdf"] | None = None
 
     def reader_arguments(self) -> dict[str, Any]:
         """What to call the reader with, beside the path."""
@@ -75,9 +84,25 @@ class WindowTable(Table):
 
 
 class EvaluationTable(Table):
-    """[evaluation]: the columns of the table of scores."""
+    """[evaluation]: the columns of the table of scores, and basins that are scored without having been trained on."""
 
     metrics: list[str] = list(METRICS)
+    held_out: list[str] = []
+
+
+class FineTuning(Table):
+    """[fine_tuning]: a trained model to go on from, and its parts that stay as they are."""
+
+    start_from: str
+    frozen: list[str] = []
+
+
+class Folds(Table):
+    """[folds]: train once for each fold, and score what it has kept from training."""
+
+    number: int = Field(ge=1)
+    by: FoldKind = "basin"
+    seed: int = 0
 
 
 class Experiment(Table):
@@ -85,12 +110,15 @@ class Experiment(Table):
 
     name: str
     seed: int = 0
+    seeds: int = Field(default=1, ge=1)
     data: Data
     periods: PeriodTable
     windows: WindowTable = Field(default_factory=lambda: WindowTable.model_validate({}))
-    model: Architecture = Architecture()
+    model: Architecture | None = None
     training: Recipe
     evaluation: EvaluationTable = EvaluationTable()
+    fine_tuning: FineTuning | None = None
+    folds: Folds | None = None
 
     def arguments(self) -> dict[str, Any]:
         """The experiment as the arguments of `train_run`."""
@@ -104,7 +132,14 @@ class Experiment(Table):
             "architecture": self.model,
             "metrics": self.evaluation.metrics,
             "seed": self.seed,
+            "held_out": tuple(self.evaluation.held_out),
+            "on_missing": self.data.on_missing,
+            **({} if self.fine_tuning is None else self.fine_tuning.model_dump()),
         }
+
+    def settings(self) -> dict[str, Any]:
+        """The experiment as a table to write: what was given, with absolute paths."""
+        return self.model_dump(mode="python", exclude_none=True, exclude_unset=True)
 
 
 def read_experiment(path: str | Path, *, overrides: Sequence[str] = ()) -> Experiment:
@@ -138,7 +173,24 @@ def read_experiment(path: str | Path, *, overrides: Sequence[str] = ()) -> Exper
         raise InputError(f"{path}: {_sentence(error)}") from None
     if experiment.data.csv is not None and experiment.data.source != "csv":
         raise InputError(f'{path}: [data.csv] says how CSV files are written, but source = "{experiment.data.source}"; remove it')
-    return experiment.model_copy(update={"data": _located(experiment.data, path.resolve().parent)})
+    _refuse_what_does_not_apply(experiment, path)
+    located: dict[str, Any] = {"data": _located(experiment.data, path.resolve().parent)}
+    if experiment.fine_tuning is not None:
+        start_from = str(_expand(experiment.fine_tuning.start_from, path.resolve().parent))
+        located["fine_tuning"] = experiment.fine_tuning.model_copy(update={"start_from": start_from})
+    return experiment.model_copy(update=located)
+
+
+def _refuse_what_does_not_apply(experiment: Experiment, path: Path) -> None:
+    """Keys of [data] that the source has no use for, and tables that exclude each other."""
+    source, given = experiment.data.source, experiment.data.model_fields_set
+    for name in given - set(Data.model_fields if source not in ARCHIVES else _COMMON | set(ARCHIVES[source])):
+        raise InputError(f'{path}: [data] {name} says nothing to source = "{source}", whose names and units are known; remove it')
+    for archive, own in ARCHIVES.items():
+        for name in (given & set(own)) - set(ARCHIVES.get(source, ("attributes", "units"))):
+            raise InputError(f'{path}: [data] {name} is for source = "{archive}", not "{source}"; remove it')
+    if experiment.folds is not None and experiment.seeds > 1:
+        raise InputError(f"{path}: [folds] and seeds = {experiment.seeds} do not go together; leave one out")
 
 
 def _located(data: Data, folder: Path) -> Data:

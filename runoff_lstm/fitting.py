@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, cast
 
 import pandas as pd
 import torch
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from runoff_lstm.checkpoint import TrainingState, read_checkpoint, write_checkpoint
 from runoff_lstm.files import written_whole
 from runoff_lstm.losses import LOSSES, LossName
-from runoff_lstm.sampling import Batch, Windows
+from runoff_lstm.models import State
+from runoff_lstm.sampling import Batch, Tiles, Windows
 from runoff_lstm.scaling import DischargeScale
 from runoff_lstm.schedules import ScheduleName, learning_rate
 from runoff_lstm.schema import InputError
@@ -66,6 +67,11 @@ class Recipe:
         "float32", or "bfloat16": matrix products in bfloat16, weights and sums in float32.
     validate_every
         Updates between two validations, and between two rows of the history.
+    gradient_length
+        Steps of history that the gradient of a target reaches back at least; the steps of a window before them run forward only,
+        and still set the state (truncated backpropagation). None: all `sequence_length` steps. Saves up to a third of the time.
+    balance_basins
+        Whether basins with short records come as often as those with long ones: their windows are repeated within an epoch.
     patience
         Validations without a better NSE after which training stops; None: never. The best validated weights are kept either way.
     """
@@ -82,12 +88,23 @@ class Recipe:
     loss: LossName = "mse"
     precision: Literal["float32", "bfloat16"] = "float32"
     validate_every: int = 20
+    gradient_length: int | None = None
+    balance_basins: bool = False
     patience: int | None = None
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.epochs is None):
             raise InputError("[training] needs a budget: either steps (updates) or epochs (visits of every day), not both")
-        for name in ("steps", "epochs", "batch_size", "learning_rate", "gradient_clip", "validate_every", "patience"):
+        for name in (
+            "steps",
+            "epochs",
+            "batch_size",
+            "learning_rate",
+            "gradient_clip",
+            "validate_every",
+            "gradient_length",
+            "patience",
+        ):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"[training] {name} = {value} must be above zero")
@@ -194,10 +211,19 @@ class _Training:
     ) -> None:
         self.model, self.windows, self.recipe, self.validate = model, windows, recipe, validate
         self.seed, self.checkpoint = seed, checkpoint
+        self.warm_up = windows.sequence_length - (recipe.gradient_length or windows.sequence_length)
+        if self.warm_up < 0:
+            raise InputError(
+                f"[training] gradient_length = {recipe.gradient_length} is longer than "
+                f"sequence_length = {windows.sequence_length}; shorten it"
+            )
         self.zero_flow = scale.zero_flow
         self.basin_std = torch.tensor(scale.basin_std, dtype=torch.float32, device=windows.device)[:, None]
         self.optimizer = _OPTIMIZERS[recipe.optimizer](
-            model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=windows.device.type == "cuda"
+            [one for one in model.parameters() if one.requires_grad],
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            fused=windows.device.type == "cuda",
         )
         asked = json.loads(json.dumps({**asdict(recipe), "seed": seed}))
         self.state = TrainingState(asked=asked, data=windows.fingerprint)
@@ -236,7 +262,7 @@ class _Training:
         """The batches that are still to come, each with the share of the budget done before it."""
         state, recipe = self.state, self.recipe
         while True:
-            tiles = self.windows.training_tiles(seed=self.seed, epoch=state.epoch)
+            tiles = self.tiles(state.epoch)
             in_epoch = -(-len(tiles) // recipe.batch_size)
             for batch in self.windows.batches(tiles, recipe.batch_size, skip=state.position):
                 if recipe.steps is not None:
@@ -248,13 +274,30 @@ class _Training:
                 yield batch, share
             state.epoch, state.position = state.epoch + 1, 0
 
+    def tiles(self, epoch: int) -> Tiles:
+        """The windows of an epoch, in order."""
+        return self.windows.training_tiles(seed=self.seed, epoch=epoch, balanced=self.recipe.balance_basins)
+
+    @torch.no_grad()
+    def warm_state(self, batch: Batch) -> State | None:
+        """The state after the steps through which no gradient flows; None where there are none."""
+        if not self.warm_up:
+            return None
+        _, state = self.model(batch.forcing[:, : self.warm_up], batch.static_attributes, targets=1)
+        return cast(State, state)
+
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One step of the optimiser; returns the loss and the norm of the gradient before clipping."""
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
         with torch.autocast(self.windows.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
-            simulated, _ = self.model(batch.forcing, batch.static_attributes, targets=batch.discharge.shape[1])
+            simulated, _ = self.model(
+                batch.forcing[:, self.warm_up :],
+                batch.static_attributes,
+                self.warm_state(batch),
+                targets=batch.discharge.shape[1],
+            )
         loss = LOSSES[self.recipe.loss](
             observed=batch.discharge, simulated=simulated.float(), basin_std=self.basin_std[batch.basin], zero_flow=self.zero_flow
         )
@@ -279,8 +322,7 @@ class _Training:
 
     def stop(self, seen: _Seen, loss: float, norm: float) -> NoReturn:
         """Say what went wrong at an update: a value in its batch, or the training itself."""
-        tiles = self.windows.training_tiles(seed=self.seed, epoch=seen.epoch)
-        batch = next(self.windows.batches(tiles, self.recipe.batch_size, skip=seen.position))
+        batch = next(self.windows.batches(self.tiles(seen.epoch), self.recipe.batch_size, skip=seen.position))
         where = self.windows.find_non_finite(batch)
         if where is None:
             raise TrainingError(

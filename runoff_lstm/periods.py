@@ -1,6 +1,7 @@
-"""From dates to periods with both ends included, and to a train, validation and test split that never overlaps."""
+"""From dates to periods with both ends included, to a train, validation and test split that never overlaps, and to folds."""
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -112,6 +113,49 @@ class Periods:
                 period.steps(times)
             except InputError as error:
                 raise InputError(f"[periods] {name}: {error}") from None
+
+
+def ungauged_folds(gauge_ids: Sequence[str], number: int, *, seed: int = 0) -> list[tuple[str, ...]]:
+    """The basins in `number` folds of nearly equal size, drawn at random: each fold is once kept from training and then scored.
+
+    Raises
+    ------
+    InputError
+        There are fewer than two folds, or fewer basins than folds.
+
+    Examples
+    --------
+    >>> ungauged_folds(["a", "b", "c", "d", "e"], 2, seed=1)
+    [('b', 'd', 'e'), ('a', 'c')]
+    """
+    if not 2 <= number <= len(gauge_ids):
+        raise InputError(f"{len(gauge_ids)} basins cannot be split into {number} folds; choose from 2 to {len(gauge_ids)}")
+    order = np.random.default_rng(seed).permutation(len(gauge_ids))
+    return [tuple(gauge_ids[place] for place in sorted(order[fold::number])) for fold in range(number)]
+
+
+def temporal_folds(period: Period, number: int) -> list[Periods]:
+    """Walk forward through a period: it is cut into `number` + 1 equal blocks; fold i trains on the first i,
+    and is tested on the next.
+
+    The training grows, and nothing later than a tested block is ever trained on.
+
+    Raises
+    ------
+    InputError
+        There is less than one fold, or a block would be shorter than a day.
+
+    Examples
+    --------
+    >>> [str(fold.test) for fold in temporal_folds(Period("2001-01-01", "2003-12-31"), 2)]
+    ['2002-01-01 to 2002-12-31', '2003-01-01 to 2003-12-31']
+    """
+    days = pd.date_range(period.start.normalize(), period.end.normalize(), freq="D")
+    if not 1 <= number < len(days):
+        raise InputError(f"the period {period} cannot be cut into {number} folds; choose from 1 to {len(days) - 1}")
+    first = [days[len(days) * block // (number + 1)] for block in range(number + 1)]
+    ends = [day - pd.Timedelta(1, "D") for day in first[1:]] + [days[-1]]
+    return [Periods(train=Period(first[0], ends[fold]), test=Period(first[fold + 1], ends[fold + 1])) for fold in range(number)]
 
 
 def _timestamp(date: Date) -> pd.Timestamp:

@@ -168,6 +168,91 @@ def plot_history(axes: "Axes | None" = None, *, history: pd.DataFrame) -> "Axes"
     return axes
 
 
+def plot_distribution(
+    axes: "Axes | None" = None, *, scores: Mapping[str, "pd.Series[float]"], metric: str = "NSE", lowest: float = -0.2
+) -> "Axes":
+    """Cumulative distribution of a metric over basins, a curve for each table: how many basins score no better than that.
+
+    Parameters
+    ----------
+    scores
+        By name, a value per basin; NaN is left out. The first is drawn strongest.
+    metric
+        What the values are, for the axis.
+    lowest
+        Left end of the axis; the share of basins below it is where a curve begins.
+    """
+    axes = _axes_or_new(axes, size=(6, 4.2))
+    colours = (SIMULATED_COLOUR, VALIDATION_COLOUR, QUIET, PRECIPITATION_COLOUR, OBSERVED_COLOUR)
+    for place, (name, values) in enumerate(scores.items()):
+        ranked = np.sort(values.dropna().to_numpy(np.float64))
+        if not ranked.size:
+            continue
+        share = np.arange(1, ranked.size + 1) / ranked.size
+        label = f"{name}, median {np.median(ranked):.3f} ({ranked.size:,} basins)"
+        axes.step(
+            ranked, share, where="post", color=colours[place % len(colours)], linewidth=2.0 if place == 0 else 1.3, label=label
+        )
+    axes.axhline(0.5, color=QUIET, linewidth=0.7, linestyle=(0, (5, 3)))
+    axes.set(xlim=(lowest, 1), ylim=(0, 1), xlabel=metric, ylabel="share of basins at or below")
+    if axes.lines:
+        axes.legend(loc="upper left", frameon=False, fontsize=9)
+    return axes
+
+
+def plot_map(
+    axes: "Axes | None" = None,
+    *,
+    scores: "pd.Series[float]",
+    latitude: xr.DataArray,
+    longitude: xr.DataArray,
+    metric: str = "NSE",
+    limits: tuple[float, float] = (0.0, 1.0),
+) -> "Axes":
+    """A metric at the gauges: a dot each at its longitude and latitude, coloured by its value; undefined ones are open circles.
+
+    Parameters
+    ----------
+    scores
+        A value per basin, index gauge_id.
+    latitude, longitude
+        Of the gauges in degrees, dims (basin,).
+    metric, limits
+        What the values are, and the two ends of the colours; values beyond have the colour of the end.
+    """
+    axes = _axes_or_new(axes, size=(8, 4.6))
+    gauge_ids = [str(gauge_id) for gauge_id in scores.index]
+    north, east = (place.sel(basin=gauge_ids).values.astype(np.float64) for place in (latitude, longitude))
+    values = scores.to_numpy(np.float64)
+    order = np.argsort(-values)  # the worst lie on top
+    known = order[np.isfinite(values[order])]
+    unknown = ~np.isfinite(values)
+    size = float(np.clip(6000 / max(len(values), 1), 12, 60))
+    dots = axes.scatter(
+        east[known],
+        north[known],
+        c=values[known],
+        s=size,
+        cmap="viridis",
+        vmin=limits[0],
+        vmax=limits[1],
+        linewidths=0.3,
+        edgecolors="white",
+    )
+    if unknown.any():
+        axes.scatter(east[unknown], north[unknown], s=size, facecolors="none", edgecolors=QUIET, linewidths=0.8, label="undefined")
+        axes.legend(loc="lower left", frameon=False, fontsize=9)
+    extend = "min" if np.isfinite(values).any() and np.nanmin(values) < limits[0] else "neither"
+    bar = figure_of(axes).colorbar(dots, ax=axes, extend=extend, shrink=0.85)
+    bar.set_label(metric)
+    bar.outline.set_visible(False)
+    middle = float(np.nanmean(north)) if np.isfinite(north).any() else 0.0
+    axes.set_aspect(1 / max(np.cos(np.radians(middle)), 0.1))
+    axes.set(xlabel="longitude [°]", ylabel="latitude [°]")
+    axes.set_title(f"{metric} of {len(values):,} basins, median {np.nanmedian(values):.3f}", loc="left", fontsize=10)
+    return axes
+
+
 def figure_hydrograph(
     *,
     observed: xr.DataArray,
@@ -221,8 +306,8 @@ def figure_hydrograph(
     return figure
 
 
-def write_figure(figure: "Figure", path: str | Path) -> None:
-    """Write a figure as PNG, whole or not at all: an interrupted write leaves an older file as it was.
+def write_figure(drawn: "Figure | Axes", path: str | Path) -> None:
+    """Write a figure, or the one that Axes stand in, as PNG, whole or not at all: an interrupted write leaves an older file alone.
 
     Raises
     ------
@@ -233,7 +318,14 @@ def write_figure(figure: "Figure", path: str | Path) -> None:
     if path.suffix.lower() != ".png":
         raise InputError(f"{path}: figures are written as PNG; let the name end in .png")
     with written_whole(path) as part:
-        figure.savefig(part, format="png")
+        figure_of(drawn).savefig(part, format="png")
+
+
+def figure_of(drawn: "Figure | Axes") -> "Figure":
+    """The whole figure that Axes stand in; a figure itself."""
+    figure = drawn.get_figure(root=True)
+    assert figure is not None  # axes of this module always stand in one
+    return figure
 
 
 def _discharge_units(*, observed: xr.DataArray, simulated: xr.DataArray) -> str:

@@ -4,7 +4,8 @@ import datetime
 import json
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,19 +15,22 @@ import pandas as pd
 import tomli_w
 import xarray as xr
 
-from runoff_lstm.bundle import TrainedModel, write_bundle
+from runoff_lstm.bundle import TrainedModel, load_model, write_bundle
 from runoff_lstm.evaluation import check_metrics, evaluate, score_yardsticks
 from runoff_lstm.files import written_whole
-from runoff_lstm.fitting import Recipe
+from runoff_lstm.fitting import Progress, Recipe
+from runoff_lstm.inventory import unusable_basins
 from runoff_lstm.models import Architecture, Dropout
 from runoff_lstm.periods import Period, Periods
-from runoff_lstm.plots import figure_hydrograph, plot_history, write_figure
+from runoff_lstm.plots import figure_hydrograph, plot_distribution, plot_history, plot_map, write_figure
 from runoff_lstm.progress import training_bar
-from runoff_lstm.schema import BASIN, DISCHARGE, SOURCE, TIME, InputError, is_precipitation, times_of
+from runoff_lstm.readers import OnMissing, leave_out
+from runoff_lstm.regional import worst_basins
+from runoff_lstm.scaling import check_names
+from runoff_lstm.schema import BASIN, DISCHARGE, SOURCE, TIME, InputError, is_precipitation, nearest, times_of
 from runoff_lstm.training import Device, Inputs, prepare, resolve_device
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 METRICS = ("NSE", "KGE", "KGE_r", "KGE_alpha", "KGE_beta", "RMSE")
@@ -73,8 +77,12 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     metrics: Sequence[str] = METRICS,
     seed: int = 0,
     device: Device = "auto",
+    held_out: Sequence[str] = (),
+    on_missing: OnMissing = "refuse",
+    start_from: str | Path | None = None,
+    frozen: Sequence[str] = (),
     resume: bool = False,
-    show_progress: bool = True,
+    observe: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Train, evaluate the test period and write the run folder.
 
@@ -90,10 +98,17 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
         See `prepare`.
     metrics
         Names out of `METRICS` of the evaluation, a column each.
+    held_out
+        Gauge ids kept from training, scaler and validation; they alone are scored in the end, as ungauged basins.
+    on_missing
+        "refuse" a basin that cannot be trained on (no discharge in the training period, an attribute missing), or "skip" such, told
+        one by one.
+    start_from, frozen
+        File of a trained model to go on from, and its parts that stay as they are; see `prepare`.
     resume
         Go on from the folder's checkpoint; the result equals that of a run that was never stopped.
-    show_progress
-        Whether to draw a progress bar.
+    observe
+        Told after every update; None: a progress bar is drawn.
 
     Returns
     -------
@@ -105,22 +120,36 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     InputError
         The folder is not empty, or settings, data or periods do not fit.
     """
-    architecture = architecture or Architecture()
     folder = Path(path)
     check_metrics(metrics)
-    training = prepare(dataset, periods=periods, inputs=inputs, recipe=recipe, architecture=architecture, seed=seed, device=device)
+    inside, dataset = _basins(dataset, periods, inputs, held_out, on_missing)
+    model = None if start_from is None else load_model(start_from)
+    training = prepare(
+        inside,
+        periods=periods,
+        inputs=inputs,
+        recipe=recipe,
+        architecture=architecture,
+        seed=seed,
+        device=device,
+        start_from=model,
+        frozen=frozen,
+    )
     if periods.test is not None:
         _check_observed(dataset, periods.test, "test")
     if not resume:
-        settings = _settings(dataset, name=name, periods=periods, inputs=inputs, recipe=recipe, architecture=architecture)
-        settings |= {"evaluation": {"metrics": list(metrics)}, "seed": seed}
-        _create(folder, settings, device)
-    with training_bar(name, show=show_progress) as observe:
-        trained = training.run(checkpoint=folder / "checkpoint.pt", resume=resume, observe=observe)
-    _write_csv(trained.history.set_index("update"), folder / "history.csv")
-    _write_csv(trained.coverage, folder / "coverage.csv")
+        form = training.model.architecture
+        settings = _settings(dataset, name=name, periods=periods, inputs=inputs, recipe=recipe, architecture=form)
+        settings |= {"evaluation": {"metrics": list(metrics), "held_out": list(held_out)}, "seed": seed}
+        if start_from is not None:
+            settings["fine_tuning"] = {"start_from": str(Path(start_from).resolve()), "frozen": list(frozen)}
+        create_folder(folder, settings, device)
+    with nullcontext(observe) if observe is not None else training_bar(name, show=True) as told:
+        trained = training.run(checkpoint=folder / "checkpoint.pt", resume=resume, observe=told)
+    write_csv(trained.history.set_index("update"), folder / "history.csv")
+    write_csv(trained.coverage, folder / "coverage.csv")
     write_bundle(trained.model, folder / "model.safetensors")
-    write_figure(_figure_of(plot_history(history=trained.history)), folder / "history.png")
+    write_figure(plot_history(history=trained.history), folder / "history.png")
     scores = None
     if periods.test is not None:
         scores = evaluate_run(folder, trained.model, dataset, name=name, periods=periods, period_name="test", metrics=metrics)
@@ -139,6 +168,9 @@ def evaluate_run(
 ) -> Scores:
     """Simulate and score one period, beside climatology and persistence; write tables, netCDF and pictures into the folder.
 
+    With several basins there are also the worst ten with what may explain it, the distribution of the first metric and, where the
+    data know the gauges' places, its map.
+
     Raises
     ------
     InputError
@@ -149,6 +181,22 @@ def evaluate_run(
     period = periods.named()[period_name]
     _check_observed(dataset, period, period_name)
     simulated = model.simulate(dataset, period=period)["simulated"]
+    return score_period(folder, dataset, simulated, name=name, periods=periods, period_name=period_name, metrics=metrics)
+
+
+def score_period(
+    folder: Path,
+    dataset: xr.Dataset,
+    simulated: xr.DataArray,
+    *,
+    name: str,
+    periods: Periods,
+    period_name: str = "test",
+    metrics: Sequence[str] = METRICS,
+) -> Scores:
+    """Score a simulation (basin, time) of one period, beside climatology and persistence, and write what `evaluate_run` writes."""
+    period = periods.named()[period_name]
+    dataset = dataset.sel({BASIN: simulated[BASIN]})
     observed = dataset[DISCHARGE].sel({TIME: simulated[TIME]})
     scores = Scores(
         metrics=evaluate(observed=observed, simulated=simulated, metrics=metrics),
@@ -157,13 +205,44 @@ def evaluate_run(
         ),
         simulation=_simulation(observed, simulated, name),
     )
-    _write_csv(scores.metrics, folder / f"{period_name}_metrics.csv")
-    _write_csv(scores.yardsticks, folder / f"{period_name}_yardsticks.csv")
+    write_csv(scores.metrics, folder / f"{period_name}_metrics.csv")
+    write_csv(scores.yardsticks, folder / f"{period_name}_yardsticks.csv")
     with written_whole(folder / f"{period_name}_simulation.nc") as part:
         scores.simulation.to_netcdf(part)
-    picture = "hydrograph.png" if period_name == "test" else f"{period_name}_hydrograph.png"
-    write_figure(_hydrograph(dataset, scores, name=name), folder / picture)
+    prefix = "" if period_name == "test" else f"{period_name}_"
+    write_figure(_hydrograph(dataset, scores, name=name), folder / f"{prefix}hydrograph.png")
+    if dataset.sizes[BASIN] > 1:
+        first = str(scores.metrics.columns[0])
+        values = scores.metrics[first]
+        worst = worst_basins(dataset, values, train=periods.train.label_slice, test=period.label_slice)
+        write_csv(worst, folder / f"{period_name}_worst_basins.csv")
+        curves = {"model": values} | {
+            str(one).partition(" (")[0]: table[first] for one, table in scores.yardsticks.groupby("yardstick")
+        }
+        write_figure(plot_distribution(scores=curves, metric=first), folder / f"{prefix}distribution.png")
+        if "gauge_lat" in dataset and "gauge_lon" in dataset:
+            chart = plot_map(scores=values, latitude=dataset["gauge_lat"], longitude=dataset["gauge_lon"], metric=first)
+            write_figure(chart, folder / f"{prefix}map.png")
     return scores
+
+
+def _basins(
+    dataset: xr.Dataset, periods: Periods, inputs: Inputs, held_out: Sequence[str], on_missing: OnMissing
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """The basins to train on, and those to score."""
+    known = [str(gauge_id) for gauge_id in dataset[BASIN].values]
+    for gauge_id in held_out:
+        if gauge_id not in known:
+            raise InputError(f"held_out: basin '{gauge_id}' is not in the data; {nearest(gauge_id, known)}")
+    inside = dataset.sel({BASIN: [gauge_id for gauge_id in known if gauge_id not in set(held_out)]})
+    if on_missing == "skip":
+        check_names(dataset, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
+        faults = unusable_basins(inside, periods.train, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
+        leave_out([f"basin {gauge_id}: {why}" for gauge_id, why in faults.items()], on_missing=on_missing)
+        inside = inside.sel({BASIN: [str(gauge_id) for gauge_id in inside[BASIN].values if gauge_id not in faults]})
+    if inside.sizes[BASIN] == 0:
+        raise InputError("no basin is left to train on; hold out fewer, or mend the data")
+    return inside, dataset.sel({BASIN: list(held_out)}) if held_out else inside
 
 
 def _check_observed(dataset: xr.Dataset, period: Period, name: str) -> None:
@@ -177,7 +256,7 @@ def default_folder(name: str) -> Path:
     return Path("runs") / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
 
 
-def _create(folder: Path, settings: Mapping[str, Any], device: Device) -> None:
+def create_folder(folder: Path, settings: Mapping[str, Any], device: Device) -> None:
     """Make the folder and write what was asked for and where it runs, before anything is computed."""
     resolve_device(device)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -252,12 +331,7 @@ def _hydrograph(dataset: xr.Dataset, scores: Scores, *, name: str) -> "Figure":
     )
 
 
-def _figure_of(axes: "Axes") -> "Figure":
-    figure = axes.get_figure(root=True)
-    assert figure is not None  # axes of plots.py always stand in one
-    return figure
-
-
-def _write_csv(table: pd.DataFrame, path: Path) -> None:
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table with six digits, whole or not at all."""
     with written_whole(path) as part:
         table.to_csv(part, float_format="%.6g")

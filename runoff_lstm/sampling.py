@@ -193,11 +193,18 @@ class Windows:
         columns = {"steps": steps, "used": used, "without_history": steps - with_history, "without_discharge": with_history - used}
         return pd.DataFrame(columns, index=pd.Index(self.gauge_ids, name="gauge_id"))
 
-    def training_tiles(self, *, seed: int, epoch: int) -> Tiles:
+    def training_tiles(self, *, seed: int, epoch: int, balanced: bool = False) -> Tiles:
         """The windows of one epoch in random order: each valid target step counts in exactly one of them.
 
         With several targets a window, each span is cut into tiles at a random phase that changes with the epoch; tiles at the ends
-        of a span shift inward, and the steps met twice count once. Depends on nothing but `seed` and `epoch`.
+        of a span shift inward, and the steps met twice count once. Depends on nothing but the arguments.
+
+        Parameters
+        ----------
+        seed, epoch
+            The same two give the same windows.
+        balanced
+            Repeat the windows of basins with short records, until every basin that has any has as many as the one with most.
         """
         random = np.random.default_rng([seed, epoch])
         spans = _Spans.of(self._has_history & self._period)
@@ -206,6 +213,8 @@ class Windows:
         span, nominal = self._cut(first - phase, last)
         latest = np.maximum(first, last - self.targets_per_window + 1)[span]
         tiles = self._tiles(basin[span], nominal, np.clip(nominal, first[span], latest), first[span], last[span])
+        if balanced:
+            tiles = tiles[_repeated(tiles.basin, random)]
         return tiles[random.permutation(len(tiles))]
 
     def calendar_tiles(self) -> Tiles:
@@ -329,6 +338,14 @@ class Windows:
                 "shorten sequence_length, begin later or fill the gaps"
             )
         return f"{where}: no {target} is observed on a day with enough history; choose another period"
+
+
+def _repeated(basin: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Positions in `basin` (sorted), repeated so often that every basin comes as often as the one that comes most."""
+    _, first, count = np.unique(basin, return_index=True, return_counts=True)
+    most = int(count.max())
+    repeated = [start + np.resize(random.permutation(size), most) for start, size in zip(first, count, strict=True)]
+    return np.concatenate(repeated)
 
 
 def _history(complete: np.ndarray) -> np.ndarray:

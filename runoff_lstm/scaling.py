@@ -4,7 +4,7 @@ Only the training period is ever seen: nothing of validation or test enters a me
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -62,6 +62,16 @@ class Scaler:
         values |= {name: dataset[name].values for name in static_attributes}
         ranges = {name: _range(name, one, period) for name, one in values.items()}
         return cls(*({name: one[place] for name, one in ranges.items()} for place in range(4)))
+
+    def widened(self, dataset: xr.Dataset, period: Period) -> "Scaler":
+        """The same centre and spread, the range widened to the training period of further data: for a model that learns on."""
+        within = dataset.isel(time=period.steps(times_of(dataset)))
+        low, high = dict(self.minimum), dict(self.maximum)
+        for name in self.mean:
+            values = within[name].values
+            if np.isfinite(values).any():
+                low[name], high[name] = min(low[name], float(np.nanmin(values))), max(high[name], float(np.nanmax(values)))
+        return replace(self, minimum=low, maximum=high)
 
     def apply(self, dataset: xr.Dataset) -> xr.Dataset:
         """Every variable of the Scaler that the dataset has, as float32 with mean 0 and spread 1 over the training period."""

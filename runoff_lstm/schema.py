@@ -15,6 +15,11 @@ BASIN = "basin"
 TIME = "time"
 DISCHARGE = "discharge"
 AREA = "area_km2"
+ALWAYS_KEPT = (AREA, "gauge_lat", "gauge_lon")
+"""Variables over (basin,) that are kept, where they are there, whatever else is picked: the area, and where the gauge stands."""
+
+SET_MISSING = "set_missing"
+"""Coordinate over (basin,): how many values a reader has made NaN."""
 
 SOURCE = "runoff_lstm_source"
 """Attribute of a Dataset in which a reader leaves, as JSON, how it was called, so that a run can read the same data again."""

@@ -1,6 +1,6 @@
 """From a canonical Dataset and plain arguments to a trained model: split, scale, window, fit."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,15 +9,17 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
+from torch import nn
 
 from runoff_lstm.bundle import TrainedModel
 from runoff_lstm.evaluation import evaluate
 from runoff_lstm.fitting import Progress, Recipe, fit
+from runoff_lstm.inventory import unusable_basins
 from runoff_lstm.models import Architecture, build_model
 from runoff_lstm.periods import Periods
 from runoff_lstm.sampling import Windows
-from runoff_lstm.scaling import DischargeScale, Scaler
-from runoff_lstm.schema import BASIN, DISCHARGE, InputError, check_basins, time_step, times_of
+from runoff_lstm.scaling import DischargeScale, Scaler, check_names
+from runoff_lstm.schema import BASIN, DISCHARGE, InputError, check_basins, nearest, time_step, times_of
 from runoff_lstm.simulation import simulate_windows
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -91,12 +93,16 @@ class Training:
             resume=resume,
             observe=observe,
         )
+        for parameter in self.model.module.parameters():
+            parameter.requires_grad = True
         coverage = pd.concat({name: windows.coverage for name, windows in self.windows.items()}, names=["period"])
         return Trained(self.model, history, coverage)
 
     def validation_nse(self) -> float:
         """Median NSE over the basins in the validation period, of the model as it stands."""
-        simulated = self.observed.copy(data=simulate_windows(self.model.module, self.windows["validation"]))
+        windows = self.windows["validation"]
+        with torch.autocast(windows.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+            simulated = self.observed.copy(data=simulate_windows(self.model.module, windows))
         return float(np.nanmedian(evaluate(observed=self.observed, simulated=simulated, metrics=["NSE"])["NSE"]))
 
 
@@ -109,6 +115,8 @@ def prepare(
     architecture: Architecture | None = None,
     seed: int = 0,
     device: Device = "auto",
+    start_from: TrainedModel | None = None,
+    frozen: Sequence[str] = (),
 ) -> Training:
     """Check, split, scale and lay out a training, and make the model it begins with.
 
@@ -126,11 +134,16 @@ def prepare(
     recipe
         How to optimise.
     architecture
-        Form of the model; None: one layer of 64.
+        Form of the model; None: one layer of 64, or that of `start_from`.
     seed
         Of the weights, the order of the windows and the dropout masks.
     device
         "auto" takes a CUDA device, else Apple's MPS, else the CPU.
+    start_from
+        A trained model to go on from: its weights are the first ones, and its scaler is kept.
+    frozen
+        Parts of it that are not trained on, by the name of a parameter or the beginning of one of its parts: "stack", "layers.0",
+        "weight_hh", "head".
 
     Raises
     ------
@@ -141,7 +154,19 @@ def prepare(
     periods.check(times_of(dataset))
     if DISCHARGE not in dataset:
         raise InputError('the data have no discharge to learn from; name its column, such as rename = {discharge = "Qo"}')
-    scaler = Scaler.fit(dataset, periods.train, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
+    check_names(dataset, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
+    faults = unusable_basins(dataset, periods.train, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
+    if faults:
+        gauge_id, why = next(iter(faults.items()))
+        others = f" (and {len(faults) - 1} more basins cannot be used)" if len(faults) > 1 else ""
+        raise InputError(f'basin {gauge_id}: {why}{others}; leave such basins out, by hand or by on_missing = "skip"')
+    if start_from is None:
+        scaler = Scaler.fit(dataset, periods.train, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
+    else:
+        _check_continues(start_from, dataset, inputs, architecture)
+        scaler, architecture = start_from.scaler.widened(dataset, periods.train), start_from.architecture
+    architecture = architecture or Architecture()
+    _check_truncation(recipe, architecture)
     scale = DischargeScale.fit(dataset, periods.train, scaler)
     scaled, place = scaler.apply(dataset), resolve_device(device)
     windows = {
@@ -157,11 +182,14 @@ def prepare(
         for name, period in periods.named().items()
         if name != "test"
     }
-    architecture = architecture or Architecture()
     sizes = {"n_forcings": len(inputs.forcing), "n_static_attributes": len(inputs.static_attributes)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = build_model(architecture, **sizes, zero_flow=scale.zero_flow).to(place)
+        module = build_model(architecture, **sizes, zero_flow=scale.zero_flow)
+    if start_from is not None:
+        module.load_state_dict(start_from.module.state_dict())
+        _freeze(module, frozen)
+    module.to(place)
     model = TrainedModel(
         module=module,
         architecture=architecture,
@@ -177,6 +205,51 @@ def prepare(
     return Training(model, windows, scale, scaled[DISCHARGE], recipe, seed)
 
 
+def _check_continues(model: TrainedModel, dataset: xr.Dataset, inputs: Inputs, architecture: Architecture | None) -> None:
+    """Refuse data or settings that the model to start from was not made for."""
+    for kind, given, known in (
+        ("forcing", list(inputs.forcing), list(model.forcing)),
+        ("static_attributes", list(inputs.static_attributes), list(model.static_attributes)),
+    ):
+        if given != known:
+            raise InputError(f"start_from: the model takes {kind} = {known}, in this order, not {given}; name the same")
+    for name, units in model.forcing.items():
+        if dataset[name].attrs["units"] != units:
+            raise InputError(
+                f"start_from: the model takes {name} in {units}, the data have {dataset[name].attrs['units']}; convert it"
+            )
+    if pd.Timedelta(time_step(times_of(dataset))) != model.time_step:
+        raise InputError(f"start_from: the model takes a time step of {model.time_step}; resample the data")
+    if architecture not in (None, model.architecture):
+        raise InputError(f"start_from: the model is {model.architecture}; leave [model] out, its form is kept")
+
+
+def _check_truncation(recipe: Recipe, architecture: Architecture) -> None:
+    """Refuse a cut in the gradient where something has to be the same before and behind it, or is learned only before it."""
+    if recipe.gradient_length is None:
+        return
+    if architecture.dropout.kind is not None:
+        raise InputError(
+            "[training] gradient_length cuts each window in two, and the masks of [model.dropout] kind = "
+            f'"{architecture.dropout.kind}" have to last the whole window; leave one of the two out (output dropout alone is fine)'
+        )
+    if architecture.initial_state == "learned":
+        raise InputError('[training] gradient_length lets no gradient reach initial_state = "learned"; leave one of the two out')
+
+
+def _freeze(module: nn.Module, frozen: Sequence[str]) -> None:
+    """Stop the gradient of the parameters whose dotted name has one of the names at the beginning of one of its parts."""
+    parameters = dict(module.named_parameters())
+    for name in frozen:
+        matched = [one for one in parameters if f".{name}" in f".{one}"]
+        if not matched:
+            raise InputError(f"frozen: the model has no part '{name}'; {nearest(name, parameters)}")
+        for one in matched:
+            parameters[one].requires_grad = False
+    if not any(one.requires_grad for one in parameters.values()):
+        raise InputError(f"frozen = {list(frozen)}: nothing is left to train; leave a part free")
+
+
 def train(
     dataset: xr.Dataset,
     *,
@@ -186,11 +259,22 @@ def train(
     architecture: Architecture | None = None,
     seed: int = 0,
     device: Device = "auto",
+    start_from: TrainedModel | None = None,
+    frozen: Sequence[str] = (),
 ) -> Trained:
     """Train an LSTM that turns forcing into discharge; see `prepare` for the arguments, `fit` for what can stop it."""
-    return prepare(
-        dataset, periods=periods, inputs=inputs, recipe=recipe, architecture=architecture, seed=seed, device=device
-    ).run()
+    training = prepare(
+        dataset,
+        periods=periods,
+        inputs=inputs,
+        recipe=recipe,
+        architecture=architecture,
+        seed=seed,
+        device=device,
+        start_from=start_from,
+        frozen=frozen,
+    )
+    return training.run()
 
 
 def resolve_device(device: Device) -> torch.device:

@@ -9,6 +9,7 @@ import pytest
 import torch
 import xarray as xr
 
+from runoff_lstm.models import Architecture, RecurrentModel, build_model
 from runoff_lstm.periods import Period, Periods
 
 
@@ -69,3 +70,8 @@ def periods() -> Periods:
         validation=Period("2001-01-01", "2001-05-31"),
         test=Period("2001-06-01", "2001-11-30"),
     )
+
+
+def model_of(n_forcings: int, n_static_attributes: int = 0, *, zero_flow: float = 0.0, **form) -> RecurrentModel:
+    """A fresh model by the fields of its Architecture."""
+    return build_model(Architecture(**form), n_forcings=n_forcings, n_static_attributes=n_static_attributes, zero_flow=zero_flow)

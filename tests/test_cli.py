@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from runoff_lstm.cli import app
+from runoff_lstm.run_folder import train_run
 
 ROOT = Path(__file__).parents[1]
 LEAF = ROOT / "catchments" / "leaf" / "leaf.toml"
@@ -253,6 +255,8 @@ def test_the_training_script_leaves_the_run_folder_of_the_command(name, tmp_path
         exec(compile(script.read_text(), script, "exec"), {"__file__": str(script), "__name__": "__main__"})
     experiment = read_experiment(script.with_name(f"{name}.toml"))
     dataset = asked.pop("dataset")
-    assert asked == experiment.arguments()
+    expected = experiment.arguments()
+    defaults = {one.name: one.default for one in signature(train_run).parameters.values() if one.name in expected}
+    assert {**defaults, **asked} == expected
     assert Path(experiment.data.path).samefile(script.with_name(f"{name}.nc"))
     assert set(experiment.data.forcing) < set(dataset.data_vars)

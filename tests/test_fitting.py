@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from conftest import make_basins
+from conftest import make_basins, model_of
 from safetensors.torch import load_file
 
 from runoff_lstm import fitting
 from runoff_lstm.checkpoint import read_checkpoint
 from runoff_lstm.fitting import Recipe, TrainingError, fit
-from runoff_lstm.models import Dropout, RecurrentModel
+from runoff_lstm.models import Dropout
 from runoff_lstm.periods import Period
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import DischargeScale, Scaler
@@ -30,7 +30,7 @@ def setting(dataset=None, dropout=OUTPUT, **windows):
     scaler = Scaler.fit(dataset, TRAIN, forcing=FORCING)
     arguments = {"sequence_length": 20, "targets_per_window": 10, "period": TRAIN, **windows}
     torch.manual_seed(5)
-    model = RecurrentModel(2, hidden_sizes=[8], dropout=dropout)
+    model = model_of(2, hidden_sizes=[8], dropout=dropout)
     return model, Windows(scaler.apply(dataset), FORCING, **arguments), DischargeScale.fit(dataset, TRAIN, scaler)
 
 

@@ -20,6 +20,7 @@ RECIPE = Recipe(steps=10, batch_size=8, learning_rate=1e-2, validate_every=5)
 FILES = {
     "checkpoint.pt",
     "coverage.csv",
+    "distribution.png",
     "experiment.toml",
     "history.csv",
     "history.png",
@@ -28,13 +29,14 @@ FILES = {
     "provenance.json",
     "test_metrics.csv",
     "test_simulation.nc",
+    "test_worst_basins.csv",
     "test_yardsticks.csv",
 }
 
 
 def run(path, dataset, periods, **arguments):
     arguments = {"name": "small", "inputs": INPUTS, "recipe": RECIPE, "architecture": Architecture(hidden_sizes=(8,)), **arguments}
-    return train_run(path, dataset, periods=periods, device="cpu", show_progress=False, **arguments)
+    return train_run(path, dataset, periods=periods, device="cpu", observe=lambda _: None, **arguments)
 
 
 def test_a_run_leaves_everything_a_hydrologist_needs(tmp_path, basins, periods):

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from conftest import make_basins
+from conftest import make_basins, model_of
 
-from runoff_lstm.models import RecurrentModel
 from runoff_lstm.periods import Period
 from runoff_lstm.sampling import Windows
 from runoff_lstm.simulation import simulate_continuously, simulate_windows
@@ -14,7 +13,7 @@ FORCING = ["rain", "temperature"]
 def setting(dataset=None, k=10, length=20, period=None):
     dataset = make_basins("a", "b", days=150) if dataset is None else dataset
     torch.manual_seed(2)
-    model = RecurrentModel(2, 1, hidden_sizes=[8]).eval()
+    model = model_of(2, 1, hidden_sizes=[8]).eval()
     windows = Windows(
         dataset, FORCING, target=None, static_attributes=["leak"], sequence_length=length, targets_per_window=k, period=period
     )

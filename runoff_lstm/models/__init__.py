@@ -1,14 +1,19 @@
 """From a few plain numbers to a model: what architecture there is, and how it is built."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from runoff_lstm.models.dropout import GATES, Dropout, LayerType
-from runoff_lstm.models.heads import HeadKind
+from runoff_lstm.models.ealstm import EALSTM
+from runoff_lstm.models.heads import HeadKind, build_head
 from runoff_lstm.models.recurrent import RecurrentModel
 from runoff_lstm.models.stack import InitialState, Stack, State
 from runoff_lstm.schema import InputError, nearest
 
-__all__ = ["Architecture", "Dropout", "RecurrentModel", "Stack", "State", "build_model"]
+__all__ = ["EALSTM", "Architecture", "Dropout", "RecurrentModel", "Stack", "State", "build_model"]
+
+
+ModelType = LayerType | Literal["ealstm"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,7 @@ class Architecture:
     Attributes
     ----------
     type
-        "lstm", "gru" or "rnn".
+        "lstm", "gru", "rnn", or "ealstm" (Kratzert et al. 2019: one layer, its input gate set by the static attributes).
     hidden_sizes
         Hidden size of each layer; several numbers: stacked.
     dropout
@@ -32,7 +37,7 @@ class Architecture:
         "linear", or "softplus" that never gives a negative discharge.
     """
 
-    type: LayerType = "lstm"
+    type: ModelType = "lstm"
     hidden_sizes: tuple[int, ...] = (64,)
     dropout: Dropout = field(default_factory=Dropout)
     forget_bias: float | None = None
@@ -40,15 +45,22 @@ class Architecture:
     head: HeadKind = "linear"
 
     def __post_init__(self) -> None:
-        if self.type not in GATES:
-            raise InputError(f"type = {self.type!r} is not known; {nearest(str(self.type), GATES)}")
+        if self.type not in (*GATES, "ealstm"):
+            raise InputError(f"type = {self.type!r} is not known; {nearest(str(self.type), (*GATES, 'ealstm'))}")
         if self.initial_state not in ("zero", "learned"):
             raise InputError(f'initial_state = {self.initial_state!r}: choose "zero" or "learned"')
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
             raise InputError(f"hidden_sizes = {list(self.hidden_sizes)}: give each layer a size of at least 1, such as [64]")
-        if self.forget_bias is not None and self.type != "lstm":
+        if self.type == "ealstm" and len(self.hidden_sizes) > 1:
+            raise InputError(f'hidden_sizes = {list(self.hidden_sizes)}: an "ealstm" has one layer; give one size, or take "lstm"')
+        if self.forget_bias is not None and self.layer_type != "lstm":
             raise InputError(f'forget_bias = {self.forget_bias}: type = "{self.type}" has no forget gate; leave forget_bias out')
-        self.dropout.check(self.type, len(self.hidden_sizes))
+        self.dropout.check(self.layer_type, len(self.hidden_sizes))
+
+    @property
+    def layer_type(self) -> LayerType:
+        """The kind of cell: an entity-aware LSTM is an LSTM with fewer weights."""
+        return "lstm" if self.type == "ealstm" else self.type
 
 
 def build_model(
@@ -66,16 +78,27 @@ def build_model(
         Scaled value of zero discharge, below which a softplus head never falls.
     """
     forget_bias = architecture.forget_bias
-    if forget_bias is None and architecture.type == "lstm":
+    if forget_bias is None and architecture.layer_type == "lstm":
         forget_bias = 3.0 if len(architecture.hidden_sizes) == 1 else 1.0
-    return RecurrentModel(
-        n_forcings,
-        n_static_attributes,
-        hidden_sizes=architecture.hidden_sizes,
-        layer_type=architecture.type,
-        dropout=architecture.dropout,
-        forget_bias=forget_bias,
-        initial_state=architecture.initial_state,
-        head=architecture.head,
-        zero_flow=zero_flow,
-    )
+    stack: Stack
+    if architecture.type == "ealstm":
+        if not n_static_attributes:
+            raise InputError('type = "ealstm" needs static attributes for its input gate; name some, or take "lstm"')
+        stack = EALSTM(
+            n_forcings,
+            n_static_attributes,
+            architecture.hidden_sizes[0],
+            dropout=architecture.dropout,
+            forget_bias=forget_bias,
+            initial_state=architecture.initial_state,
+        )
+    else:
+        stack = Stack(
+            n_forcings + n_static_attributes,
+            architecture.hidden_sizes,
+            layer_type=architecture.layer_type,
+            dropout=architecture.dropout,
+            forget_bias=forget_bias,
+            initial_state=architecture.initial_state,
+        )
+    return RecurrentModel(stack, build_head(architecture.head, architecture.hidden_sizes[-1], zero_flow))

@@ -1,54 +1,30 @@
 """From forcing (batch, time, forcing) and static attributes to scaled discharge: a stack of recurrent layers and a head."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 from runoff_lstm.models.cells import CELLS, Step
-from runoff_lstm.models.dropout import Dropout, LayerType, Masks
-from runoff_lstm.models.heads import HeadKind, build_head
-from runoff_lstm.models.stack import InitialState, Stack, State
+from runoff_lstm.models.dropout import Masks
+from runoff_lstm.models.heads import LinearHead, SoftplusHead
+from runoff_lstm.models.stack import Stack, State
 
 
 class RecurrentModel(nn.Module):
-    """An LSTM, GRU or RNN of one or several layers, and a head on the hidden state of the last one.
+    """Recurrent layers and a head on the hidden state of the last one.
 
-    Static attributes are joined to the forcing at every step. The state begins as `initial_state` says unless one is given.
+    Static attributes are joined to the forcing at every step. The state begins as the layers say unless one is given.
 
     Parameters
     ----------
-    n_forcings, n_static_attributes
-        Number of input features of either kind.
-    hidden_sizes, layer_type, dropout, forget_bias, initial_state
-        Of the layers, see `Stack`.
-    head, zero_flow
-        "linear", or "softplus" that never falls below `zero_flow`, the scaled value of zero discharge.
+    stack
+        The layers; their inputs are the forcing and, behind it, the static attributes.
+    head
+        From the last layer's hidden state to discharge.
     """
 
-    def __init__(
-        self,
-        n_forcings: int,
-        n_static_attributes: int = 0,
-        *,
-        hidden_sizes: Sequence[int] = (64,),
-        layer_type: LayerType = "lstm",
-        dropout: Dropout | None = None,
-        forget_bias: float | None = None,
-        initial_state: InitialState = "zero",
-        head: HeadKind = "linear",
-        zero_flow: float = 0.0,
-    ) -> None:
+    def __init__(self, stack: Stack, head: LinearHead | SoftplusHead) -> None:
         super().__init__()
-        self.stack = Stack(
-            n_forcings + n_static_attributes,
-            hidden_sizes,
-            layer_type=layer_type,
-            dropout=dropout,
-            forget_bias=forget_bias,
-            initial_state=initial_state,
-        )
-        self.head = build_head(head, hidden_sizes[-1], zero_flow)
+        self.stack, self.head = stack, head
 
     def forward(
         self,

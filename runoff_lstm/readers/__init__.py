@@ -4,9 +4,32 @@ from collections.abc import Callable
 
 import xarray as xr
 
+from runoff_lstm.readers.archive import OnMissing, leave_out
+from runoff_lstm.readers.camels_us import read_camels_us
+from runoff_lstm.readers.caravan import read_caravan
 from runoff_lstm.readers.csv import CsvForm, read_csv
 from runoff_lstm.readers.netcdf import read_netcdf, write_dataset
 
-__all__ = ["READERS", "CsvForm", "read_csv", "read_netcdf", "write_dataset"]
+__all__ = [
+    "ARCHIVES",
+    "READERS",
+    "CsvForm",
+    "OnMissing",
+    "leave_out",
+    "read_camels_us",
+    "read_caravan",
+    "read_csv",
+    "read_netcdf",
+    "write_dataset",
+]
 
-READERS: dict[str, Callable[..., xr.Dataset]] = {"netcdf": read_netcdf, "zarr": read_netcdf, "csv": read_csv}
+READERS: dict[str, Callable[..., xr.Dataset]] = {
+    "netcdf": read_netcdf,
+    "zarr": read_netcdf,
+    "csv": read_csv,
+    "camels_us": read_camels_us,
+    "caravan": read_caravan,
+}
+
+ARCHIVES = {"camels_us": ("products", "attributes", "estimated"), "caravan": ("form", "units")}
+"""Sources whose names and units are known; what can be said of them beside path, gauge ids, variables and `on_missing`."""

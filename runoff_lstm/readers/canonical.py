@@ -11,10 +11,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from runoff_lstm.readers.archive import OnMissing, check_on_missing, leave_out
 from runoff_lstm.schema import (
+    ALWAYS_KEPT,
     AREA,
     BASIN,
     DISCHARGE,
+    SET_MISSING,
     SOURCE,
     TIME,
     InputError,
@@ -80,7 +83,11 @@ class ReaderOptions(TypedDict, total=False):
     missing
         Further markers of missing values, text or numbers, beside NaN, empty cells, -999, -9999 and -99999.
     attributes
-        CSV file of static attributes: the first column (or `gauge_id`) is the gauge id, each other column an attribute.
+        CSV file of static attributes: the first column (or `gauge_id`) is the gauge id, each other column an attribute; or a folder
+        of such files, whose columns are joined.
+    on_missing
+        "refuse" (as when left out) a gauge id that the data do not have and a basin that the attributes do not have, or "skip" such
+        basins, told one by one.
     mend_time
         Sort the rows, drop repeated equal ones, and add missing ones as NaN, where the time axis would else be refused.
     """
@@ -91,11 +98,17 @@ class ReaderOptions(TypedDict, total=False):
     area_km2: Mapping[str, float] | float | None
     missing: Sequence[float | str]
     attributes: str | Path | None
+    on_missing: OnMissing
     mend_time: bool
 
 
 def to_canonical(
-    raw: xr.Dataset, options: ReaderOptions, *, gauge_ids: Sequence[str] | None, called: Mapping[str, Any]
+    raw: xr.Dataset,
+    options: ReaderOptions,
+    *,
+    gauge_ids: Sequence[str] | None,
+    called: Mapping[str, Any],
+    attributes: pd.DataFrame | None = None,
 ) -> xr.Dataset:
     """Turn renamed raw data, dims (basin, time), into the canonical Dataset.
 
@@ -109,29 +122,43 @@ def to_canonical(
         Basins to keep, in that order; None: all.
     called
         How the reader was called; kept as the attribute SOURCE, as JSON.
+    attributes
+        Static attributes to join, index of gauge ids; None: those that the options name.
 
     Returns
     -------
     Dataset
-        Checked by `check_basins`; each variable's attribute `set_missing` counts the values that were made NaN.
+        Checked by `check_basins`; each variable's attribute `set_missing` counts the values that were made NaN, and so does the
+        coordinate `set_missing` for each basin, over all variables.
     """
     markers = [*MARKERS, *(float(one) for one in options.get("missing", ()) if _is_number(one))]
-    units = options.get("units", {})
-    raw = select_basins(raw, gauge_ids)
-    if options.get("attributes"):
-        raw = _join_attributes(raw, Path(str(options["attributes"])))
+    units, on_missing = options.get("units", {}), options.get("on_missing", "refuse")
+    check_on_missing(on_missing)
+    raw = select_basins(raw, gauge_ids, on_missing=on_missing)
+    if attributes is None and options.get("attributes"):
+        attributes = read_attributes(Path(str(options["attributes"])))
+    if attributes is not None:
+        raw = _join_attributes(raw, attributes, on_missing=on_missing)
     raw = _select_variables(raw, options.get("variables"))
     raw = mend_times(raw.load()) if options.get("mend_time") else raw.load()
     step = time_step(_plain_times(raw))
     raw = _floor_to_days(raw, step)
     area = _area(raw, options.get("area_km2"), units)
-    tidy: dict[str, Any] = {
-        str(name): _series(values, units, markers, area, step) if TIME in values.dims else _attribute(values, markers)
-        for name, values in raw.data_vars.items()
-    }
+    coords: dict[str, Any] = {BASIN: raw[BASIN], TIME: raw[TIME]}
+    tidy: dict[str, Any] = {}
+    set_missing = np.zeros(raw.sizes[BASIN], dtype=np.int64)
+    for name in map(str, raw.data_vars):
+        values = raw[name]
+        raw = raw.drop_vars(name)  # so that no more than one variable is there twice
+        if TIME in values.dims:
+            tidy[name], count = _series(values, units, markers, area, step)
+            set_missing += count
+        else:
+            tidy[name] = _attribute(values, markers)
+        del values
     if area is not None:
         tidy[AREA] = area
-    dataset = xr.Dataset(tidy, coords={BASIN: raw[BASIN], TIME: raw[TIME]})
+    dataset = xr.Dataset(tidy, coords={**coords, SET_MISSING: ((BASIN,), set_missing)})
     dataset.attrs[SOURCE] = json.dumps(
         {key: value for key, value in called.items() if value not in (None, (), [], {}, False)}, default=_plain
     )
@@ -149,7 +176,7 @@ def rename_variables(raw: xr.Dataset, rename: Mapping[str, str]) -> xr.Dataset:
     return raw.rename({theirs: ours for ours, theirs in rename.items() if ours != theirs})
 
 
-def select_basins(raw: xr.Dataset, gauge_ids: Sequence[str] | None) -> xr.Dataset:
+def select_basins(raw: xr.Dataset, gauge_ids: Sequence[str] | None, *, on_missing: OnMissing = "refuse") -> xr.Dataset:
     """The basins asked for, with gauge ids as text."""
     ids = raw[BASIN].values
     if ids.dtype.kind == "S":
@@ -169,10 +196,14 @@ def select_basins(raw: xr.Dataset, gauge_ids: Sequence[str] | None) -> xr.Datase
     if isinstance(gauge_ids, str):
         raise InputError(f'gauge_ids is the text "{gauge_ids}"; give a list, ["{gauge_ids}"]')
     place = {gauge_id: index for index, gauge_id in enumerate(known)}
-    for gauge_id in gauge_ids:
-        if gauge_id not in place:
-            raise InputError(f"gauge id '{gauge_id}' is not in the data; {nearest(str(gauge_id), known)}")
-    return raw.isel({BASIN: [place[gauge_id] for gauge_id in gauge_ids]})
+    leave_out(
+        [f"gauge id '{one}' is not in the data; {nearest(str(one), known)}" for one in gauge_ids if one not in place],
+        on_missing=on_missing,
+    )
+    found = [place[gauge_id] for gauge_id in gauge_ids if gauge_id in place]
+    if not found:
+        raise InputError(f"none of the gauge ids asked for is in the data; {nearest(str(gauge_ids[0]), known)}")
+    return raw.isel({BASIN: found})
 
 
 def mend_times(raw: xr.Dataset) -> xr.Dataset:
@@ -203,13 +234,34 @@ def mend_times(raw: xr.Dataset) -> xr.Dataset:
 
 
 def read_attributes(path: Path) -> pd.DataFrame:
-    """Static attributes from a CSV file: index of gauge ids as text, numeric columns; others are left out and logged."""
+    """Static attributes from a table in text, or from all tables of a folder (.csv, .txt) with a column `gauge_id`, joined.
+
+    Index of gauge ids as text, numeric columns; others are left out and logged.
+    """
+    if not path.is_dir():
+        return _read_attribute_file(path)
+    files = sorted(file for ending in ("csv", "txt") for file in path.glob(f"*.{ending}"))
+    tables = [_read_attribute_file(file) for file in files if _first_line(file).lstrip().startswith("gauge_id")]
+    if not tables:
+        raise InputError(f"attributes: {path} holds no table whose first column is gauge_id; give the folder of the tables")
+    columns = [str(name) for table in tables for name in table]
+    twice = [name for name in dict.fromkeys(columns) if columns.count(name) > 1]
+    if twice:
+        raise InputError(f"attributes: two tables of {path} have the column '{twice[0]}'; keep one")
+    return pd.concat(tables, axis=1)
+
+
+def _first_line(path: Path) -> str:
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        return lines.readline()
+
+
+def _read_attribute_file(path: Path) -> pd.DataFrame:
     if not path.is_file():
         near = nearest(path.name, [one.name for one in path.parent.glob("*.csv")]) if path.parent.is_dir() else "no such folder"
         raise InputError(f"attributes: {path} is not there; {near}")
     try:
-        with path.open(encoding="utf-8-sig") as lines:
-            head = lines.readline()
+        head = _first_line(path)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
             table = pd.read_csv(path, dtype=str, sep=max(",;\t", key=head.count), encoding="utf-8-sig", index_col=False)
@@ -235,7 +287,7 @@ def _select_variables(raw: xr.Dataset, wanted: Sequence[str] | None) -> xr.Datas
         if name not in known:
             hint = nearest(name, known)
             raise InputError(f"the data have no variable '{name}'; {hint} (rename = {{{name} = \"...\"}} maps another name)")
-    return raw[[name for name in known if name in wanted or name == AREA]]
+    return raw[[name for name in known if name in wanted or name in ALWAYS_KEPT]]
 
 
 def _plain_times(raw: xr.Dataset) -> pd.DatetimeIndex:
@@ -269,8 +321,8 @@ def _floor_to_days(raw: xr.Dataset, step: np.timedelta64) -> xr.Dataset:
 
 def _series(
     values: xr.DataArray, units: Mapping[str, str], markers: Sequence[float], area: xr.DataArray | None, step: np.timedelta64
-) -> tuple[tuple[str, str], np.ndarray, dict[str, Any]]:
-    """One variable over (basin, time) in its canonical unit, with missing values as NaN and their count."""
+) -> tuple[tuple[tuple[str, str], np.ndarray, dict[str, Any]], np.ndarray]:
+    """One variable over (basin, time) in its canonical unit, with what was made NaN and how often, (basin,)."""
     name = str(values.name)
     if set(values.dims) != {BASIN, TIME}:
         raise InputError(f"variable '{name}' has dims {values.dims}, not (basin, time); leave it out by variables = [...]")
@@ -288,7 +340,8 @@ def _series(
     if name == DISCHARGE or is_precipitation(name):
         _refuse_more_than_ever_seen(values, numbers, canonical)
     attrs = {key: values.attrs[key] for key in ("long_name", "standard_name") if key in values.attrs}
-    return (BASIN, TIME), numbers.astype(np.float32), attrs | {"units": canonical, "set_missing": count}
+    attrs |= {"units": canonical, "set_missing": int(count.sum())}
+    return ((BASIN, TIME), numbers.astype(np.float32), attrs), count
 
 
 def _attribute(values: xr.DataArray, markers: Sequence[float]) -> xr.DataArray:
@@ -313,8 +366,8 @@ def _refuse_more_than_ever_seen(values: xr.DataArray, numbers: np.ndarray, units
         )
 
 
-def _without_markers(values: xr.DataArray, markers: Sequence[float]) -> tuple[np.ndarray, int]:
-    """Numbers as float64 with missing markers (and negative discharge) as NaN, and how many there were."""
+def _without_markers(values: xr.DataArray, markers: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers as float64 with missing markers (and negative discharge) as NaN, and how many there were, (basin,)."""
     if values.dtype.kind not in "fiu":
         raise InputError(f"variable '{values.name}' holds {values.dtype}, not numbers; convert it, or leave it out")
     numbers = values.values.astype(np.float64)
@@ -326,9 +379,9 @@ def _without_markers(values: xr.DataArray, markers: Sequence[float]) -> tuple[np
         _tell(values, negative, "negative, taken as missing")
         marked |= negative
     numbers[marked] = np.nan
-    for basin, its_numbers in enumerate(numbers):
-        _refuse_suspects(values.isel({BASIN: basin}), its_numbers)
-    return numbers, int(marked.sum())
+    for gauge_id, its_numbers in zip(values[BASIN].values, numbers, strict=True):
+        _refuse_suspects(f"basin {gauge_id}", str(values.name), values[TIME].values, its_numbers)
+    return numbers, marked.sum(axis=1)
 
 
 def _tell(values: xr.DataArray, where: np.ndarray, what: str) -> None:
@@ -345,7 +398,7 @@ def _tell(values: xr.DataArray, where: np.ndarray, what: str) -> None:
         )
 
 
-def _refuse_suspects(values: xr.DataArray, numbers: np.ndarray) -> None:
+def _refuse_suspects(where: str, name: str, times: np.ndarray, numbers: np.ndarray) -> None:
     """Refuse a lone extreme of a basin that looks like a marker nobody has named; it would pass for its wettest or driest day."""
     finite = numbers[np.isfinite(numbers)]
     if finite.size == 0:
@@ -360,9 +413,9 @@ def _refuse_suspects(values: xr.DataArray, numbers: np.ndarray) -> None:
         else:
             lone, far = finite.size > 1 and abs(extreme) >= LARGE_SUSPECT, " and nothing else"
         if lone:
-            date = pd.Timestamp(values[TIME].values[np.argmax(numbers == extreme)])
+            date = pd.Timestamp(times[np.argmax(numbers == extreme)])
             raise InputError(
-                f"basin {values[BASIN].item()}, {date:%Y-%m-%d}: {values.name} is {extreme:g} ({int((finite == extreme).sum())} "
+                f"{where}, {date:%Y-%m-%d}: {name} is {extreme:g} ({int((finite == extreme).sum())} "
                 f"times){far}: it looks like a marker; add missing = [{extreme:g}], or correct the file"
             )
 
@@ -401,7 +454,7 @@ def _area(raw: xr.Dataset, given: Mapping[str, float] | float | None, units: Map
 
 
 def _checked_area(area: xr.DataArray) -> xr.DataArray:
-    bad = ~((area.values > 0) & (area.values <= LARGEST_AREA))
+    bad = ~(np.isnan(area.values) | ((area.values > 0) & (area.values <= LARGEST_AREA)))
     if bad.any():
         raise InputError(
             f"basin {area[BASIN].values[bad][0]}: area_km2 is {area.values[bad][0]:g}; give an area in km2, above zero and below "
@@ -410,14 +463,19 @@ def _checked_area(area: xr.DataArray) -> xr.DataArray:
     return area
 
 
-def _join_attributes(raw: xr.Dataset, path: Path) -> xr.Dataset:
+def _join_attributes(raw: xr.Dataset, table: pd.DataFrame, *, on_missing: OnMissing) -> xr.Dataset:
     """The data with the columns of a table of attributes; what the data have themselves stays."""
-    table = read_attributes(path)
-    for gauge_id in raw[BASIN].values:
-        if gauge_id not in table.index:
-            raise InputError(f"{path}: basin {gauge_id} has no row; {nearest(gauge_id, table.index)}")
+    absent = [gauge_id for gauge_id in raw[BASIN].values.tolist() if gauge_id not in table.index]
+    leave_out([f"basin {one} has no row among the attributes; {_row_hint(one, table)}" for one in absent], on_missing=on_missing)
+    raw = raw.drop_sel({BASIN: absent}) if absent else raw
     rows = table.loc[raw[BASIN].values.tolist()]
     return raw.assign({str(name): ((BASIN,), rows[name].to_numpy(np.float64)) for name in rows if name not in raw})
+
+
+def _row_hint(gauge_id: str, table: pd.DataFrame) -> str:
+    if gauge_id.lstrip("0") in table.index:
+        return f"it has '{gauge_id.lstrip('0')}', without the leading zero: write the ids as text"
+    return nearest(gauge_id, table.index)
 
 
 def _refuse_differing_rows(raw: xr.Dataset, repeated: np.ndarray) -> None:

@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 
 from runoff_lstm.fitting import Recipe, _Training
-from runoff_lstm.models import Dropout, RecurrentModel
+from runoff_lstm.models import Architecture, Dropout, build_model
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import DischargeScale
 
@@ -60,7 +60,7 @@ def bare_update(windows: Windows) -> Callable[[], None]:
 
 def our_update(windows: Windows) -> Callable[[], None]:
     """A whole update of training: gather, forward, backward, clip, Adam, look at the loss."""
-    model = RecurrentModel(len(FORCING), hidden_sizes=[HIDDEN], dropout=Dropout(output=0.4))
+    model = build_model(Architecture(hidden_sizes=(HIDDEN,), dropout=Dropout(output=0.4)), n_forcings=len(FORCING))
     scale = DischargeScale(0.0, np.ones(len(windows.gauge_ids)))
     training = _Training(model, windows, Recipe(steps=10**9, batch_size=BATCH), scale=scale, validate=None, seed=0, checkpoint=None)
     batches = training.batches()

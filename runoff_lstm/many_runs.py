@@ -1,0 +1,277 @@
+"""From one experiment to many runs side by side: the members of an ensemble, or the folds of a cross-validation.
+
+Each run is one of `train_run`, in a process and a folder of its own; what is stopped goes on, run by run, with `resume`.
+"""
+
+import multiprocessing
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import xarray as xr
+
+from runoff_lstm.bundle import load_model
+from runoff_lstm.fitting import Progress
+from runoff_lstm.periods import Period, Periods, temporal_folds, ungauged_folds
+from runoff_lstm.progress import training_bars
+from runoff_lstm.run_folder import Scores, create_folder, score_period, train_run, write_csv
+from runoff_lstm.schema import BASIN, TIME, InputError
+from runoff_lstm.training import Device, resolve_device
+
+FoldKind = Literal["basin", "period"]
+
+TELL_EVERY = 0.5
+"""Seconds between two messages of a run to the bar that shows it."""
+
+
+@dataclass(frozen=True)
+class ManyRuns:
+    """What an ensemble or a cross-validation leaves.
+
+    Attributes
+    ----------
+    path
+        The folder; every run has one of its own below it.
+    runs
+        A row per run: what sets it apart, its folder, and the median of every metric over its basins.
+    scores
+        Of the ensemble's mean hydrographs, or of all folds together.
+    """
+
+    path: Path
+    runs: pd.DataFrame
+    scores: Scores
+
+
+def train_ensemble(
+    path: str | Path,
+    dataset: xr.Dataset,
+    seeds: Sequence[int],
+    *,
+    settings: Mapping[str, Any],
+    device: Device = "auto",
+    workers: int | None = None,
+    resume: bool = False,
+    show_progress: bool = True,
+    **arguments: Any,
+) -> ManyRuns:
+    """Train a member for every seed; the ensemble is the mean of the members' hydrographs.
+
+    Parameters
+    ----------
+    path
+        Folder: new or empty, or with `resume` one that was left unfinished.
+    dataset
+        Canonical Dataset, dims (basin, time).
+    seeds
+        One for each member.
+    settings
+        What is written as the folder's experiment.toml.
+    device, workers
+        Where to train, and how many at a time; None: one a processor, two on a GPU. From a script, this needs the usual
+        `if __name__ == "__main__":`.
+    resume
+        Leave finished members as they are, and go on with the others.
+    show_progress
+        Whether to draw a bar for each member.
+    **arguments
+        Of `train_run`, the test period among them.
+
+    Raises
+    ------
+    InputError
+        There is no test period to score, a seed is there twice, or one of the runs raises it.
+    """
+    folder, periods = Path(path), arguments["periods"]
+    if periods.test is None:
+        raise InputError("an ensemble is scored on the test period; name one in [periods]")
+    if len(set(seeds)) < len(seeds):
+        raise InputError(f"seeds = {list(seeds)}: each may come once")
+    jobs = {f"seed-{seed}": {**arguments, "seed": seed} for seed in seeds}
+    _run_all(folder, dataset, jobs, settings, device=device, workers=workers, resume=resume, show_progress=show_progress)
+    simulated = xr.concat([_simulated(folder / label) for label in jobs], dim="member").mean("member", keep_attrs=True)
+    chosen = {key: arguments[key] for key in ("name", "periods", "metrics") if key in arguments}
+    scores = score_period(folder, dataset, simulated, **chosen)
+    return ManyRuns(folder, _table(folder, list(jobs), {"seed": list(seeds)}), scores)
+
+
+def cross_validate(
+    path: str | Path,
+    dataset: xr.Dataset,
+    *,
+    number: int,
+    by: FoldKind = "basin",
+    fold_seed: int = 0,
+    settings: Mapping[str, Any],
+    device: Device = "auto",
+    workers: int | None = None,
+    resume: bool = False,
+    show_progress: bool = True,
+    **arguments: Any,
+) -> ManyRuns:
+    """Train once for every fold, and score what each fold has kept from training, all folds together.
+
+    Parameters
+    ----------
+    path, dataset, settings, device, workers, resume, show_progress, **arguments
+        See `train_ensemble`.
+    number, by, fold_seed
+        By "basin": so many folds of basins, drawn with `fold_seed` and written to folds.csv; scaler, weights and validation see the
+        other basins only, and each basin is scored in the test period as if it were ungauged. By "period": the training period in
+        `number` + 1 blocks, each but the first tested by a model trained on all before it (see `temporal_folds`); the test period
+        is not looked at.
+
+    Raises
+    ------
+    InputError
+        The folds cannot be made, basins are held out already, or one of the runs raises it.
+    """
+    folder, periods = Path(path), arguments["periods"]
+    if arguments.get("held_out"):
+        raise InputError("[folds] holds out basins itself; leave [evaluation] held_out out")
+    if by == "basin":
+        if periods.test is None:
+            raise InputError("folds of basins are scored on the test period; name one in [periods]")
+        folds = ungauged_folds([str(one) for one in dataset[BASIN].values], number, seed=fold_seed)
+        jobs = {f"fold-{place + 1}": {**arguments, "held_out": fold} for place, fold in enumerate(folds)}
+        told = pd.DataFrame(
+            [(gauge_id, place + 1) for place, fold in enumerate(folds) for gauge_id in fold], columns=["gauge_id", "fold"]
+        )
+    else:
+        blocks = temporal_folds(periods.train, number)
+        jobs = {f"fold-{place + 1}": {**arguments, "periods": block} for place, block in enumerate(blocks)}
+        told = pd.DataFrame(
+            [(place + 1, str(block.train), str(block.test)) for place, block in enumerate(blocks)],
+            columns=["fold", "train", "test"],
+        )
+        periods = Periods(train=blocks[0].train, test=Period(blocks[0].test.start, blocks[-1].test.end))  # type: ignore[union-attr]
+    _run_all(folder, dataset, jobs, settings, device=device, workers=workers, resume=resume, show_progress=show_progress)
+    write_csv(told.set_index(told.columns[0]), folder / "folds.csv")
+    parts = [_simulated(folder / label) for label in jobs]
+    simulated = xr.concat(parts, dim=BASIN if by == "basin" else TIME)
+    kept = set(simulated[BASIN].values.tolist())
+    simulated = simulated.sel({BASIN: [one for one in dataset[BASIN].values.tolist() if one in kept]})
+    chosen = {key: arguments[key] for key in ("name", "metrics") if key in arguments}
+    scores = score_period(folder, dataset, simulated, periods=periods, **chosen)
+    return ManyRuns(folder, _table(folder, list(jobs), {"fold": list(range(1, len(jobs) + 1))}), scores)
+
+
+def evaluate_ensemble(
+    folder: Path, dataset: xr.Dataset, seeds: Sequence[int], *, device: Device = "auto", **arguments: Any
+) -> Scores:
+    """Simulate and score a period by the mean of an ensemble's members; arguments are those of `evaluate_run`."""
+    periods, period_name = arguments["periods"], arguments.get("period_name", "test")
+    if period_name not in periods.named():
+        raise InputError(f"the experiment has no {period_name} period; it has {', '.join(periods.named())}")
+    where = resolve_device(device)
+    models = [load_model(folder / f"seed-{seed}" / "model.safetensors", device=where) for seed in seeds]
+    members = [model.simulate(dataset, period=periods.named()[period_name])["simulated"] for model in models]
+    return score_period(folder, dataset, xr.concat(members, dim="member").mean("member", keep_attrs=True), **arguments)
+
+
+def _run_all(
+    folder: Path,
+    dataset: xr.Dataset,
+    jobs: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    *,
+    device: Device,
+    workers: int | None,
+    resume: bool,
+    show_progress: bool,
+) -> None:
+    """Run every job that is not done yet, each in its folder below `folder`."""
+    if not resume:
+        create_folder(folder, settings, device)
+    left = {label: {**job, "device": device} for label, job in jobs.items() if not _is_done(folder / label)}
+    on_gpu = resolve_device(device).type != "cpu"
+    cores = os.cpu_count() or 1
+    workers = min(workers or (2 if on_gpu else cores), max(len(left), 1))
+    with training_bars(list(left), show=show_progress) as observe:
+        if workers == 1:
+            for label, job in left.items():
+                _run_one(folder / label, dataset, job, None, _teller(label, observe))
+        else:
+            _run_beside(folder, dataset, left, observe, workers=workers, threads=max(cores // workers, 1))
+
+
+def _run_beside(
+    folder: Path,
+    dataset: xr.Dataset,
+    jobs: Mapping[str, Mapping[str, Any]],
+    observe: Callable[[str, Progress], None],
+    *,
+    workers: int,
+    threads: int,
+) -> None:
+    """Processes that begin anew rather than fork: torch's threads do not survive a fork."""
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, ProcessPoolExecutor(workers, mp_context=context) as pool:
+        messages = manager.Queue()
+        waiting = {
+            pool.submit(_run_one, folder / label, dataset, job, threads, _Messenger(label, messages)) for label, job in jobs.items()
+        }
+        try:
+            while waiting:
+                done, waiting = wait(waiting, timeout=TELL_EVERY, return_when=FIRST_COMPLETED)
+                while not messages.empty():
+                    observe(*messages.get())
+                for one in done:
+                    one.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+class _Messenger:
+    """Sends the progress of a run to the process that shows it, not too often."""
+
+    def __init__(self, label: str, messages: Any) -> None:
+        self.label, self.messages, self.told = label, messages, 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        if time.monotonic() - self.told > TELL_EVERY:
+            self.told = time.monotonic()
+            self.messages.put((self.label, progress))
+
+
+def _teller(label: str, observe: Callable[[str, Progress], None]) -> Callable[[Progress], None]:
+    return lambda progress: observe(label, progress)
+
+
+def _run_one(
+    path: Path, dataset: xr.Dataset, job: Mapping[str, Any], threads: int | None, observe: Callable[[Progress], None]
+) -> None:
+    """One run, in this process or one of its own."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    if path.exists() and not (path / "checkpoint.pt").exists():
+        shutil.rmtree(path)  # stopped before its first update: nothing to go on from
+    train_run(path, dataset, **job, resume=(path / "checkpoint.pt").exists(), observe=observe)
+
+
+def _is_done(folder: Path) -> bool:
+    return (folder / "test_metrics.csv").is_file()
+
+
+def _simulated(folder: Path) -> xr.DataArray:
+    with xr.open_dataset(folder / "test_simulation.nc") as simulation:
+        simulated: xr.DataArray = simulation["simulated"].load()
+    return simulated
+
+
+def _table(folder: Path, labels: Sequence[str], apart: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """A row per run with the medians of its metrics, written to runs.csv."""
+    tables = [pd.read_csv(folder / label / "test_metrics.csv", index_col=0) for label in labels]
+    medians = pd.DataFrame([one.median() for one in tables]).reset_index(drop=True)
+    table = pd.concat([pd.DataFrame({**apart, "folder": labels}), medians], axis=1).set_index(next(iter(apart)))
+    write_csv(table, folder / "runs.csv")
+    return table

@@ -1,0 +1,172 @@
+"""From the folders of Caravan, as they are unpacked, to the canonical Dataset."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from runoff_lstm.readers.archive import LOG, BasinSeries, Observe, OnMissing, one_series, read_side_by_side, stacked
+from runoff_lstm.readers.canonical import ReaderOptions, read_attributes, to_canonical
+from runoff_lstm.schema import AREA, DISCHARGE, InputError, nearest
+
+UNITS = {
+    r"snow_depth_water_equivalent_\w+": "mm",
+    r"surface_net_(solar|thermal)_radiation_\w+": "W m-2",
+    r"surface_pressure_\w+": "kPa",
+    r"(dewpoint_)?temperature_2m_\w+": "degC",
+    r"[uv]_component_of_wind_10m_\w+": "m s-1",
+    r"volumetric_soil_water_layer_\d_\w+": "m3 m-3",
+    r"total_precipitation_sum": "mm d-1",
+    r"potential_evaporation_sum\w*": "mm d-1",
+}
+"""Units by the pattern of a name, as Caravan's documentation has them."""
+
+TABLES = ("caravan", "hydroatlas", "other")
+STREAMFLOW = "streamflow"
+
+
+def read_caravan(
+    path: str | Path,
+    gauge_ids: Sequence[str] | None = None,
+    *,
+    form: Literal["csv", "netcdf"] | None = None,
+    variables: Sequence[str] | None = None,
+    units: Mapping[str, str] | None = None,
+    on_missing: OnMissing = "refuse",
+    observe: Observe | None = None,
+) -> xr.Dataset:
+    """Read basins from Caravan, or from any extension in its form.
+
+    Parameters
+    ----------
+    path
+        The folder with `timeseries` and `attributes` in it.
+    gauge_ids
+        Basins to read, in that order, such as "camelsch_4001"; None: all that have a series.
+    form
+        Read the "csv" or the "netcdf" files; None: whichever a basin has, netCDF before CSV.
+    variables
+        Names to keep; None: all. Caravan's `streamflow` is `discharge` here.
+    units
+        Of series that are not Caravan's own, by name; those without are left out, and told.
+    on_missing
+        "refuse" basins whose files are absent or broken, "skip" them, told one by one.
+    observe
+        Told after every basin how many are read, and of how many.
+
+    Returns
+    -------
+    Dataset
+        Canonical: dims (basin, time), daily in the gauge's local time. `discharge` in mm d-1; `area_km2` (Caravan's `area`); the
+        forcing in canonical units (pressure in Pa); the attributes of all three tables that are numbers, NaN for basins without.
+
+    Raises
+    ------
+    InputError
+        A folder, a file, a gauge id or a variable is not there, or a file is cut short; the message names it and says what to do.
+
+    References
+    ----------
+    Kratzert et al. (2023), Sci. Data 10, 61, doi:10.1038/s41597-023-01975-w.
+    """
+    root = Path(path)
+    if form not in (None, "csv", "netcdf"):
+        raise InputError(f'form = "{form}": choose "csv" or "netcdf"')
+    files = _files(root, form)
+    wanted = list(gauge_ids) if gauge_ids is not None else sorted(files)
+    if not set(wanted) & set(files):
+        raise InputError(f"gauge id '{wanted[0] if wanted else ''}' has no series in {root}; {nearest(str(wanted[:1]), files)}")
+    if len(set(wanted)) < len(wanted):
+        raise InputError(f"gauge id '{next(one for one in wanted if wanted.count(one) > 1)}' is asked for twice; name it once")
+    read_one = partial(_read_basin, files=files, wanted=variables)
+    series = read_side_by_side(wanted, read_one, on_missing=on_missing, observe=observe)
+    attrs = {name: _attrs(name, units or {}) for one in series.values() for name in one.columns}
+    unknown = [name for name in attrs if not attrs[name]]
+    if unknown:
+        LOG.info("series of an unknown unit are left out: %s (units = {%s = ...} keeps one)", ", ".join(unknown), unknown[0])
+    raw = stacked(series, attrs).drop_vars(unknown)
+    options: ReaderOptions = {"variables": variables, "on_missing": on_missing}
+    called = {
+        "source": "caravan",
+        "path": str(root.resolve()),
+        "gauge_ids": gauge_ids and list(gauge_ids),
+        "form": form,
+        "units": units,
+        "on_missing": None if on_missing == "refuse" else on_missing,
+    }
+    table = _attribute_table(root, list(series))
+    return to_canonical(raw, options, gauge_ids=None, called=called, attributes=table)
+
+
+def _files(root: Path, form: str | None) -> dict[str, Path]:
+    """The file of every basin that has one."""
+    folder = root / "timeseries"
+    if not folder.is_dir():
+        raise InputError(f"{root} has no folder timeseries; give the folder of Caravan that holds it and attributes")
+    endings = {"csv": "csv", "netcdf": "nc"} if form is None else {form: "nc" if form == "netcdf" else "csv"}
+    files = {file.stem: file for kind, ending in endings.items() for file in sorted((folder / kind).glob(f"*/*.{ending}"))}
+    if not files:
+        raise InputError(f"{folder} holds no series in {' or '.join(endings)}; unpack the archive whole")
+    return files
+
+
+def _read_basin(gauge_id: str, *, files: dict[str, Path], wanted: Sequence[str] | None) -> BasinSeries:
+    if gauge_id not in files:
+        raise InputError(f"the archive has no series of it; {nearest(gauge_id, files)}")
+    path = files[gauge_id]
+    days, columns = (_from_netcdf if path.suffix == ".nc" else _from_csv)(path)
+    if STREAMFLOW not in columns:
+        raise InputError(f"{path} has no {STREAMFLOW}; fetch it again")
+    columns[DISCHARGE] = columns.pop(STREAMFLOW)
+    if wanted is not None:
+        columns = {name: values for name, values in columns.items() if name in wanted}
+    return one_series(days, columns, path)
+
+
+def _from_csv(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    try:
+        table = pd.read_csv(path, index_col=False, engine="c")
+        days = pd.to_datetime(table.pop("date"), format="%Y-%m-%d").to_numpy().astype("datetime64[D]")
+        columns = {str(name): table[name].to_numpy(np.float32) for name in table}
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is not a whole series of Caravan ({str(error).strip()}); fetch it again") from None
+    return days, columns
+
+
+def _from_netcdf(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    engines = xr.backends.list_engines()
+    try:
+        with xr.open_dataset(path, engine="netcdf4" if "netcdf4" in engines else "h5netcdf") as file:
+            days = file["date"].values.astype("datetime64[D]")
+            return days, {str(name): values.values.astype(np.float32) for name, values in file.data_vars.items()}
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise InputError(f"{path} is not a whole series of Caravan ({error}); fetch it again") from None
+
+
+def _attrs(name: str, given: Mapping[str, str]) -> dict[str, str]:
+    known = [units for pattern, units in {**UNITS, DISCHARGE: "mm d-1"}.items() if re.fullmatch(pattern, name)]
+    units = given.get(name, known[0] if known else None)
+    return {"units": units} if units else {}
+
+
+def _attribute_table(root: Path, gauge_ids: Sequence[str]) -> pd.DataFrame:
+    """The three attribute tables of every basin's subset side by side, index of gauge ids; `area` as area_km2."""
+    tables = []
+    for subset in sorted({gauge_id.partition("_")[0] for gauge_id in gauge_ids}):
+        folder = root / "attributes" / subset
+        if not folder.is_dir():
+            continue
+        absent = [one for one in TABLES if not (folder / f"attributes_{one}_{subset}.csv").is_file()]
+        if absent:
+            raise InputError(f"attributes: {folder} lacks attributes_{absent[0]}_{subset}.csv; unpack the archive whole")
+        tables.append(read_attributes(folder))
+    table = pd.concat(tables) if tables else pd.DataFrame(index=pd.Index([], dtype=str))
+    without = [gauge_id for gauge_id in gauge_ids if gauge_id not in table.index]
+    if without:
+        LOG.info("no attributes are there of %s", ", ".join(without))
+    return table.reindex(list(gauge_ids)).rename(columns={"area": AREA})
