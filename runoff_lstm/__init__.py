@@ -10,9 +10,12 @@ if TYPE_CHECKING:
     from runoff_lstm.bundle import OutsideTrainingRangeWarning, TrainedModel, load_model, write_bundle
     from runoff_lstm.evaluation import METRICS, climatology, evaluate, persistence
     from runoff_lstm.fitting import Recipe
+    from runoff_lstm.inventory import inventory
+    from runoff_lstm.many_runs import cross_validate, evaluate_ensemble, train_ensemble
     from runoff_lstm.models import Architecture, Dropout
     from runoff_lstm.periods import Period, Periods
-    from runoff_lstm.readers import READERS, read_csv, read_netcdf
+    from runoff_lstm.readers import READERS, read_camels_us, read_caravan, read_csv, read_netcdf, write_dataset
+    from runoff_lstm.regional import compare, read_scores, summary, worst_basins
     from runoff_lstm.run_folder import default_folder, train_run
     from runoff_lstm.sampling import Batch, Windows
     from runoff_lstm.scaling import Scaler
@@ -23,9 +26,12 @@ _HOME = {
     "bundle": ("OutsideTrainingRangeWarning", "TrainedModel", "load_model", "write_bundle"),
     "evaluation": ("METRICS", "climatology", "evaluate", "persistence"),
     "fitting": ("Recipe",),
+    "inventory": ("inventory",),
+    "many_runs": ("cross_validate", "evaluate_ensemble", "train_ensemble"),
     "models": ("Architecture", "Dropout"),
     "periods": ("Period", "Periods"),
-    "readers": ("READERS", "read_csv", "read_netcdf"),
+    "readers": ("READERS", "read_camels_us", "read_caravan", "read_csv", "read_netcdf", "write_dataset"),
+    "regional": ("compare", "read_scores", "summary", "worst_basins"),
     "run_folder": ("default_folder", "train_run"),
     "sampling": ("Batch", "Windows"),
     "scaling": ("Scaler",),
@@ -50,15 +56,26 @@ __all__ = [
     "Windows",
     "check_basins",
     "climatology",
+    "compare",
+    "cross_validate",
     "default_folder",
     "evaluate",
+    "evaluate_ensemble",
+    "inventory",
     "load_model",
     "persistence",
+    "read_camels_us",
+    "read_caravan",
     "read_csv",
     "read_netcdf",
+    "read_scores",
+    "summary",
     "train",
+    "train_ensemble",
     "train_run",
+    "worst_basins",
     "write_bundle",
+    "write_dataset",
 ]
 
 

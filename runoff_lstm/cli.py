@@ -81,7 +81,7 @@ def evaluate(
     with _one_sentence(debug=debug):
         from runoff_lstm.bundle import load_model
         from runoff_lstm.many_runs import evaluate_ensemble
-        from runoff_lstm.run_folder import evaluate_run
+        from runoff_lstm.run_folder import evaluate_run, split_basins
         from runoff_lstm.schema import InputError
         from runoff_lstm.training import resolve_device
 
@@ -91,8 +91,7 @@ def evaluate(
         arguments = experiment.arguments()
         chosen = {"name": experiment.name, "period_name": period, **{key: arguments[key] for key in ("periods", "metrics")}}
         dataset = _read(experiment.data, quiet=quiet)
-        if arguments["held_out"]:
-            dataset = dataset.sel(basin=arguments["held_out"])
+        _, dataset = split_basins(dataset, **{key: arguments[key] for key in ("periods", "inputs", "held_out", "on_missing")})
         if experiment.seeds > 1:
             scores = evaluate_ensemble(run_dir, dataset, _seeds(experiment), device=_device(device), **chosen)
         else:
@@ -135,7 +134,8 @@ def compare(
         elif out.suffix == ".png":
             from runoff_lstm.plots import plot_distribution, write_figure
 
-            curves = {ours.stem or str(ours): compared.values["ours"], reference.stem: compared.values["reference"]}
+            names = [ours.stem, reference.stem] if ours.stem != reference.stem else [str(ours), str(reference)]
+            curves = dict(zip(names, (compared.values["ours"], compared.values["reference"]), strict=True))
             write_figure(plot_distribution(scores=curves, metric=metric), out)
         else:
             raise InputError(f"--out {out}: let the name end in .csv or .png")
@@ -205,12 +205,13 @@ def convert(  # noqa: PLR0913, PLR0917 - typer makes an option of each
     """Turn data of any known source into one canonical CF netCDF file or Zarr store; <out>.basins.csv says what was found."""
     with _one_sentence(debug=debug):
         from runoff_lstm.inventory import inventory
-        from runoff_lstm.readers import ARCHIVES, READERS, write_dataset
+        from runoff_lstm.readers import ARCHIVES, READERS, check_target, write_dataset
         from runoff_lstm.run_folder import write_csv
         from runoff_lstm.schema import InputError, nearest
 
         if source not in READERS:
             raise InputError(f"source {source} is not known; {nearest(source, READERS)}")
+        check_target(out)
         given = {
             "units": _pairs(unit, "--unit"),
             "rename": _pairs(rename, "--rename"),
@@ -224,6 +225,8 @@ def convert(  # noqa: PLR0913, PLR0917 - typer makes an option of each
         for name in options:
             if (name not in ARCHIVES[source]) if source in ARCHIVES else name == "products":
                 raise InputError(f"{name} says nothing to source {source}; leave it out")
+        if gauge_ids is not None and not gauge_ids.is_file():
+            raise InputError(f"--gauge-ids {gauge_ids} is not there; give a text file with one id a line")
         if gauge_ids is not None:
             options["gauge_ids"] = [line.strip() for line in gauge_ids.read_text().splitlines() if line.strip()]
         dataset = _call_reader(source, path, {**options, "on_missing": on_missing}, quiet=quiet)
@@ -232,8 +235,10 @@ def convert(  # noqa: PLR0913, PLR0917 - typer makes an option of each
         write_csv(found, out.with_name(f"{out.name}.basins.csv"))
         if not quiet:
             _show_inventory(found)
+        series = [str(name) for name, values in dataset.data_vars.items() if "time" in values.dims]
         typer.echo(
-            f"{out}: {dataset.sizes['basin']} basin(s), {dataset.sizes['time']} steps, {', '.join(map(str, dataset.data_vars))}"
+            f"{out}: {dataset.sizes['basin']} basin(s), {dataset.sizes['time']} steps, {', '.join(series)}, "
+            f"{len(dataset.data_vars) - len(series)} attribute(s)"
         )
 
 
@@ -395,18 +400,34 @@ def _show_many(done: "ManyRuns", name: str) -> None:
 
 
 def _show_inventory(found: "pd.DataFrame") -> None:
-    """What was found: a row a basin where they are few, else the sums."""
+    """What was found: a row a basin, of the first where they are many, and the columns in which any of all basins has something."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
     most = 20
-    table = Table(title=f"{len(found)} basins" + (f", the first {most}" if len(found) > most else ""))
-    for heading in ("gauge_id", *map(str, found.columns)):
-        table.add_column(heading, justify="right")
-    for gauge_id, values in found.head(most).iterrows():
-        cells = [f"{value:%Y-%m-%d}" if hasattr(value, "year") else f"{value:.4g}" for value in values]
-        table.add_row(str(gauge_id), *cells)
+    shown = [str(name) for name in found if name == "observed" or (found[name].notna() & (found[name] != 0)).any()]
+    table = Table(
+        title=f"{len(found)} basins" + (f", the first {most}" if len(found) > most else ""),
+        caption=None if len(shown) == len(found.columns) else "columns of zeros are left out",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("gauge id", justify="right", min_width=8, overflow="fold")
+    for heading in shown:
+        table.add_column(
+            heading.replace("_", " "), justify="right", no_wrap=heading in ("first", "last"), min_width=5, overflow="fold"
+        )
+    for gauge_id, values in found[shown].head(most).iterrows():
+        table.add_row(str(gauge_id), *map(_cell, values))
     Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    """A date, a count or a share as text."""
+    if hasattr(value, "year"):
+        return str(value)[:10]
+    return f"{value:.0f}" if value == round(value, 0) else f"{value:.3f}"
 
 
 def _show_scores(scores: "Scores", title: str) -> None:
@@ -423,6 +444,11 @@ def _show_scores(scores: "Scores", title: str) -> None:
     for metric in map(str, scores.metrics.columns):
         table.add_row(metric, *(_figure(values[metric], metric) for values in columns.values()))
     Console().print(table)
+    if basins > 1 and "NSE" in scores.metrics:
+        from runoff_lstm.regional import summary
+
+        of = summary(scores.metrics["NSE"])
+        typer.echo(f"NSE: median {of.median:.4f}, mean {of.mean:.4f}, at or below 0 in {of.at_or_below_zero} of {of.basins} basins")
 
 
 def _figure(values: "pd.Series[float]", metric: str) -> str:

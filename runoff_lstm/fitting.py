@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from runoff_lstm.checkpoint import TrainingState, read_checkpoint, write_checkpoint
 from runoff_lstm.files import written_whole
 from runoff_lstm.losses import LOSSES, LossName
+from runoff_lstm.memory import freed_memory_kept
 from runoff_lstm.models import State
 from runoff_lstm.sampling import Batch, Tiles, Windows
 from runoff_lstm.scaling import DischargeScale
@@ -172,7 +173,8 @@ def fit(
     """
     training = _Training(model, windows, recipe, scale=scale, validate=validate, seed=seed, checkpoint=checkpoint)
     small = windows.device.type == "cpu" and recipe.batch_size * sum(one.numel() for one in model.parameters()) <= ONE_THREAD
-    with _threads(1 if small else torch.get_num_threads()), torch.random.fork_rng(devices=_cuda(windows.device)):
+    threads = 1 if small else torch.get_num_threads()
+    with freed_memory_kept(), _threads(threads), torch.random.fork_rng(devices=_cuda(windows.device)):
         torch.manual_seed(seed)
         if resume and checkpoint is not None:
             training.restore(read_checkpoint(checkpoint))

@@ -51,15 +51,23 @@ def unusable_basins(
     complete = np.ones((within.sizes[BASIN], within.sizes[TIME]), dtype=bool)
     for name in forcing:
         complete &= within[name].notnull().values
-    faults: dict[str, str] = {}
+    faults = basins_without_attributes(dataset, static_attributes)
     for place, gauge_id in enumerate(map(str, dataset[BASIN].values)):
-        absent = [name for name in static_attributes if not np.isfinite(dataset[name].values[place])]
-        if absent:
-            faults[gauge_id] = f"attribute {absent[0]} is missing"
-        elif not observed[place]:
+        if gauge_id in faults:
+            continue
+        if not observed[place]:
             faults[gauge_id] = f"no discharge is observed in the training period {period}"
         elif not complete[place].any():
             faults[gauge_id] = f"no day of the training period {period} has all forcing"
+    return faults
+
+
+def basins_without_attributes(dataset: xr.Dataset, static_attributes: Sequence[str]) -> dict[str, str]:
+    """The basins that cannot even be simulated, and why: by gauge id, a clause that names the first attribute it lacks."""
+    faults: dict[str, str] = {}
+    for name in static_attributes:
+        for gauge_id in dataset[BASIN].values[~np.isfinite(dataset[name].values)]:
+            faults.setdefault(str(gauge_id), f"attribute {name} is missing")
     return faults
 
 

@@ -6,10 +6,13 @@ Each run is one of `train_run`, in a process and a folder of its own; what is st
 import multiprocessing
 import os
 import shutil
+import signal
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +23,7 @@ from runoff_lstm.bundle import load_model
 from runoff_lstm.fitting import Progress
 from runoff_lstm.periods import Period, Periods, temporal_folds, ungauged_folds
 from runoff_lstm.progress import training_bars
-from runoff_lstm.run_folder import Scores, create_folder, score_period, train_run, write_csv
+from runoff_lstm.run_folder import Scores, check_scored, create_folder, score_period, train_run, write_csv
 from runoff_lstm.schema import BASIN, TIME, InputError
 from runoff_lstm.training import Device, resolve_device
 
@@ -154,7 +157,7 @@ def cross_validate(
     _run_all(folder, dataset, jobs, settings, device=device, workers=workers, resume=resume, show_progress=show_progress)
     write_csv(told.set_index(told.columns[0]), folder / "folds.csv")
     parts = [_simulated(folder / label) for label in jobs]
-    simulated = xr.concat(parts, dim=BASIN if by == "basin" else TIME)
+    simulated = xr.concat(parts, dim=BASIN if by == "basin" else TIME, join="outer")
     kept = set(simulated[BASIN].values.tolist())
     simulated = simulated.sel({BASIN: [one for one in dataset[BASIN].values.tolist() if one in kept]})
     chosen = {key: arguments[key] for key in ("name", "metrics") if key in arguments}
@@ -167,11 +170,10 @@ def evaluate_ensemble(
 ) -> Scores:
     """Simulate and score a period by the mean of an ensemble's members; arguments are those of `evaluate_run`."""
     periods, period_name = arguments["periods"], arguments.get("period_name", "test")
-    if period_name not in periods.named():
-        raise InputError(f"the experiment has no {period_name} period; it has {', '.join(periods.named())}")
+    period = check_scored(dataset, periods, period_name)
     where = resolve_device(device)
     models = [load_model(folder / f"seed-{seed}" / "model.safetensors", device=where) for seed in seeds]
-    members = [model.simulate(dataset, period=periods.named()[period_name])["simulated"] for model in models]
+    members = [model.simulate(dataset, period=period)["simulated"] for model in models]
     return score_period(folder, dataset, xr.concat(members, dim="member").mean("member", keep_attrs=True), **arguments)
 
 
@@ -196,7 +198,7 @@ def _run_all(
     with training_bars(list(left), show=show_progress) as observe:
         if workers == 1:
             for label, job in left.items():
-                _run_one(folder / label, dataset, job, None, _teller(label, observe))
+                _run_one(folder / label, dataset, job, _teller(label, observe))
         else:
             _run_beside(folder, dataset, left, observe, workers=workers, threads=max(cores // workers, 1))
 
@@ -210,23 +212,37 @@ def _run_beside(
     workers: int,
     threads: int,
 ) -> None:
-    """Processes that begin anew rather than fork: torch's threads do not survive a fork."""
+    """A process a run, begun anew rather than forked (torch's threads do not survive a fork); none of them outlives this one."""
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, ProcessPoolExecutor(workers, mp_context=context) as pool:
-        messages = manager.Queue()
-        waiting = {
-            pool.submit(_run_one, folder / label, dataset, job, threads, _Messenger(label, messages)) for label, job in jobs.items()
-        }
-        try:
-            while waiting:
-                done, waiting = wait(waiting, timeout=TELL_EVERY, return_when=FIRST_COMPLETED)
-                while not messages.empty():
-                    observe(*messages.get())
-                for one in done:
-                    one.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    messages, waiting = context.Queue(), list(jobs)
+    running: dict[str, SpawnProcess] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                label = waiting.pop(0)
+                arguments = (folder / label, dataset, jobs[label], threads, _Messenger(label, messages))
+                running[label] = context.Process(target=_run_apart, args=arguments, daemon=True)
+                running[label].start()
+            wait([process.sentinel for process in running.values()], timeout=TELL_EVERY)
+            ended = [label for label, process in running.items() if not process.is_alive()]
+            while not messages.empty():
+                label, told = messages.get()
+                if isinstance(told, Exception):
+                    raise told
+                observe(label, told)
+            for label in ended:
+                _check_ended(label, running.pop(label).exitcode)
+    finally:
+        for process in running.values():
+            process.kill()  # its checkpoint is whole at any moment
+            process.join()
+
+
+def _check_ended(label: str, code: int | None) -> None:
+    if code:
+        raise ChildProcessError(
+            f"{label} was ended from outside or by a fault (exit code {code}); if memory was short, take fewer workers, and resume"
+        )
 
 
 class _Messenger:
@@ -240,19 +256,37 @@ class _Messenger:
             self.told = time.monotonic()
             self.messages.put((self.label, progress))
 
+    def refuse(self, error: Exception) -> None:
+        """Send what the run has raised."""
+        self.messages.put((self.label, error))
+
 
 def _teller(label: str, observe: Callable[[str, Progress], None]) -> Callable[[Progress], None]:
     return lambda progress: observe(label, progress)
 
 
-def _run_one(
-    path: Path, dataset: xr.Dataset, job: Mapping[str, Any], threads: int | None, observe: Callable[[Progress], None]
-) -> None:
-    """One run, in this process or one of its own."""
-    if threads is not None:
-        import torch
+def _run_apart(path: Path, dataset: xr.Dataset, job: Mapping[str, Any], threads: int, messenger: _Messenger) -> None:
+    """One run in a process of its own, which leaves an interrupt to the process that waits for it and ends when that one does."""
+    import torch
 
-        torch.set_num_threads(threads)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+    try:
+        _run_one(path, dataset, job, messenger)
+    except (InputError, OSError, MemoryError) as error:
+        messenger.refuse(error)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _run_one(path: Path, dataset: xr.Dataset, job: Mapping[str, Any], observe: Callable[[Progress], None]) -> None:
+    """One run, from its checkpoint on where there is one."""
     if path.exists() and not (path / "checkpoint.pt").exists():
         shutil.rmtree(path)  # stopped before its first update: nothing to go on from
     train_run(path, dataset, **job, resume=(path / "checkpoint.pt").exists(), observe=observe)

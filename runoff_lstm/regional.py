@@ -1,4 +1,4 @@
-"""From the scores of many basins to what they say together: the worst with a reason, and a paired comparison with another table."""
+"""From the scores of many basins to what they say together: a summary, the worst with a reason, a comparison with another table."""
 
 import math
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from runoff_lstm.evaluation import METRICS
 from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, is_precipitation, nearest
 
 DRY_SHARE, GAP_SHARE, ARID_FLOW, ARIDITY, CHANGED = 0.1, 0.2, 0.1, 1.5, 1.5
@@ -40,6 +41,26 @@ class Comparison:
     median_difference: float
     better: float
     p_value: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A metric over many basins; `at_or_below_zero` is a number of basins, those without a value are left out of all three."""
+
+    median: float
+    mean: float
+    at_or_below_zero: int
+    basins: int
+
+
+def summary(scores: "pd.Series[float]") -> Summary:
+    """What is quoted of a metric over many basins.
+
+    >>> summary(pd.Series([0.5, 0.75, -0.5, math.nan]))
+    Summary(median=0.5, mean=0.25, at_or_below_zero=1, basins=3)
+    """
+    known = scores.dropna()
+    return Summary(float(known.median()), float(known.mean()), int((known <= 0).sum()), len(known))
 
 
 def compare(ours: "pd.Series[float]", reference: "pd.Series[float]") -> Comparison:
@@ -77,7 +98,10 @@ def read_scores(path: str | Path, metric: str) -> "pd.Series[float]":
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} is not there; give a table of scores in CSV, a row a gauge")
-    table = pd.read_csv(path, dtype=str)
+    try:
+        table = pd.read_csv(path, dtype=str)
+    except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        raise InputError(f"{path} is not a table in CSV ({str(error).strip()}); give a table of scores, a row a gauge") from None
     column = next((name for name in ("gauge_id", "basin", "basin_id") if name in table), str(table.columns[0]))
     table = table.set_index(column)
     if metric not in table:
@@ -89,14 +113,15 @@ def read_scores(path: str | Path, metric: str) -> "pd.Series[float]":
 
 
 def worst_basins(dataset: xr.Dataset, scores: "pd.Series[float]", *, train: slice, test: slice, number: int = 10) -> pd.DataFrame:
-    """The basins with the lowest scores, and what in the data may explain it.
+    """The basins with the worst scores, and what in the data may explain it.
 
     Parameters
     ----------
     dataset
         Canonical, with `discharge`; precipitation and the attribute `aridity` are looked at where they are there.
     scores
-        Of the test period, index gauge_id.
+        Of the test period, index gauge_id. The worst are those without a value, then those farthest from the best value of the
+        metric in the Series' name; the lowest, where it is not one of `runoff_lstm.evaluation.METRICS`.
     train, test
         First and last label of either period.
     number
@@ -110,7 +135,7 @@ def worst_basins(dataset: xr.Dataset, scores: "pd.Series[float]", *, train: slic
     """
     rain = [str(name) for name in dataset.data_vars if is_precipitation(str(name)) and TIME in dataset[name].dims]
     rows = {}
-    for gauge_id, score in scores.sort_values(na_position="first").head(number).items():
+    for gauge_id, score in _from_the_worst(scores).head(number).items():
         one = dataset.sel({BASIN: gauge_id})
         tested, trained = one[DISCHARGE].sel({TIME: test}).values, one[DISCHARGE].sel({TIME: train}).values
         there = tested[np.isfinite(tested)]
@@ -128,7 +153,7 @@ def worst_basins(dataset: xr.Dataset, scores: "pd.Series[float]", *, train: slic
             seen.append(f"hardly any flow ({mean:.2g} mm)")
         if missing > GAP_SHARE:
             seen.append(f"{missing:.0%} not observed")
-        if rain and there.size and mean > float(np.nanmean(one[rain[0]].sel({TIME: test}).values)):
+        if rain and mean > float(one[rain[0]].sel({TIME: test}).mean()):
             seen.append("more discharge than precipitation")
         if there.size and np.isfinite(trained).any():
             ratio = mean / max(float(np.nanmean(trained)), 1e-9)
@@ -137,6 +162,12 @@ def worst_basins(dataset: xr.Dataset, scores: "pd.Series[float]", *, train: slic
         rows[str(gauge_id)] = [score, mean, zero, missing, "; ".join(seen) or "nothing that the data show"]
     columns = [str(scores.name), "mean_discharge", "zero_flow", "missing", "seen"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("gauge_id")
+
+
+def _from_the_worst(scores: "pd.Series[float]") -> "pd.Series[float]":
+    name = str(scores.name)
+    distance = (scores - METRICS[name].best).abs() if name in METRICS else -scores
+    return scores[distance.sort_values(ascending=False, na_position="first", kind="stable").index]
 
 
 def _signed_rank_p(differences: "pd.Series[float]") -> float:

@@ -19,16 +19,15 @@ from runoff_lstm.bundle import TrainedModel, load_model, write_bundle
 from runoff_lstm.evaluation import check_metrics, evaluate, score_yardsticks
 from runoff_lstm.files import written_whole
 from runoff_lstm.fitting import Progress, Recipe
-from runoff_lstm.inventory import unusable_basins
+from runoff_lstm.inventory import basins_without_attributes, unusable_basins
 from runoff_lstm.models import Architecture, Dropout
 from runoff_lstm.periods import Period, Periods
 from runoff_lstm.plots import figure_hydrograph, plot_distribution, plot_history, plot_map, write_figure
 from runoff_lstm.progress import training_bar
 from runoff_lstm.readers import OnMissing, leave_out
 from runoff_lstm.regional import worst_basins
-from runoff_lstm.scaling import check_names
 from runoff_lstm.schema import BASIN, DISCHARGE, SOURCE, TIME, InputError, is_precipitation, nearest, times_of
-from runoff_lstm.training import Device, Inputs, prepare, resolve_device
+from runoff_lstm.training import Device, Inputs, check_inputs, prepare, resolve_device
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -122,7 +121,7 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     """
     folder = Path(path)
     check_metrics(metrics)
-    inside, dataset = _basins(dataset, periods, inputs, held_out, on_missing)
+    inside, dataset = split_basins(dataset, periods=periods, inputs=inputs, held_out=held_out, on_missing=on_missing)
     model = None if start_from is None else load_model(start_from)
     training = prepare(
         inside,
@@ -136,11 +135,12 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
         frozen=frozen,
     )
     if periods.test is not None:
-        _check_observed(dataset, periods.test, "test")
+        check_scored(dataset, periods, "test")
     if not resume:
         form = training.model.architecture
         settings = _settings(dataset, name=name, periods=periods, inputs=inputs, recipe=recipe, architecture=form)
         settings |= {"evaluation": {"metrics": list(metrics), "held_out": list(held_out)}, "seed": seed}
+        settings["data"] |= {} if on_missing == "refuse" else {"on_missing": on_missing}
         if start_from is not None:
             settings["fine_tuning"] = {"start_from": str(Path(start_from).resolve()), "frozen": list(frozen)}
         create_folder(folder, settings, device)
@@ -176,10 +176,7 @@ def evaluate_run(
     InputError
         The experiment has no such period, or no discharge is observed in it.
     """
-    if period_name not in periods.named():
-        raise InputError(f"the experiment has no {period_name} period; it has {', '.join(periods.named())}")
-    period = periods.named()[period_name]
-    _check_observed(dataset, period, period_name)
+    period = check_scored(dataset, periods, period_name)
     simulated = model.simulate(dataset, period=period)["simulated"]
     return score_period(folder, dataset, simulated, name=name, periods=periods, period_name=period_name, metrics=metrics)
 
@@ -205,7 +202,6 @@ def score_period(
         ),
         simulation=_simulation(observed, simulated, name),
     )
-    write_csv(scores.metrics, folder / f"{period_name}_metrics.csv")
     write_csv(scores.yardsticks, folder / f"{period_name}_yardsticks.csv")
     with written_whole(folder / f"{period_name}_simulation.nc") as part:
         scores.simulation.to_netcdf(part)
@@ -223,32 +219,47 @@ def score_period(
         if "gauge_lat" in dataset and "gauge_lon" in dataset:
             chart = plot_map(scores=values, latitude=dataset["gauge_lat"], longitude=dataset["gauge_lon"], metric=first)
             write_figure(chart, folder / f"{prefix}map.png")
+    write_csv(scores.metrics, folder / f"{period_name}_metrics.csv")  # last: where it is, all is
     return scores
 
 
-def _basins(
-    dataset: xr.Dataset, periods: Periods, inputs: Inputs, held_out: Sequence[str], on_missing: OnMissing
+def split_basins(
+    dataset: xr.Dataset, *, periods: Periods, inputs: Inputs, held_out: Sequence[str] = (), on_missing: OnMissing = "refuse"
 ) -> tuple[xr.Dataset, xr.Dataset]:
-    """The basins to train on, and those to score."""
+    """The basins that a run trains on, and those that it scores; arguments as for `train_run`."""
+    check_inputs(dataset, periods, inputs)
     known = [str(gauge_id) for gauge_id in dataset[BASIN].values]
     for gauge_id in held_out:
         if gauge_id not in known:
             raise InputError(f"held_out: basin '{gauge_id}' is not in the data; {nearest(gauge_id, known)}")
     inside = dataset.sel({BASIN: [gauge_id for gauge_id in known if gauge_id not in set(held_out)]})
+    outside = dataset.sel({BASIN: list(held_out)})
     if on_missing == "skip":
-        check_names(dataset, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
         faults = unusable_basins(inside, periods.train, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
-        leave_out([f"basin {gauge_id}: {why}" for gauge_id, why in faults.items()], on_missing=on_missing)
-        inside = inside.sel({BASIN: [str(gauge_id) for gauge_id in inside[BASIN].values if gauge_id not in faults]})
+        inside = _without(inside, faults, on_missing)
+    outside = _without(outside, basins_without_attributes(outside, inputs.static_attributes), on_missing)
     if inside.sizes[BASIN] == 0:
         raise InputError("no basin is left to train on; hold out fewer, or mend the data")
-    return inside, dataset.sel({BASIN: list(held_out)}) if held_out else inside
+    if held_out and outside.sizes[BASIN] == 0:
+        raise InputError("held_out: none of these basins can be simulated; name others, or mend the data")
+    return inside, outside if held_out else inside
 
 
-def _check_observed(dataset: xr.Dataset, period: Period, name: str) -> None:
+def _without(dataset: xr.Dataset, faults: Mapping[str, str], on_missing: OnMissing) -> xr.Dataset:
+    """The basins that have no fault; the others are told, or the first of them refused."""
+    leave_out([f"basin {gauge_id}: {why}" for gauge_id, why in faults.items()], on_missing=on_missing)
+    return dataset.sel({BASIN: [str(gauge_id) for gauge_id in dataset[BASIN].values if str(gauge_id) not in faults]})
+
+
+def check_scored(dataset: xr.Dataset, periods: Periods, name: str) -> Period:
+    """The period of that name, refused where the experiment does not have it or no discharge is observed in it."""
+    if name not in periods.named():
+        raise InputError(f"the experiment has no {name} period; it has {', '.join(periods.named())}")
+    period = periods.named()[name]
     observed = dataset[DISCHARGE].isel({TIME: period.steps(times_of(dataset))})
     if not bool(observed.notnull().any()):
         raise InputError(f"no discharge is observed in the {name} period {period}; nothing can be scored")
+    return period
 
 
 def default_folder(name: str) -> Path:

@@ -151,15 +151,16 @@ def prepare(
         Data, names or periods do not fit; the message says which and what to do.
     """
     dataset = check_basins(dataset)
-    periods.check(times_of(dataset))
-    if DISCHARGE not in dataset:
-        raise InputError('the data have no discharge to learn from; name its column, such as rename = {discharge = "Qo"}')
-    check_names(dataset, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
+    check_inputs(dataset, periods, inputs)
     faults = unusable_basins(dataset, periods.train, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
     if faults:
         gauge_id, why = next(iter(faults.items()))
         others = f" (and {len(faults) - 1} more basins cannot be used)" if len(faults) > 1 else ""
         raise InputError(f'basin {gauge_id}: {why}{others}; leave such basins out, by hand or by on_missing = "skip"')
+    if frozen and start_from is None:
+        raise InputError(
+            f"frozen = {list(frozen)}: fresh weights have to be trained; name a model in start_from, or freeze nothing"
+        )
     if start_from is None:
         scaler = Scaler.fit(dataset, periods.train, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
     else:
@@ -203,6 +204,14 @@ def prepare(
         gauge_ids=tuple(str(gauge_id) for gauge_id in dataset[BASIN].values),
     )
     return Training(model, windows, scale, scaled[DISCHARGE], recipe, seed)
+
+
+def check_inputs(dataset: xr.Dataset, periods: Periods, inputs: Inputs) -> None:
+    """Refuse a period that is not inside the data, data without discharge, and names that are not in the data."""
+    periods.check(times_of(dataset))
+    if DISCHARGE not in dataset:
+        raise InputError('the data have no discharge to learn from; name its column, such as rename = {discharge = "Qo"}')
+    check_names(dataset, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
 
 
 def _check_continues(model: TrainedModel, dataset: xr.Dataset, inputs: Inputs, architecture: Architecture | None) -> None:

@@ -12,10 +12,13 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from conftest import make_basins
 from safetensors.torch import load_file
+from small_archives import flow_file, flow_text, write, write_camels_us, write_caravan
 from typer.testing import CliRunner
 
-from runoff_lstm.cli import app
+from runoff_lstm.cli import _cell, app
+from runoff_lstm.readers import READERS, read_camels_us, read_caravan, read_netcdf, write_dataset
 from runoff_lstm.run_folder import train_run
 
 ROOT = Path(__file__).parents[1]
@@ -260,3 +263,286 @@ def test_the_training_script_leaves_the_run_folder_of_the_command(name, tmp_path
     assert {**defaults, **asked} == expected
     assert Path(experiment.data.path).samefile(script.with_name(f"{name}.nc"))
     assert set(experiment.data.forcing) < set(dataset.data_vars)
+
+
+def same_data(ours, theirs):
+    """Whether two datasets hold the same, whatever is said of how they were read."""
+    xr.testing.assert_equal(ours.drop_vars("set_missing"), theirs.drop_vars("set_missing"))
+    units = [{name: values.attrs.get("units") for name, values in one.data_vars.items()} for one in (ours, theirs)]
+    assert units[0] == units[1]
+
+
+@pytest.mark.parametrize("name", ["out.nc", "out.zarr"])
+def test_convert_turns_camels_us_into_one_store_and_says_what_was_found(tmp_path, name):
+    archive = write_camels_us(tmp_path / "camels", "01013500", "02064000", attributes=True)
+    write(flow_file(archive, "02064000"), flow_text("02064000", flags="AMMAe"))
+    result = call("convert", "camels_us", archive, "-o", tmp_path / name)
+    assert result.exit_code == 0, result.output
+    assert "2 basins" in result.output
+    assert re.search(r"02064000 +2000-02-25 +2000-03-05 +8 +2 ", result.output), result.output
+    same_data(read_netcdf(tmp_path / name), read_camels_us(archive))
+    found = pd.read_csv(tmp_path / f"{name}.basins.csv", dtype={"gauge_id": str}).set_index("gauge_id")
+    assert found.loc["02064000", ["observed", "missing", "set_missing", "discharge_estimated"]].tolist() == [8, 2, 2, 1]
+    with (xr.open_zarr if name.endswith("zarr") else xr.open_dataset)(tmp_path / name) as out:
+        assert out.attrs["Conventions"] == "CF-1.11"
+
+
+def test_convert_takes_several_products_and_a_list_of_basins(tmp_path):
+    archive = write_camels_us(tmp_path / "camels", "01013500", "02064000", products=("daymet", "nldas"))
+    (tmp_path / "basins.txt").write_text("02064000\n\n")
+    which = ("--product", "nldas", "--product", "daymet", "--gauge-ids", tmp_path / "basins.txt", "--quiet")
+    result = call("convert", "camels_us", archive, "-o", tmp_path / "out.nc", *which)
+    assert result.exit_code == 0, result.output
+    assert "1 basin(s), 10 steps" in result.output
+    with xr.open_dataset(tmp_path / "out.nc") as out:
+        assert out["basin"].values.tolist() == ["02064000"]
+        assert {"prcp_daymet", "prcp_nldas"} < set(out.data_vars)
+
+
+@pytest.mark.parametrize("kind", ["csv", "netcdf"])
+def test_convert_turns_caravan_into_one_store(tmp_path, kind):
+    archive = write_caravan(tmp_path / "caravan", "camelsch_2009", "lamah_0054", kind=kind)
+    result = call("convert", "caravan", archive, "-o", tmp_path / "out.nc")
+    assert result.exit_code == 0, result.output
+    same_data(read_netcdf(tmp_path / "out.nc"), read_caravan(archive))
+    assert pd.read_csv(tmp_path / "out.nc.basins.csv")["gauge_id"].tolist() == ["camelsch_2009", "lamah_0054"]
+
+
+def test_convert_names_a_damaged_archive_in_one_sentence_or_leaves_the_basin_out(tmp_path):
+    archive = write_camels_us(tmp_path / "camels", "01013500", "02064000", attributes=True)
+    path = flow_file(archive, "01013500")
+    path.write_text(path.read_text()[:-10])
+    asked = ("convert", "camels_us", archive, "-o", tmp_path / "out.nc")
+    message = refused(*asked)
+    assert "basin 01013500" in message
+    assert "fetch it again" in message
+    assert not (tmp_path / "out.nc").exists()
+    result = call(*asked, "--on-missing", "skip")
+    assert result.exit_code == 0, result.output
+    assert "1 basin(s), 10 steps" in result.output
+    assert 'choose "refuse" or "skip"' in refused(*asked, "--on-missing", "ignore")
+    (archive / "camels_attributes_v2.0" / "camels_soil.txt").unlink()
+    assert "lacks camels_soil.txt" in refused(*asked)
+
+
+def test_convert_refuses_what_the_source_does_not_take(tmp_path):
+    camels, caravan = write_camels_us(tmp_path / "camels", "01013500"), write_caravan(tmp_path / "caravan", "lamah_0054")
+    out = ("-o", tmp_path / "out.nc")
+    assert "says nothing to source camels_us" in refused("convert", "camels_us", camels, *out, "--rename", "rain=prcp")
+    assert "says nothing to source caravan" in refused("convert", "caravan", caravan, *out, "--product", "daymet")
+    assert "has no folder timeseries" in refused("convert", "caravan", camels, *out)
+    assert "has no folder basin_mean_forcing" in refused("convert", "camels_us", caravan, *out)
+    assert "basins.txt is not there" in refused("convert", "camels_us", camels, *out, "--gauge-ids", tmp_path / "basins.txt")
+    (tmp_path / "basins.txt").write_text("1013500\n")
+    assert "has lost its leading zero" in refused("convert", "camels_us", camels, *out, "--gauge-ids", tmp_path / "basins.txt")
+
+
+def test_convert_refuses_a_place_it_cannot_write_before_it_reads(tmp_path, monkeypatch):
+    archive = write_camels_us(tmp_path / "camels", "01013500")
+    (tmp_path / "there.zarr").mkdir()
+    monkeypatch.setitem(READERS, "camels_us", lambda *_, **__: pytest.fail("the archive has been read"))
+    assert "let the name end in .nc" in refused("convert", "camels_us", archive, "-o", tmp_path / "out.txt")
+    assert "is there already" in refused("convert", "camels_us", archive, "-o", tmp_path / "there.zarr")
+    assert "there is no folder" in refused("convert", "camels_us", archive, "-o", tmp_path / "nowhere" / "out.nc")
+
+
+REGION = """
+name = "region"
+seed = 3
+[data]
+source = "netcdf"
+path = "region.nc"
+forcing = ["rain", "temperature"]
+[periods]
+train = [2000-03-01, 2000-12-31]
+validation = [2001-01-01, 2001-05-31]
+test = [2001-06-01, 2001-11-30]
+[windows]
+sequence_length = 30
+targets_per_window = 30
+[model]
+hidden_sizes = [4]
+[training]
+steps = 4
+batch_size = 8
+validate_every = 2
+[evaluation]
+metrics = ["NSE", "KGE"]
+"""
+ONE_BY_ONE = ("--workers", 1, "--device", "cpu")
+
+
+def scores_of(folder):
+    return pd.read_csv(folder / "test_metrics.csv", dtype={"gauge_id": str}).set_index("gauge_id")
+
+
+@pytest.fixture(scope="module")
+def region(tmp_path_factory):
+    """The experiment file of three basins, their data beside it."""
+    folder = tmp_path_factory.mktemp("region")
+    write_dataset(make_basins("01013500", "01022500", "02064000"), folder / "region.nc")
+    (folder / "region.toml").write_text(REGION)
+    return folder / "region.toml"
+
+
+@pytest.fixture(scope="module")
+def ensemble(region):
+    result = call("train", region, "--run-dir", region.with_name("ensemble"), "--seeds", 2, *ONE_BY_ONE)
+    assert result.exit_code == 0, result.output
+    return region.with_name("ensemble"), result.output
+
+
+def test_seeds_make_an_ensemble_with_a_row_for_each_member(ensemble):
+    folder, output = ensemble
+    assert "region: medians of each run" in output
+    assert "region, all together" in output
+    assert re.search(r"NSE: median -?\d\.\d{4}, mean .* in \d of 3 basins", output)
+    assert pd.read_csv(folder / "runs.csv")["seed"].tolist() == [3, 4]
+    assert {one.name for one in folder.iterdir() if one.is_dir()} == {"seed-3", "seed-4"}
+    assert scores_of(folder).index.tolist() == ["01013500", "01022500", "02064000"]
+    assert (folder / "distribution.png").exists()
+
+
+def test_an_ensemble_is_evaluated_to_its_own_scores_and_over_other_periods(ensemble):
+    folder, _ = ensemble
+    before = (folder / "test_metrics.csv").read_text()
+    assert call("evaluate", folder, "--device", "cpu").exit_code == 0
+    assert (folder / "test_metrics.csv").read_text() == before
+    result = call("evaluate", folder, "--period", "validation", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert (folder / "validation_metrics.csv").exists()
+    assert "no spring period" in refused("evaluate", folder, "--period", "spring")
+
+
+def test_folds_are_trained_and_a_fold_is_evaluated_but_not_all_of_them(region, tmp_path):
+    attributes = ("--set", 'data.gauge_ids=["01013500", "01022500", "02064000"]', "--set", "folds.number=3")
+    result = call("train", region, "--run-dir", tmp_path / "folds", *attributes, *ONE_BY_ONE, "--quiet")
+    assert result.exit_code == 0, result.output
+    assert pd.read_csv(tmp_path / "folds" / "folds.csv", dtype=str)["gauge_id"].nunique() == 3
+    message = refused("evaluate", tmp_path / "folds")
+    assert "is a cross-validation; evaluate one of its folds, such as" in message
+    fold = tmp_path / "folds" / "fold-1"
+    before = (fold / "test_metrics.csv").read_text()
+    assert call("evaluate", fold, "--device", "cpu").exit_code == 0
+    assert (fold / "test_metrics.csv").read_text() == before
+    assert len(scores_of(fold)) == 1
+
+
+def test_seeds_and_folds_together_are_refused(region, tmp_path):
+    both = ("train", region, "--run-dir", tmp_path / "run", "--seeds", 2, "--set", "folds.number=3")
+    assert "[folds] and seeds = 2 do not go together" in refused(*both)
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_goes_on_from_a_model_and_keeps_what_is_frozen(region, ensemble, tmp_path):
+    model = ensemble[0] / "seed-3" / "model.safetensors"
+    asked = ("train", region, "--run-dir", tmp_path / "tuned", "--start-from", model, "--device", "cpu", "--quiet")
+    result = call(*asked, "--set", 'fine_tuning.frozen=["head"]', "--set", 'data.gauge_ids=["01022500"]')
+    assert result.exit_code == 0, result.output
+    one, two = (load_file(path) for path in (model, tmp_path / "tuned" / "model.safetensors"))
+    assert {name for name in one if torch.equal(one[name], two[name])} == {"head.linear.weight", "head.linear.bias"}
+    assert str(model) in (tmp_path / "tuned" / "experiment.toml").read_text()
+    nowhere = tmp_path / "nowhere.safetensors"
+    assert "nowhere.safetensors is not there" in refused("train", region, "--run-dir", tmp_path / "x", "--start-from", nowhere)
+    other = ("--run-dir", tmp_path / "x", "--start-from", model, "--set", "model.hidden_sizes=[5]")
+    assert "leave [model] out, its form is kept" in refused("train", region, *other)
+
+
+def test_a_skipped_basin_stays_out_when_the_run_is_evaluated_again(region, tmp_path):
+    basins = make_basins("01013500", "01022500", "02064000")
+    early = basins["time"] <= np.datetime64("2000-12-31")
+    silent = basins["discharge"].where((basins["basin"] != "01022500") | ~early)
+    write_dataset(basins.assign(discharge=silent), tmp_path / "region.nc")
+    (tmp_path / "region.toml").write_text(REGION)
+    asked = ("train", tmp_path / "region.toml", "--run-dir", tmp_path / "run", "--device", "cpu")
+    assert "basin 01022500: no discharge is observed in the training period" in refused(*asked)
+    result = call(*asked, "--set", 'data.on_missing="skip"')
+    assert result.exit_code == 0, result.output
+    before = (tmp_path / "run" / "test_metrics.csv").read_text()
+    assert scores_of(tmp_path / "run").index.tolist() == ["01013500", "02064000"]
+    assert call("evaluate", tmp_path / "run", "--device", "cpu").exit_code == 0
+    assert (tmp_path / "run" / "test_metrics.csv").read_text() == before
+
+
+def test_compare_tells_the_medians_and_a_paired_test(ensemble, tmp_path):
+    folder, _ = ensemble
+    (tmp_path / "theirs.csv").write_text("basin,NSE\n01013500,-9\n01022500,-9\n02064000,0.99\n09999999,0.5\n")
+    result = call("compare", folder, tmp_path / "theirs.csv", "-o", tmp_path / "differences.csv")
+    assert result.exit_code == 0, result.output
+    median = scores_of(folder)["NSE"].median()
+    assert f"NSE of 3 basins: median {median:.4f}, reference -9.0000" in result.output
+    assert "better in 66.7% of the basins, median difference +" in result.output
+    assert "Wilcoxon signed-rank p = 0.2" in result.output  # ranks 2, 3 and -1: z = 2 / sqrt(14 / 4)
+    differences = pd.read_csv(tmp_path / "differences.csv", dtype={"gauge_id": str}).set_index("gauge_id")
+    assert differences.columns.tolist() == ["ours", "reference", "difference"]
+    np.testing.assert_allclose(differences["ours"], scores_of(folder)["NSE"], rtol=1e-5)
+    np.testing.assert_allclose(differences["difference"], differences["ours"] - differences["reference"], rtol=1e-4)
+
+
+def test_compare_draws_two_curves_even_of_tables_of_one_name(ensemble, tmp_path, monkeypatch):
+    from runoff_lstm import plots
+
+    drawn, original = {}, plots.plot_distribution
+    monkeypatch.setattr(plots, "plot_distribution", lambda **given: (drawn.update(given), original(**given))[1])
+    one, other = (ensemble[0] / name / "test_metrics.csv" for name in ("seed-3", "seed-4"))
+    assert call("compare", one, other, "--metric", "KGE", "-o", tmp_path / "both.png").exit_code == 0
+    assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
+    assert list(drawn["scores"]) == [str(one), str(other)]
+    assert drawn["metric"] == "KGE"
+    assert call("compare", one.parent, other.parent, "-o", tmp_path / "runs.png").exit_code == 0
+    assert list(drawn["scores"]) == ["seed-3", "seed-4"]
+
+
+def test_compare_refuses_what_it_cannot_compare(ensemble, tmp_path):
+    folder, _ = ensemble
+    (tmp_path / "theirs.csv").write_text("basin,NSE\n1013500,0.5\n")
+    (tmp_path / "empty.csv").write_text("")
+    assert "check the gauge ids, leading zeros among them" in refused("compare", folder, tmp_path / "theirs.csv")
+    assert "has no column 'NSEE'; did you mean 'NSE'" in refused("compare", folder, folder, "--metric", "NSEE")
+    assert "is not there; give a table of scores" in refused("compare", folder, tmp_path)
+    assert "is not a table in CSV" in refused("compare", folder, tmp_path / "empty.csv")
+    assert "let the name end in .csv or .png" in refused("compare", folder, folder, "-o", tmp_path / "out.pdf")
+
+
+def children_of(process):
+    """Process ids of those that a process has started."""
+    return [int(one) for one in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_a_killed_ensemble_leaves_no_process_behind_and_resumes_to_what_it_would_have_been(region, tmp_path):
+    errors, options = tmp_path / "errors.txt", ("--set", "training.steps=300", "--set", "training.validate_every=100", "--quiet")
+    killed = start("train", region, "--seeds", 2, "--run-dir", tmp_path / "run", *options, "--workers", 2, errors=errors)
+    wait_for_update(killed, tmp_path / "run" / "seed-3" / "checkpoint.pt")
+    children = children_of(killed)
+    killed.kill()
+    killed.wait()
+    deadline = time.time() + 60
+    while any(map(is_running, children)) and time.time() < deadline:
+        time.sleep(0.05)
+    assert len(children) >= 2
+    assert not any(map(is_running, children))
+    assert not (tmp_path / "run" / "test_metrics.csv").exists()
+    result = call("resume", tmp_path / "run", *ONE_BY_ONE, "--quiet")
+    assert result.exit_code == 0, result.output
+    whole = call("train", region, "--seeds", 2, "--run-dir", tmp_path / "whole", *options, *ONE_BY_ONE)
+    assert whole.exit_code == 0, whole.output
+    for member in ("seed-3", "seed-4"):
+        one, two = (load_file(tmp_path / name / member / "model.safetensors") for name in ("run", "whole"))
+        assert all(torch.equal(one[name], two[name]) for name in one)
+    assert (tmp_path / "run" / "test_metrics.csv").read_text() == (tmp_path / "whole" / "test_metrics.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(10593, "10593"), (10593.0, "10593"), (0.28584, "0.286"), (float("nan"), "nan"), (pd.NaT, "NaT")]
+)
+def test_counts_of_the_inventory_are_shown_whole(value, text):
+    assert _cell(value) == text
+    assert _cell(pd.Timestamp("2000-02-29")) == "2000-02-29"

@@ -147,3 +147,67 @@ def test_the_shipped_configs_are_read(name):
 def test_what_a_config_says_survives_being_written_again(write):
     table = tomllib.loads(TEXT)
     assert read_experiment(write(tomli_w.dumps(table), "again.toml")) == read_experiment(write())
+
+
+def test_seeds_folds_and_fine_tuning_are_tables_of_the_file(write, tmp_path):
+    assert read_experiment(write()).seeds == 1
+    assert read_experiment(write("seeds = 8\n" + TEXT)).seeds == 8
+    folds = read_experiment(write(TEXT + '[folds]\nnumber = 12\nby = "period"\nseed = 3\n')).folds
+    assert (folds.number, folds.by, folds.seed) == (12, "period", 3)
+    assert read_experiment(write(TEXT + "[folds]\nnumber = 12\n")).folds.by == "basin"
+    tuned = read_experiment(write(TEXT + '[fine_tuning]\nstart_from = "runs/model.safetensors"\nfrozen = ["head"]\n')).arguments()
+    assert (tuned["start_from"], tuned["frozen"]) == (str(tmp_path / "runs" / "model.safetensors"), ["head"])
+    assert "start_from" not in read_experiment(write()).arguments()
+
+
+def test_what_a_regional_model_needs_is_a_line_of_the_file(write):
+    text = changed("steps = 240", "steps = 240\ngradient_length = 30\nbalance_basins = true")
+    text = text.replace("hidden_sizes = [64, 32]", 'type = "ealstm"\nhidden_sizes = [64]')
+    text = text.replace("[periods]", 'static_attributes = ["slope"]\non_missing = "skip"\n[periods]')
+    text += '[evaluation]\nheld_out = ["02064000"]\n'
+    arguments = read_experiment(write(text)).arguments()
+    assert (arguments["recipe"].gradient_length, arguments["recipe"].balance_basins) == (30, True)
+    assert arguments["architecture"].type == "ealstm"
+    assert arguments["inputs"].static_attributes == ("slope",)
+    assert (arguments["on_missing"], arguments["held_out"]) == ("skip", ("02064000",))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seeds = 2\n" + TEXT + "[folds]\nnumber = 3\n", r"\[folds\] and seeds = 2 do not go together; leave one out"),
+        ("seeds = 0\n" + TEXT, "seeds = 0: .*greater than or equal to 1"),
+        (TEXT + "[folds]\nnumbr = 3\n", r"\[folds\] number is missing|\[folds\] numbr: unknown key; did you mean 'number'"),
+        (TEXT + "[folds]\nnumber = 0\n", r"\[folds\] number = 0"),
+        (TEXT + '[folds]\nnumber = 3\nby = "basn"\n', r"\[folds\] by = 'basn': .*'basin' or 'period'"),
+        (TEXT + '[fine_tuning]\nfrozen = ["head"]\n', r"\[fine_tuning\] start_from is missing"),
+        (TEXT + '[fine_tuning]\nstart_from = "a"\nfreeze = []\n', r"\[fine_tuning\] freeze: unknown key; did you mean 'frozen'"),
+        (TEXT + '[fine_tuning]\nstart_from = "$NOT_SET_ANYWHERE/a"\n', "NOT_SET_ANYWHERE, which is not set"),
+        (TEXT + "[evaluation]\nheldout = []\n", r"\[evaluation\] heldout: unknown key; did you mean 'held_out'"),
+        (changed("[periods]", 'on_missing = "drop"\n[periods]'), r"\[data\] on_missing = 'drop': .*'refuse' or 'skip'"),
+        (changed("[periods]", 'products = ["daymet"]\n[periods]'), r'\[data\] products is for source = "camels_us", not "netcdf"'),
+        (
+            changed('"netcdf"', '"camels_us"').replace("[periods]", "mend_time = true\n[periods]"),
+            "mend_time says nothing to source",
+        ),
+        (changed("steps = 240", "steps = 240\ngradient_length = 0"), "gradient_length = 0 must be above zero"),
+        (changed("hidden_sizes", 'type = "ealstm"\nhidden_sizes'), 'an "ealstm" has one layer'),
+    ],
+)
+def test_a_wrong_line_of_a_regional_model_is_refused_with_place_and_remedy(write, text, message):
+    with pytest.raises(InputError, match=message):
+        read_experiment(write(text))
+
+
+@pytest.mark.parametrize(
+    "tables",
+    ["", "seeds = 4\n", '[folds]\nnumber = 3\nby = "period"\n', '[fine_tuning]\nstart_from = "a.safetensors"\nfrozen = ["head"]\n'],
+)
+def test_the_settings_of_an_ensemble_or_of_folds_are_read_back_as_they_were(write, tables):
+    text = tables + TEXT if tables.startswith("seeds") else TEXT + tables
+    text = text.replace("learning_rate = 9e-3", 'schedule = "step"\nmilestones = [[2, 1e-3]]\n')
+    experiment = read_experiment(write(text))
+    again = read_experiment(write(tomli_w.dumps(experiment.settings()), "experiment.toml"))
+    assert again.arguments() == experiment.arguments()
+    assert (again.seeds, again.folds, again.fine_tuning) == (experiment.seeds, experiment.folds, experiment.fine_tuning)
+    assert again.data == experiment.data

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -194,6 +196,9 @@ def test_training_leaves_torchs_random_state_alone():
         ({"steps": 5, "learning_rate": -1.0}, "learning_rate = -1.0 must be above zero"),
         ({"steps": 5, "schedule": "step"}, "milestones"),
         ({"steps": 5, "milestones": ((2, 0.1),)}, "milestones"),
+        ({"steps": 5, "gradient_length": 0}, "gradient_length = 0 must be above zero"),
+        ({"steps": 5, "batch_size": 0}, "batch_size = 0 must be above zero"),
+        ({"steps": 5, "patience": 0}, "patience = 0 must be above zero"),
     ],
 )
 def test_a_recipe_that_makes_no_sense_is_refused(arguments, message):
@@ -214,3 +219,106 @@ def test_a_small_problem_runs_on_one_thread_and_the_number_is_given_back(batch_s
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_gradient_as_long_as_the_sequence_changes_nothing():
+    whole = {"steps": 12, "batch_size": 16, "learning_rate": 1e-2, "validate_every": 4}
+    (one, history), (other, again) = train(Recipe(**whole)), train(Recipe(**whole, gradient_length=20))
+    assert_equal(one, other)
+    np.testing.assert_array_equal(history["train_loss"], again["train_loss"])
+
+
+def first_step(gradient_length, forcing):
+    """The loss of a first update without dropout, on 8 windows of 20 + 9 steps whose forcing is a leaf; its gradient is kept."""
+    model, windows, scale = setting(dropout=Dropout())
+    recipe = Recipe(steps=1, gradient_length=gradient_length)
+    training = fitting._Training(model, windows, recipe, scale=scale, validate=None, seed=1, checkpoint=None)
+    batch = windows.gather(windows.training_tiles(seed=1, epoch=0)[:8])
+    forcing.data = batch.forcing.clone()
+    loss, _ = training.step(replace(batch, forcing=forcing))
+    return loss, forcing
+
+
+def test_the_gradient_reaches_back_so_far_and_no_farther():
+    _, forcing = first_step(5, torch.zeros(1, requires_grad=True))
+    felt = (forcing.grad != 0).any(dim=2).any(dim=0)
+    assert felt.tolist() == [False] * 15 + [True] * 14  # the first target is step 20: it and the four before it, and all after
+
+
+def test_the_loss_does_not_depend_on_the_gradient_length():
+    whole, _ = first_step(None, torch.zeros(1, requires_grad=True))
+    for length in (1, 7, 19):
+        torch.testing.assert_close(first_step(length, torch.zeros(1, requires_grad=True))[0], whole)
+
+
+def test_a_shorter_gradient_trains_to_nearly_the_same_and_resumes_exactly(tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
+    settings = {"steps": 60, "batch_size": 32, "learning_rate": 1e-2, "validate_every": 20}
+    recipe = Recipe(**settings, gradient_length=10)
+    expected, history = train(recipe)
+    whole, of_whole = train(Recipe(**settings))
+    assert history["train_loss"].iloc[-1] == pytest.approx(of_whole["train_loss"].iloc[-1], rel=0.1)
+    assert not torch.equal(expected["head.linear.weight"], whole["head.linear.weight"])
+    with pytest.raises(StoppedError):
+        train(recipe, stop_at=33, checkpoint=tmp_path / "checkpoint.pt")
+    assert_equal(expected, train(recipe, checkpoint=tmp_path / "checkpoint.pt", resume=True)[0])
+
+
+def test_a_shorter_gradient_goes_with_bfloat16():
+    _, history = train(Recipe(steps=20, batch_size=16, gradient_length=10, precision="bfloat16", validate_every=20))
+    assert np.isfinite(history["train_loss"]).all()
+
+
+def test_a_gradient_longer_than_the_sequence_is_refused():
+    with pytest.raises(InputError, match="gradient_length = 21 is longer than sequence_length = 20; shorten it"):
+        train(Recipe(steps=1, gradient_length=21))
+
+
+def uneven():
+    """Windows of two basins, the second of which is observed on the last 200 days alone."""
+    dataset = make_basins("01013500", "01022500")
+    late = dataset["time"] > np.datetime64("2000-12-13")
+    return setting(dataset.assign(discharge=dataset["discharge"].where((dataset["basin"] == "01013500") | late)))[1]
+
+
+def counted_days(windows, tiles, basin):
+    """The days of a basin that count, in the order of their windows."""
+    days = []
+    for batch in windows.batches(tiles, 64):
+        for window, target in (~torch.isnan(batch.discharge)).nonzero().tolist():
+            if int(batch.basin[window]) == basin:
+                days.append(int(batch.day[window]) - batch.discharge.shape[1] + 1 + target)
+    return days
+
+
+def test_balanced_basins_come_equally_often_and_the_longest_record_once():
+    windows = uneven()
+    for epoch in range(3):
+        plain = windows.training_tiles(seed=1, epoch=epoch)
+        tiles = windows.training_tiles(seed=1, epoch=epoch, balanced=True)
+        one, other = (tiles.basin == 0).sum(), (tiles.basin == 1).sum()
+        assert one == other == (plain.basin == 0).sum() > 2 * (plain.basin == 1).sum()
+        days = counted_days(windows, tiles, 0)
+        assert len(set(days)) == len(days) == windows.coverage.loc["01013500", "used"]
+        repeats = np.unique(counted_days(windows, tiles, 1), return_counts=True)[1]
+        assert len(repeats) == windows.coverage.loc["01022500", "used"]
+        assert repeats.max() - repeats.min() <= 1
+
+
+def test_balanced_windows_are_drawn_anew_in_each_epoch_and_by_the_seed():
+    windows = uneven()
+    drawn = [windows.training_tiles(seed=seed, epoch=epoch, balanced=True) for seed, epoch in ((1, 0), (1, 0), (1, 1), (2, 0))]
+    first, again, later, other = ([one.basin.tolist(), one.first.tolist()] for one in drawn)
+    assert first == again
+    assert later != first != other
+
+
+def test_basins_are_balanced_where_the_recipe_says_so():
+    windows, scale = uneven(), setting()[2]
+    seen = []
+    for balanced in (False, True):
+        recipe = Recipe(epochs=1, batch_size=8, validate_every=1, balance_basins=balanced)
+        seen.append(len(fit(setting()[0], windows, recipe, scale=scale)))
+    tiles = [windows.training_tiles(seed=0, epoch=0, balanced=balanced) for balanced in (False, True)]
+    assert seen == [-(-len(one) // 8) for one in tiles]
+    assert seen[1] > seen[0]

@@ -1,9 +1,12 @@
 import datetime
+from itertools import pairwise
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from runoff_lstm.periods import Period, Periods
+from runoff_lstm.periods import Period, Periods, temporal_folds, ungauged_folds
 from runoff_lstm.schema import InputError
 
 DAYS = pd.date_range("2000-01-01", "2000-12-31")
@@ -68,3 +71,54 @@ def test_the_period_outside_the_data_is_named():
     periods = Periods(train=Period("2000-01-01", "2000-06-29"), test=Period("2000-07-01", "2001-12-31"))
     with pytest.raises(InputError, match=r"\[periods\] test"):
         periods.check(DAYS)
+
+
+@settings(deadline=None)
+@given(count=st.integers(2, 60), number=st.integers(2, 12), seed=st.integers(0, 1000))
+def test_every_basin_is_in_exactly_one_fold_of_nearly_equal_size(count, number, seed):
+    gauge_ids = [f"{place:08d}" for place in range(count)]
+    if number > count:
+        with pytest.raises(InputError, match=f"{count} basins cannot be split into {number} folds; choose from 2 to {count}"):
+            ungauged_folds(gauge_ids, number, seed=seed)
+        return
+    folds = ungauged_folds(gauge_ids, number, seed=seed)
+    assert sorted(gauge_id for fold in folds for gauge_id in fold) == gauge_ids
+    sizes = [len(fold) for fold in folds]
+    assert len(sizes) == number
+    assert max(sizes) - min(sizes) <= 1
+    assert folds == ungauged_folds(gauge_ids, number, seed=seed)
+
+
+def test_another_seed_draws_other_folds():
+    gauge_ids = [f"{place:08d}" for place in range(40)]
+    assert ungauged_folds(gauge_ids, 4, seed=1) != ungauged_folds(gauge_ids, 4, seed=2)
+    assert list(ungauged_folds(gauge_ids, 4)[0]) != gauge_ids[::4]
+
+
+@settings(deadline=None)
+@given(days=st.integers(2, 4000), number=st.integers(1, 12))
+def test_walking_forward_nothing_later_than_the_test_is_trained_on_and_each_later_day_is_tested_once(days, number):
+    whole = Period("1999-10-01", pd.Timestamp("1999-10-01") + pd.Timedelta(days - 1, "D"))
+    if number >= days:
+        with pytest.raises(InputError, match=f"cannot be cut into {number} folds; choose from 1 to {days - 1}"):
+            temporal_folds(whole, number)
+        return
+    folds = temporal_folds(whole, number)
+    assert len(folds) == number
+    for fold in folds:
+        assert fold.train.start == whole.start
+        assert fold.train.end + pd.Timedelta(1, "D") == fold.test.start
+        assert fold.validation is None
+    for before, after in pairwise(folds):
+        assert before.test.end == after.train.end
+    assert folds[-1].test.end == whole.end
+    lengths = [(fold.test.end - fold.test.start).days + 1 for fold in folds]
+    lengths.append((folds[0].train.end - whole.start).days + 1)
+    assert max(lengths) - min(lengths) <= 1
+
+
+def test_no_fold_is_refused():
+    with pytest.raises(InputError, match="cannot be cut into 0 folds"):
+        temporal_folds(Period("2000-01-01", "2000-12-31"), 0)
+    with pytest.raises(InputError, match="5 basins cannot be split into 1 folds"):
+        ungauged_folds(list("abcde"), 1)

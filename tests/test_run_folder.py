@@ -1,5 +1,8 @@
+import dataclasses
 import json
+import logging
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -7,12 +10,14 @@ import pytest
 import xarray as xr
 from conftest import make_basins
 
+from runoff_lstm import run_folder
 from runoff_lstm.bundle import load_model
+from runoff_lstm.experiment import read_experiment
 from runoff_lstm.fitting import Recipe
 from runoff_lstm.models import Architecture
 from runoff_lstm.periods import Period, Periods
 from runoff_lstm.run_folder import evaluate_run, train_run
-from runoff_lstm.schema import InputError
+from runoff_lstm.schema import SOURCE, InputError
 from runoff_lstm.training import Inputs
 
 INPUTS = Inputs(("rain", "temperature"), sequence_length=30, targets_per_window=30)
@@ -126,3 +131,188 @@ def test_hourly_data_run_from_end_to_end(tmp_path):
     result = run(tmp_path / "run", hours, periods)
     assert result.scores.simulation["simulated"].attrs["units"] == "mm h-1"
     assert result.scores.simulation.sizes["time"] == 240
+
+
+WITH_ATTRIBUTES = dataclasses.replace(INPUTS, static_attributes=("leak", "slope"))
+FOUR = ("01013500", "01022500", "02064000", "03015500")
+
+
+def assert_equal(one, other):
+    weights = [model.module.state_dict() for model in (one, other)]
+    assert all(bool((value == weights[1][name]).all()) for name, value in weights[0].items())
+
+
+def without_pictures(monkeypatch):
+    for name in ("plot_history", "plot_distribution", "figure_hydrograph", "write_figure"):
+        monkeypatch.setattr(run_folder, name, lambda *_, **__: None)
+
+
+@pytest.mark.filterwarnings("ignore::runoff_lstm.bundle.OutsideTrainingRangeWarning")
+def test_basins_held_out_are_scored_alone_and_nothing_of_them_is_seen_in_training(tmp_path, periods, monkeypatch):
+    without_pictures(monkeypatch)
+    basins = make_basins(*FOUR)
+    out = basins["basin"].isin(["01022500", "03015500"])
+    other = {name: (basins[name].where(~out, 3 * basins[name] + 5)).assign_attrs(basins[name].attrs) for name in basins.data_vars}
+    runs = [
+        run(tmp_path / name, dataset, periods, inputs=WITH_ATTRIBUTES, held_out=["03015500", "01022500"])
+        for name, dataset in (("one", basins), ("two", basins.assign(other)))
+    ]
+    for result in runs:
+        assert result.scores.metrics.index.tolist() == ["03015500", "01022500"]
+        assert result.model.gauge_ids == ("01013500", "02064000")
+        assert set(result.coverage.reset_index()["gauge_id"]) == {"01013500", "02064000"}
+    one, two = (load_model(result.path / "model.safetensors") for result in runs)
+    assert one.scaler == two.scaler
+    assert_equal(one, two)
+    assert runs[0].history["validation_NSE"].tolist() == runs[1].history["validation_NSE"].tolist()
+    assert runs[0].scores.metrics["NSE"].tolist() != runs[1].scores.metrics["NSE"].tolist()
+    assert read_experiment_of(runs[0], tmp_path).evaluation.held_out == ["03015500", "01022500"]
+
+
+def read_experiment_of(result, folder):
+    """The experiment that a run folder tells, of data that were read from a file."""
+    text = (result.path / "experiment.toml").read_text()
+    (folder / "again.toml").write_text(text.replace("[data]", '[data]\nsource = "netcdf"\npath = "data.nc"'))
+    return read_experiment(folder / "again.toml")
+
+
+def test_basins_that_cannot_be_held_out_are_refused(tmp_path, basins, periods):
+    with pytest.raises(InputError, match="held_out: basin '1013500' is not in the data; did you mean '01013500'"):
+        run(tmp_path / "run", basins, periods, held_out=["1013500"])
+    with pytest.raises(InputError, match="no basin is left to train on; hold out fewer"):
+        run(tmp_path / "run", basins, periods, held_out=list(basins["basin"].values))
+    holed = basins.assign(slope=basins["slope"].where(basins["basin"] != "02064000"))
+    with pytest.raises(InputError, match=r'basin 02064000: attribute slope is missing; .* on_missing = "skip"'):
+        run(tmp_path / "run", holed, periods, held_out=["02064000"], inputs=WITH_ATTRIBUTES)
+    with pytest.raises(InputError, match="held_out: none of these basins can be simulated"):
+        run(tmp_path / "run", holed, periods, held_out=["02064000"], inputs=WITH_ATTRIBUTES, on_missing="skip")
+    assert not (tmp_path / "run").exists()
+
+
+def test_basins_that_cannot_be_trained_on_are_skipped_and_told_one_by_one(tmp_path, periods, monkeypatch, caplog):
+    without_pictures(monkeypatch)
+    basins = make_basins(*FOUR)
+    early = basins["time"] <= np.datetime64("2000-12-31")
+    holed = basins.assign(
+        discharge=basins["discharge"].where((basins["basin"] != "01022500") | ~early),
+        slope=basins["slope"].where(basins["basin"] != "03015500"),
+    )
+    with pytest.raises(InputError, match=r"basin 03015500: attribute slope is missing \(and 1 more basins cannot be used\)"):
+        run(tmp_path / "run", holed, periods, inputs=WITH_ATTRIBUTES)
+    with caplog.at_level(logging.INFO, "runoff_lstm"):
+        result = run(tmp_path / "run", holed, periods, inputs=WITH_ATTRIBUTES, on_missing="skip")
+    assert result.scores.metrics.index.tolist() == ["01013500", "02064000"]
+    assert "left out: basin 01022500: no discharge is observed in the training period 2000-03-01 to 2000-12-31" in caplog.text
+    assert "left out: basin 03015500: attribute slope is missing" in caplog.text
+    assert read_experiment_of(result, tmp_path).data.on_missing == "skip"
+
+
+def test_the_worst_basins_are_told_with_what_the_data_show(tmp_path, basins, periods):
+    after = basins["time"] > np.datetime64("2001-06-30")
+    holed = basins.assign(discharge=basins["discharge"].where((basins["basin"] != "02064000") | ~after))
+    result = run(tmp_path / "run", holed, periods)
+    worst = pd.read_csv(result.path / "test_worst_basins.csv", dtype={"gauge_id": str}, index_col="gauge_id")
+    assert worst.columns.tolist() == ["NSE", "mean_discharge", "zero_flow", "missing", "seen"]
+    assert worst["NSE"].tolist() == sorted(worst["NSE"])
+    np.testing.assert_allclose(worst["NSE"], result.scores.metrics.loc[worst.index, "NSE"], rtol=1e-5)
+    assert "84% not observed" in worst.loc["02064000", "seen"]
+
+
+def test_places_of_the_gauges_make_a_map(tmp_path, basins, periods, monkeypatch):
+    drawn = {}
+
+    def record(**given):
+        drawn.update(given)
+        return original(**given)
+
+    original = run_folder.plot_map
+    monkeypatch.setattr(run_folder, "plot_map", record)
+    placed = basins.assign(gauge_lat=("basin", [47.2, 44.6, 37.0]), gauge_lon=("basin", [-68.6, -67.9, -78.9]))
+    result = run(tmp_path / "run", placed, periods, metrics=["KGE", "NSE"])
+    assert {one.name for one in result.path.iterdir()} == {*FILES, "map.png"}
+    assert drawn["metric"] == "KGE"
+    pd.testing.assert_series_equal(drawn["scores"], result.scores.metrics["KGE"])
+    np.testing.assert_array_equal(drawn["latitude"], [47.2, 44.6, 37.0])
+
+
+def test_the_table_of_scores_is_written_last(tmp_path, basins, periods, monkeypatch):
+    def full(*_, **__):
+        raise InputError("the disk is full")
+
+    monkeypatch.setattr(run_folder, "plot_distribution", full)
+    with pytest.raises(InputError, match="the disk is full"):
+        run(tmp_path / "run", basins, periods)
+    assert (tmp_path / "run" / "test_simulation.nc").exists()
+    assert not (tmp_path / "run" / "test_metrics.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {
+            "source": "camels_us",
+            "path": "/data/camels",
+            "gauge_ids": list(FOUR),
+            "products": ["daymet", "maurer_extended"],
+            "attributes": "/data/camels/attributes",
+            "estimated": "missing",
+            "on_missing": "skip",
+        },
+        {"source": "caravan", "path": "/data/caravan", "form": "csv", "units": {"rain": "mm d-1"}},
+        {
+            "source": "netcdf",
+            "path": "/data/camels_us_531.nc",
+            "attributes": "/data/camels/attributes",
+            "rename": {"discharge": "discharge_cfs"},
+            "units": {"discharge": "ft3 s-1"},
+        },
+    ],
+)
+def test_the_experiment_of_a_folder_is_read_back_as_it_was_run(tmp_path, periods, monkeypatch, source):
+    without_pictures(monkeypatch)
+    basins = make_basins(*FOUR).assign_attrs({SOURCE: json.dumps(source)})
+    recipe = Recipe(
+        epochs=1,
+        batch_size=8,
+        schedule="step",
+        milestones=((2, 1e-4),),
+        optimizer="adamw",
+        weight_decay=0.1,
+        loss="nse",
+        gradient_length=10,
+        balance_basins=True,
+    )
+    asked = {
+        "inputs": WITH_ATTRIBUTES,
+        "recipe": recipe,
+        "architecture": Architecture(type="ealstm", hidden_sizes=(4,)),
+        "metrics": ["NSE", "FHV"],
+        "seed": 5,
+        "held_out": ("01022500",),
+    }
+    result = run(tmp_path / "run", basins, periods, **asked)
+    experiment = read_experiment(result.path / "experiment.toml")
+    told = experiment.arguments()
+    assert {key: told[key] for key in asked} == asked
+    assert (told["name"], told["periods"], told["on_missing"]) == ("small", periods, source.get("on_missing", "refuse"))
+    assert {key: value for key, value in experiment.data.model_dump().items() if key in source} == source
+
+
+@pytest.mark.filterwarnings("ignore::runoff_lstm.bundle.OutsideTrainingRangeWarning")
+def test_fine_tuning_is_told_by_the_folder_and_keeps_what_is_frozen(tmp_path, basins, periods, monkeypatch):
+    without_pictures(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    first = run(tmp_path / "first", basins, periods)
+    tuned = run(
+        tmp_path / "tuned",
+        basins.isel(basin=[1]),
+        periods,
+        architecture=None,
+        start_from=Path("first") / "model.safetensors",
+        frozen=["head"],
+    )
+    one, two = (load_model(result.path / "model.safetensors").module.state_dict() for result in (first, tuned))
+    assert {name for name in one if bool((one[name] == two[name]).all())} == {"head.linear.weight", "head.linear.bias"}
+    told = read_experiment_of(tuned, tmp_path)
+    assert told.fine_tuning.model_dump() == {"start_from": str(tmp_path / "first" / "model.safetensors"), "frozen": ["head"]}
+    assert told.model.hidden_sizes == (8,)

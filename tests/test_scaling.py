@@ -1,10 +1,14 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runoff_lstm.experiment import read_experiment
 from runoff_lstm.periods import Period
+from runoff_lstm.readers import READERS
 from runoff_lstm.scaling import DischargeScale, Scaler
 from runoff_lstm.schema import InputError
 
@@ -116,3 +120,25 @@ def test_the_papers_scaler_is_reproduced(large_data):
     stds = [6.94344737, 131.63560881, 10.86689718, 10.3940032, 629.44576432, 3.62443672]
     assert [scaler.mean[name] for name in [*names, "discharge"]] == pytest.approx(means, rel=1e-6)
     assert [scaler.std[name] for name in [*names, "discharge"]] == pytest.approx(stds, rel=1e-6)
+
+
+@pytest.mark.large_data
+def test_the_shipped_benchmark_reads_data_with_the_published_scaler(large_data):
+    experiment = read_experiment(Path(__file__).parents[1] / "catchments" / "camels_us" / "camels_us.toml")
+    data, inputs = experiment.data, experiment.arguments()["inputs"]
+    dataset = READERS[data.source](data.path, **data.reader_arguments())
+    assert dataset.sizes["basin"] == 531
+    train = experiment.arguments()["periods"].train
+    scaler = Scaler.fit(dataset, train, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
+    published = {
+        "prcp": (3.17563234, 6.94344737),
+        "srad": (372.01003929, 131.63560881),
+        "tmax": (17.31934062, 10.86689718),
+        "tmin": (3.97393362, 10.3940032),
+        "vp": (924.98004197, 629.44576432),
+        "discharge": (1.49996196, 3.62443672),
+    }
+    for name, (mean, std) in published.items():
+        assert scaler.mean[name] == pytest.approx(mean, abs=1e-8 if name != "discharge" else 1e-7)
+        assert scaler.std[name] == pytest.approx(std, abs=1e-8 if name != "discharge" else 1e-7)
+    assert len(inputs.static_attributes) == 27

@@ -3,12 +3,14 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from conftest import make_basins
 
+from runoff_lstm.bundle import load_model, write_bundle
 from runoff_lstm.fitting import Recipe
 from runoff_lstm.models import Architecture, Dropout
 from runoff_lstm.periods import Period, Periods
 from runoff_lstm.schema import InputError
-from runoff_lstm.training import Inputs, resolve_device, train
+from runoff_lstm.training import Inputs, prepare, resolve_device, train
 
 INPUTS = Inputs(("rain", "temperature"), sequence_length=30, targets_per_window=30)
 RECIPE = Recipe(steps=20, batch_size=8, learning_rate=1e-2, validate_every=10)
@@ -90,6 +92,153 @@ def test_a_device_that_is_not_there_is_refused():
     with pytest.raises(InputError, match="device cuda is not there; choose cpu"):
         resolve_device("cuda")
     assert resolve_device("cpu") == torch.device("cpu")
+
+
+def hold(dataset, name, gauge_id, since="2000-01-01"):
+    """The data without a variable of one basin, from a day on."""
+    gone = dataset["basin"] == gauge_id
+    return dataset.assign(
+        {name: dataset[name].where(~(gone & (dataset["time"] >= np.datetime64(since)) if name != "slope" else gone))}
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda d: hold(d, "discharge", "01022500"),
+            'basin 01022500: no discharge is observed in the training period 2000-03-01 to 2000-12-31; .* on_missing = "skip"',
+        ),
+        (lambda d: hold(d, "slope", "02064000"), "basin 02064000: attribute slope is missing; leave such basins out"),
+        (lambda d: hold(d, "rain", "01022500"), "basin 01022500: no day of the training period .* has all forcing"),
+        (
+            lambda d: hold(hold(d, "discharge", "01022500"), "slope", "02064000"),
+            r"basin 0\d+: .* \(and 1 more basins cannot be used\)",
+        ),
+    ],
+)
+def test_a_basin_that_cannot_be_trained_on_is_named_with_the_reason(basins, periods, change, message):
+    inputs = Inputs(("rain", "temperature"), ("leak", "slope"), sequence_length=30, targets_per_window=30)
+    with pytest.raises(InputError, match=message):
+        weights(change(basins), periods, inputs=inputs)
+
+
+def test_one_basin_with_attributes_is_refused(basin, periods):
+    inputs = Inputs(("rain", "temperature"), ("leak",), sequence_length=30, targets_per_window=30)
+    with pytest.raises(InputError, match=r"leak has the same value \(0.05\) throughout .* leave it out"):
+        weights(basin, periods, inputs=inputs)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "message"),
+    [
+        (Architecture(dropout=Dropout(kind="variational", recurrent=0.2)), 'kind = "variational" have to last the whole window'),
+        (Architecture(dropout=Dropout(kind="weight_drop", recurrent=0.2)), 'kind = "weight_drop" have to last the whole window'),
+        (Architecture(initial_state="learned"), 'lets no gradient reach initial_state = "learned"'),
+    ],
+)
+def test_a_cut_gradient_is_refused_where_something_spans_the_cut(basin, periods, architecture, message):
+    recipe = Recipe(steps=1, gradient_length=10)
+    with pytest.raises(InputError, match=message):
+        weights(basin, periods, architecture=architecture, recipe=recipe)
+    weights(basin, periods, recipe=recipe)  # output dropout alone is fine
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    """A model trained on three basins, from its file."""
+    periods = Periods(train=Period("2000-03-01", "2000-12-31"))
+    inputs = dataclasses.replace(INPUTS, static_attributes=("leak", "slope"))
+    trained = train(
+        make_basins("a", "b", "c"), periods=periods, inputs=inputs, recipe=RECIPE, architecture=SMALL, seed=9, device="cpu"
+    )
+    return load_model(write_bundle(trained.model, tmp_path_factory.mktemp("teacher") / "model.safetensors"))
+
+
+def continued(dataset, periods, teacher, **arguments):
+    inputs = Inputs(("rain", "temperature"), ("leak", "slope"), sequence_length=30, targets_per_window=30)
+    arguments = {"inputs": inputs, "recipe": RECIPE, "device": "cpu", "start_from": teacher, **arguments}
+    return prepare(dataset, periods=periods, **arguments)
+
+
+def test_training_goes_on_from_the_weights_and_the_scaler_of_a_model(basin, periods, teacher):
+    wet = basin.assign(rain=(basin["rain"] * 3).assign_attrs(basin["rain"].attrs))
+    training = continued(wet, periods, teacher)
+    assert training.model.architecture == SMALL
+    assert_equal(training.model.module.state_dict(), teacher.module.state_dict())
+    scaler, before = training.model.scaler, teacher.scaler
+    assert (scaler.mean, scaler.std) == (before.mean, before.std)
+    rain = wet["rain"].sel(time=periods.train.label_slice)
+    assert scaler.maximum["rain"] == float(rain.max()) > before.maximum["rain"]
+    assert scaler.minimum["temperature"] == min(before.minimum["temperature"], scaler.minimum["temperature"])
+    assert scaler.maximum["slope"] == before.maximum["slope"]  # the basin's slope lies within
+    np.testing.assert_array_equal(training.observed, before.apply(wet)["discharge"])
+    trained = training.run().model
+    assert not torch.equal(trained.module.head.linear.weight, teacher.module.head.linear.weight)
+
+
+def test_a_range_is_widened_by_the_training_period_alone(basin, periods, teacher):
+    later = basin["time"] > np.datetime64("2000-12-31")
+    flood = basin.assign(rain=basin["rain"].where(~later, 500.0))
+    assert continued(flood, periods, teacher).model.scaler == continued(basin, periods, teacher).model.scaler
+
+
+@pytest.mark.parametrize(
+    ("frozen", "kept"),
+    [
+        (
+            ["stack"],
+            {
+                "stack.layers.0.weight_ih_l0",
+                "stack.layers.0.weight_hh_l0",
+                "stack.layers.0.bias_ih_l0",
+                "stack.layers.0.bias_hh_l0",
+            },
+        ),
+        (["weight_hh"], {"stack.layers.0.weight_hh_l0"}),
+        (["bias"], {"stack.layers.0.bias_ih_l0", "stack.layers.0.bias_hh_l0", "head.linear.bias"}),
+        (["layers.0.bias_ih", "head"], {"stack.layers.0.bias_ih_l0", "head.linear.weight", "head.linear.bias"}),
+    ],
+)
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_frozen_parts_stay_as_they_are_and_the_others_learn(basin, periods, teacher, frozen, kept, optimizer):
+    recipe = dataclasses.replace(RECIPE, optimizer=optimizer, weight_decay=0.1, steps=3)
+    model = continued(basin, periods, teacher, frozen=frozen, recipe=recipe).run().model
+    before = teacher.module.state_dict()
+    assert {name for name, value in model.module.state_dict().items() if torch.equal(value, before[name])} == kept
+    assert all(one.requires_grad for one in model.module.parameters())
+
+
+def test_frozen_parts_that_are_not_there_or_leave_nothing_are_refused(basin, periods, teacher):
+    with pytest.raises(InputError, match=r"frozen: the model has no part 'haed'; did you mean|there is stack.layers.0"):
+        continued(basin, periods, teacher, frozen=["haed"])
+    with pytest.raises(InputError, match=r"frozen = \['stack', 'head'\]: nothing is left to train; leave a part free"):
+        continued(basin, periods, teacher, frozen=["stack", "head"])
+    with pytest.raises(InputError, match=r"frozen = \['head'\]: fresh weights have to be trained; name a model in start_from"):
+        weights(basin, periods, frozen=["head"])
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "message"),
+    [
+        (
+            lambda d: d,
+            {"inputs": Inputs(("temperature", "rain"), ("leak", "slope"))},
+            r"takes forcing = \['rain', 'temperature'\], in",
+        ),
+        (lambda d: d, {"inputs": Inputs(("rain", "temperature"), ("slope",))}, r"takes static_attributes = \['leak', 'slope'\]"),
+        (lambda d: d, {"architecture": Architecture(hidden_sizes=(8,))}, r"the model is Architecture\(.*leave \[model\] out"),
+        (
+            lambda d: d.assign(temperature=(d["temperature"] + 273.15).assign_attrs(units="K")),
+            {},
+            "the model takes temperature in degC, the data have K; convert it",
+        ),
+        (lambda d: d.isel(time=slice(None, None, 2)), {}, "the model takes a time step of 1 days 00:00:00; resample the data"),
+    ],
+)
+def test_data_or_settings_that_a_model_was_not_made_for_are_refused(basin, periods, teacher, change, arguments, message):
+    with pytest.raises(InputError, match=message):
+        continued(change(basin), periods, teacher, **arguments)
 
 
 @pytest.mark.gpu

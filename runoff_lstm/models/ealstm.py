@@ -1,5 +1,7 @@
 """The entity-aware LSTM: what enters a cell is set by the static attributes alone, so that each basin has its pattern of cells."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -57,6 +59,15 @@ class EALSTM(Stack):
         with torch.no_grad():
             for name, there in (("weight_ih_l0", there_ih), ("weight_hh_l0", there_hh)):
                 self.layers[0].get_parameter(name).mul_(there)
+        self._stop_gradients()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy: hooks are not copied with the weights."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._stop_gradients()
+
+    def _stop_gradients(self) -> None:
+        """Let no gradient reach the weights that the equations do not have."""
         weight_ih, weight_hh = (self.layers[0].get_parameter(name) for name in ("weight_ih_l0", "weight_hh_l0"))
         weight_ih.register_hook(lambda gradient: gradient * self.there_ih)  # type: ignore[no-untyped-call]
         weight_hh.register_hook(lambda gradient: gradient * self.there_hh)  # type: ignore[no-untyped-call]

@@ -1,8 +1,9 @@
 """From the folders of the CAMELS-US archive, as they are unpacked, to the canonical Dataset."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -15,18 +16,41 @@ from runoff_lstm.readers.archive import (
     BasinSeries,
     Observe,
     OnMissing,
+    first_line,
     joined,
     one_series,
     read_side_by_side,
-    stacked,
+    the_only,
+    wanted_basins,
 )
-from runoff_lstm.readers.canonical import ReaderOptions, read_attributes, to_canonical
+from runoff_lstm.readers.canonical import LARGEST_AREA, ReaderOptions, read_attributes, to_canonical
 from runoff_lstm.schema import AREA, DISCHARGE, InputError, nearest
 
 PRODUCTS = {"daymet": "cida", "maurer": "maurer", "maurer_extended": "maurer", "nldas": "nldas"}
 """Forcing products: folder, and what the names of its files have."""
 
-ATTRIBUTES = ("clim", "geol", "hydro", "name", "soil", "topo", "vege")
+ATTRIBUTES = {
+    "clim": (
+        "p_mean pet_mean p_seasonality frac_snow aridity high_prec_freq high_prec_dur high_prec_timing "
+        "low_prec_freq low_prec_dur low_prec_timing"
+    ),
+    "geol": (
+        "geol_1st_class glim_1st_class_frac geol_2nd_class glim_2nd_class_frac carbonate_rocks_frac geol_porostiy geol_permeability"
+    ),
+    "hydro": (
+        "q_mean runoff_ratio slope_fdc baseflow_index stream_elas q5 q95 high_q_freq high_q_dur low_q_freq "
+        "low_q_dur zero_q_freq hfd_mean"
+    ),
+    "name": "huc_02 gauge_name",
+    "soil": (
+        "soil_depth_pelletier soil_depth_statsgo soil_porosity soil_conductivity max_water_content sand_frac "
+        "silt_frac clay_frac water_frac organic_frac other_frac"
+    ),
+    "topo": "gauge_lat gauge_lon elev_mean slope_mean area_gages2 area_geospa_fabric",
+    "vege": "frac_forest lai_max lai_diff gvf_max gvf_diff dom_land_cover_frac dom_land_cover root_depth_50 root_depth_99",
+}
+"""Columns of the seven attribute files of version 2.0, beside gauge_id."""
+
 ATTRIBUTE_FOLDER = "camels_attributes_v2.0"
 
 UNITS = {"dayl": "s", "prcp": "mm d-1", "srad": "W m-2", "swe": "mm", "tmax": "degC", "tmin": "degC", "vp": "Pa"}
@@ -34,6 +58,8 @@ _WRITTEN = {"dayl": "s", "prcp": "mm/day", "srad": "w/m2", "swe": "mm", "tmax": 
 
 FLAGS = ("A", "A:e", "M")
 """Quality of a day's streamflow: approved, approved but estimated, missing."""
+
+ESTIMATED = "discharge_estimated"
 
 Files = Mapping[str, Sequence[Path]]
 
@@ -77,7 +103,7 @@ def read_camels_us(
     Dataset
         Canonical: dims (basin, time), daily. `discharge` in mm d-1 by the area that the forcing file states; `area_km2`; the
         forcing in the archive's units; static attributes that are numbers; the coordinate `discharge_estimated` (basin,) counts the
-        days with the flag A:e. The time axis spans the forcing; days a file does not have are NaN.
+        days of the record with the flag A:e. The time axis spans the forcing; days a file does not have are NaN.
 
     Raises
     ------
@@ -97,30 +123,29 @@ def read_camels_us(
     forcing = {name: _files(root / "basin_mean_forcing" / name, f"_lump_{PRODUCTS[name]}_forcing_leap.txt") for name in names}
     wants_discharge = variables is None or DISCHARGE in variables
     flow = _files(root / "usgs_streamflow", "_streamflow_qc.txt") if wants_discharge else None
-    known = sorted({gauge_id for files in forcing.values() for gauge_id in files})
-    wanted = list(gauge_ids) if gauge_ids is not None else known
-    _check_ids(wanted, known, root)
-    read_one = partial(_read_basin, forcing=forcing, flow=flow, estimated=estimated, wanted=variables)
-    series = read_side_by_side(wanted, read_one, on_missing=on_missing, observe=observe)
-    raw = stacked(series, _attrs(names))
-    counts = raw["discharge_estimated"].astype(int) if wants_discharge else None
-    raw = raw.drop_vars("discharge_estimated", errors="ignore")
+    known = {gauge_id for files in forcing.values() for gauge_id in files}
+    wanted = wanted_basins(gauge_ids, known)
+    _check_known(wanted, known, root)
     folder = Path(attributes) if attributes is not None else root / ATTRIBUTE_FOLDER
     table = _attribute_table(folder, required=attributes is not None)
+    read_one = partial(_read_basin, forcing=forcing, flow=flow, estimated=estimated, wanted=variables)
     options: ReaderOptions = {"variables": variables, "on_missing": on_missing}
     called = {
         "source": "camels_us",
         "path": str(root.resolve()),
-        "gauge_ids": gauge_ids and list(gauge_ids),
+        "gauge_ids": None if gauge_ids is None else wanted,
         "products": list(names),
         "attributes": attributes and str(Path(attributes).resolve()),
         "estimated": None if estimated == "keep" else estimated,
         "on_missing": None if on_missing == "refuse" else on_missing,
     }
-    dataset = to_canonical(raw, options, gauge_ids=None, called=called, attributes=table)
-    if counts is not None:
-        dataset = dataset.assign_coords(discharge_estimated=counts.sel(basin=dataset["basin"]))
-    return dataset
+    return to_canonical(  # the raw data have no name here, so that they go as they are turned
+        _with_units(read_side_by_side(wanted, read_one, on_missing=on_missing, observe=observe), names),
+        options,
+        gauge_ids=None,
+        called=called,
+        attributes=table,
+    )
 
 
 def _products(root: Path, products: Sequence[str] | None) -> list[str]:
@@ -148,32 +173,29 @@ def _files(folder: Path, ending: str) -> dict[str, list[Path]]:
         raise InputError(f"{folder} is not there; unpack the archive whole, or leave out what is read from it")
     files: dict[str, list[Path]] = {}
     for file in sorted(folder.rglob(f"*{ending}")):
-        files.setdefault(file.name.removesuffix(ending), []).append(file)
+        if not file.name.startswith("."):  # what other systems hide beside a file
+            files.setdefault(file.name.removesuffix(ending), []).append(file)
     if not files:
         raise InputError(f"{folder} holds no file ...{ending}; unpack the archive whole")
     return files
 
 
-def _check_ids(wanted: Sequence[str], known: Sequence[str], root: Path) -> None:
+def _check_known(wanted: Sequence[str], known: Collection[str], root: Path) -> None:
     for gauge_id in wanted:
         if gauge_id not in known and gauge_id.zfill(8) in known:
             raise InputError(f"gauge id '{gauge_id}' has lost its leading zero; write it as text, '{gauge_id.zfill(8)}'")
-    twice = (
-        [gauge_id for gauge_id in dict.fromkeys(wanted) if list(wanted).count(gauge_id) > 1]
-        if len(set(wanted)) < len(wanted)
-        else []
-    )
-    if twice:
-        raise InputError(f"gauge id '{twice[0]}' is asked for twice; name it once")
     if not set(wanted) & set(known):
-        raise InputError(f"none of the gauge ids ({', '.join(list(wanted)[:3])} ...) has a forcing file in {root}; check the list")
+        raise InputError(f"none of the gauge ids ({', '.join(wanted[:3])} ...) has a forcing file in {root}; check the list")
 
 
-def _attrs(names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Units of every variable, by its name with and without the product."""
-    plain = {name: {"units": units} for name, units in UNITS.items()}
-    suffixed = {f"{name}_{product}": attrs for name, attrs in plain.items() for product in names}
-    return {**plain, **suffixed, DISCHARGE: {"units": "ft3 s-1"}, AREA: {"units": "km2"}}
+def _with_units(raw: xr.Dataset, products: Sequence[str]) -> xr.Dataset:
+    """The raw data with the archive's units, and the count of estimated days as a coordinate."""
+    plain = {**UNITS, DISCHARGE: "ft3 s-1", AREA: "km2"}
+    units = {**plain, **{f"{name}_{product}": unit for name, unit in UNITS.items() for product in products}}
+    for name in map(str, raw.data_vars):
+        if name in units:
+            raw[name].attrs["units"] = units[name]
+    return raw.assign_coords({ESTIMATED: raw[ESTIMATED].astype(int)}) if ESTIMATED in raw else raw
 
 
 def _read_basin(
@@ -186,14 +208,18 @@ def _read_basin(
 ) -> BasinSeries:
     whole: BasinSeries | None = None
     for product, files in forcing.items():
-        one = _read_forcing(_only(files, gauge_id, f"{product} forcing"))
+        one = _read_forcing(the_only(files, gauge_id, f"{product} forcing file"))
         columns = {name if len(forcing) == 1 else f"{name}_{product}": values for name, values in one.columns.items()}
         if wanted is not None:
             columns = {name: values for name, values in columns.items() if name in wanted} or columns
         one = BasinSeries(one.first, columns, one.fixed)
         whole = one if whole is None else _over_both(whole, one)
     assert whole is not None  # there is at least one product
-    return whole if flow is None else joined(whole, _read_flow(_only(flow, gauge_id, "streamflow"), gauge_id, estimated))
+    if flow is None:
+        return whole
+    both = joined(whole, _read_flow(the_only(flow, gauge_id, "streamflow file"), gauge_id, estimated))
+    columns = {name: values for name, values in both.columns.items() if name != ESTIMATED}
+    return BasinSeries(both.first, columns, {**both.fixed, ESTIMATED: float(np.nansum(both.columns[ESTIMATED]))})
 
 
 def _over_both(one: BasinSeries, other: BasinSeries) -> BasinSeries:
@@ -202,17 +228,6 @@ def _over_both(one: BasinSeries, other: BasinSeries) -> BasinSeries:
     nothing = {"": np.zeros(int((last - first) / np.timedelta64(1, "D")) + 1, np.float32)}
     span = joined(joined(BasinSeries(first, nothing), other), one)
     return BasinSeries(first, {name: values for name, values in span.columns.items() if name}, one.fixed)
-
-
-def _only(files: Files, gauge_id: str, what: str) -> Path:
-    """The basin's file; where several folders have one, they must hold the same."""
-    if gauge_id not in files:
-        raise InputError(f"the archive has no {what} file of it")
-    first, *others = files[gauge_id]
-    differing = [other for other in others if other.read_bytes() != first.read_bytes()]
-    if differing:
-        raise InputError(f"{first} and {differing[0]} differ; keep the right one")
-    return first
 
 
 def _read_forcing(path: Path) -> BasinSeries:
@@ -225,9 +240,10 @@ def _read_forcing(path: Path) -> BasinSeries:
     table = _table(path, names, skip=4)
     columns = {}
     for heading in names[4:]:
-        name, _, units = heading.rstrip(")").partition("(")
-        name = name.lower()
-        if units.lower() != _WRITTEN.get(name, units.lower()):
+        name, _, units = heading.lower().rstrip(")").partition("(")
+        if name not in _WRITTEN:
+            raise InputError(f"{path} has the column {heading}, which is none of CAMELS-US; fetch the archive's own file")
+        if units != _WRITTEN[name]:
             raise InputError(f"{path} has {name} in {units}, not in {_WRITTEN[name]}; fetch the archive's own file")
         columns[name] = table[heading].to_numpy(np.float32)
     return one_series(_days(table, names[:3], path), columns, path, {AREA: _area(head[2], path)})
@@ -238,13 +254,13 @@ def _area(line: str, path: Path) -> float:
         area = float(line) / 1e6
     except ValueError:
         raise InputError(f"{path} has no area in its third line but {line.strip()!r}; fetch it again") from None
-    if not area > 0:
+    if not 0 < area <= LARGEST_AREA:
         raise InputError(f"{path} states an area of {area:g} km2 in its third line; correct it")
     return area
 
 
 def _read_flow(path: Path, gauge_id: str, estimated: str) -> BasinSeries:
-    """Discharge in ft3 s-1, missing days (flag M, -999) as the marker -999, which is counted later; estimated days by count."""
+    """Discharge in ft3 s-1, missing days (flag M, -999) as the marker -999, which is counted later; 1 on estimated days, else 0."""
     table = _table(path, ["gauge", "year", "month", "day", "discharge", "flag"], skip=0, text=("gauge", "flag"))
     strangers = table["gauge"] != gauge_id
     if strangers.any():
@@ -257,11 +273,15 @@ def _read_flow(path: Path, gauge_id: str, estimated: str) -> BasinSeries:
     missing = (flag == "M").to_numpy() | (is_estimate if estimated == "missing" else False)
     discharge = np.where(missing, -999.0, table["discharge"].to_numpy(np.float64)).astype(np.float32)
     days = _days(table, ["year", "month", "day"], path)
-    return one_series(days, {DISCHARGE: discharge}, path, {"discharge_estimated": float(is_estimate.sum())})
+    return one_series(days, {DISCHARGE: discharge, ESTIMATED: is_estimate.astype(np.float32)}, path)
 
 
 def _table(path: Path, names: Sequence[str], *, skip: int, text: Sequence[str] = ()) -> pd.DataFrame:
-    """The rows of a file; a row that is cut short or no number is refused."""
+    """The rows of a file; a row that is cut short, too long or no number is refused."""
+    with path.open(encoding="latin-1") as file:
+        cells = len(next(islice(file, skip, None), "").split())
+    if cells > len(names):  # pandas would drop what is too much in the first row, with a warning
+        raise InputError(f"{path}, line {skip + 1}: the row has {cells} cells, not {len(names)}; fetch it again")
     types = {name: str if name in text else np.float64 for name in names}
     try:
         table = pd.read_csv(
@@ -276,7 +296,9 @@ def _table(path: Path, names: Sequence[str], *, skip: int, text: Sequence[str] =
             encoding="latin-1",
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-        raise InputError(f"{path} is not whole ({str(error).strip()}); fetch it again") from None
+        raise InputError(f"{path} is not whole ({first_line(error)}); fetch it again") from None
+    if table.empty:
+        raise InputError(f"{path} holds no row; fetch it again")
     cut = table.isna().any(axis=1).to_numpy()
     if cut.any():
         raise InputError(f"{path} is cut short or broken at line {skip + 1 + int(np.argmax(cut))}; fetch it again")
@@ -292,8 +314,8 @@ def _ends_within_a_number(path: Path) -> bool:
         tail = file.read().decode("latin-1")
     if tail.endswith("\n"):
         return False
-    before, last = (line.split()[-1].partition(".")[2] for line in tail.splitlines()[-2:])
-    return len(last) < len(before)
+    *_, before, last = ["", "", *(line.split()[-1] for line in tail.splitlines() if line.strip())]
+    return len(last.partition(".")[2]) < len(before.partition(".")[2])
 
 
 def _days(table: pd.DataFrame, names: Sequence[str], path: Path) -> np.ndarray:
@@ -320,4 +342,22 @@ def _attribute_table(folder: Path, *, required: bool) -> pd.DataFrame | None:
         raise InputError(
             f"attributes: {folder} lacks {', '.join(absent)} (it has {there}); fetch version 2.0 of the attributes, whole"
         )
+    for part, columns in ATTRIBUTES.items():
+        _check_version(folder / f"camels_{part}.txt", columns.split())
     return read_attributes(folder)
+
+
+def _check_version(path: Path, columns: Sequence[str]) -> None:
+    """Refuse an attribute file whose columns go by other names than those of version 2.0."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        first, *others = file.readline().strip().split(";")
+    unknown = [name for name in others if name not in columns]
+    absent = [name for name in columns if name not in others]
+    if first != "gauge_id":
+        raise InputError(
+            f"attributes: {path} begins with '{first}', not with the column gauge_id; fetch version 2.0 of the attributes"
+        )
+    if unknown and absent:
+        raise InputError(
+            f"attributes: {path} has the column '{unknown[0]}' and lacks '{absent[0]}'; fetch version 2.0 of the attributes, whole"
+        )

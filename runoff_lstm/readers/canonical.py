@@ -1,5 +1,6 @@
 """From what a file holds to the canonical Dataset: the steps every reader ends with. Nothing is changed without being counted."""
 
+import csv
 import json
 import logging
 import warnings
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.readers.archive import OnMissing, check_on_missing, leave_out
+from runoff_lstm.readers.archive import OnMissing, check_gauge_ids, check_on_missing, leave_out
 from runoff_lstm.schema import (
     ALWAYS_KEPT,
     AREA,
@@ -147,7 +148,7 @@ def to_canonical(
     coords: dict[str, Any] = {BASIN: raw[BASIN], TIME: raw[TIME]}
     tidy: dict[str, Any] = {}
     set_missing = np.zeros(raw.sizes[BASIN], dtype=np.int64)
-    for name in map(str, raw.data_vars):
+    for name in [str(one) for one in raw.data_vars]:
         values = raw[name]
         raw = raw.drop_vars(name)  # so that no more than one variable is there twice
         if TIME in values.dims:
@@ -191,10 +192,7 @@ def select_basins(raw: xr.Dataset, gauge_ids: Sequence[str] | None, *, on_missin
         raise InputError(f"basin {next(one for one in known if known.count(one) > 1)} is there twice; keep one")
     if gauge_ids is None:
         return raw
-    if len(gauge_ids) == 0:
-        raise InputError("gauge_ids is an empty list; name a basin, or leave it out for all")
-    if isinstance(gauge_ids, str):
-        raise InputError(f'gauge_ids is the text "{gauge_ids}"; give a list, ["{gauge_ids}"]')
+    check_gauge_ids(gauge_ids)
     place = {gauge_id: index for index, gauge_id in enumerate(known)}
     leave_out(
         [f"gauge id '{one}' is not in the data; {nearest(str(one), known)}" for one in gauge_ids if one not in place],
@@ -261,12 +259,13 @@ def _read_attribute_file(path: Path) -> pd.DataFrame:
         near = nearest(path.name, [one.name for one in path.parent.glob("*.csv")]) if path.parent.is_dir() else "no such folder"
         raise InputError(f"attributes: {path} is not there; {near}")
     try:
-        head = _first_line(path)
+        separator = max(",;\t", key=_first_line(path).count)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
-            table = pd.read_csv(path, dtype=str, sep=max(",;\t", key=head.count), encoding="utf-8-sig", index_col=False)
+            table = pd.read_csv(path, dtype=str, sep=separator, encoding="utf-8-sig", index_col=False)
     except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise InputError(f"{path} is not a table in UTF-8 text ({str(error).strip()}); write it again as CSV") from None
+    _refuse_short_rows(path, separator)
     column = next((name for name in ("gauge_id", BASIN) if name in table), table.columns[0])
     table = table.set_index(column)
     if table.index.has_duplicates:
@@ -277,6 +276,19 @@ def _read_attribute_file(path: Path) -> pd.DataFrame:
         LOG.info("%s: columns that are not numbers are left out: %s", path.name, ", ".join(text))
     attributes: pd.DataFrame = numbers.drop(columns=text)
     return attributes
+
+
+def _refuse_short_rows(path: Path, separator: str) -> None:
+    """Refuse a row with fewer cells than the header, as a half-fetched file ends."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, delimiter=separator)
+        width = 0
+        for row in rows:
+            if row and len(row) < width:
+                raise InputError(
+                    f"{path}, line {rows.line_num}: the row has {len(row)} cells, the header {width}; correct it, or fetch it again"
+                )
+            width = width or len(row)
 
 
 def _select_variables(raw: xr.Dataset, wanted: Sequence[str] | None) -> xr.Dataset:

@@ -57,20 +57,19 @@ def write_dataset(dataset: xr.Dataset, path: str | Path) -> None:
     Raises
     ------
     InputError
-        The name has another ending, the store is there already, or the disk is full.
+        The name has another ending, the folder is not there, the store is there already, or the disk is full.
     """
     path = Path(path)
+    check_target(path)
     dataset = dataset.assign_attrs(Conventions="CF-1.11", featureType="timeSeries")
     dataset[BASIN].attrs |= {"cf_role": "timeseries_id", "long_name": "gauge id"}
     if path.suffix == ".nc":
         with written_whole(path) as part:
             dataset.to_netcdf(part, encoding={name: {"zlib": True, "complevel": 4} for name in dataset.data_vars})
-    elif path.suffix == ".zarr":
-        if path.exists():
-            raise InputError(f"{path} is there already; remove it or choose another name")
+    else:
         part = path.with_name(f".{path.stem}.part.zarr")
         try:
-            dataset.to_zarr(part, mode="w", consolidated=False, zarr_format=2)  # 3 has no settled form for text
+            dataset.to_zarr(part, mode="w", consolidated=True, zarr_format=2)  # 3 has no settled form for text
             part.replace(path)
         except ImportError:
             raise InputError('Zarr needs the extra "distributed": pip install "runoff-lstm[distributed]"') from None
@@ -78,8 +77,16 @@ def write_dataset(dataset: xr.Dataset, path: str | Path) -> None:
             raise InputError(f"{path} cannot be written ({error.strerror or error}); nothing is left of it") from None
         finally:
             shutil.rmtree(part, ignore_errors=True)
-    else:
+
+
+def check_target(path: Path) -> None:
+    """Refuse a path that `write_dataset` does not write to, before anything is read."""
+    if path.suffix not in (".nc", ".zarr"):
         raise InputError(f"{path}: let the name end in .nc (netCDF) or .zarr")
+    if path.suffix == ".zarr" and path.exists():
+        raise InputError(f"{path} is there already; remove it or choose another name")
+    if not path.parent.is_dir():
+        raise InputError(f"{path} cannot be written: there is no folder {path.parent}; make it first")
 
 
 def _open(path: Path) -> xr.Dataset:

@@ -1,0 +1,316 @@
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from conftest import make_basins
+from safetensors.torch import load_file
+
+from runoff_lstm import fitting, many_runs, run_folder
+from runoff_lstm.bundle import load_model
+from runoff_lstm.evaluation import evaluate
+from runoff_lstm.fitting import Recipe
+from runoff_lstm.many_runs import cross_validate, evaluate_ensemble, train_ensemble
+from runoff_lstm.models import Architecture, Dropout
+from runoff_lstm.periods import Period, Periods, temporal_folds, ungauged_folds
+from runoff_lstm.run_folder import train_run
+from runoff_lstm.schema import InputError
+from runoff_lstm.training import Inputs
+
+pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.bundle.OutsideTrainingRangeWarning")
+
+PERIODS = Periods(
+    train=Period("2000-03-01", "2000-12-31"), validation=Period("2001-01-01", "2001-05-31"), test=Period("2001-06-01", "2001-11-30")
+)
+GAUGE_IDS = ["01013500", "01022500", "02064000", "03015500", "06431500", "11230500"]
+ARGUMENTS = {
+    "name": "small",
+    "periods": PERIODS,
+    "inputs": Inputs(("rain", "temperature"), ("leak", "slope"), sequence_length=30, targets_per_window=30),
+    "recipe": Recipe(steps=4, batch_size=8, learning_rate=1e-2, validate_every=2),
+    "architecture": Architecture(hidden_sizes=(4,), dropout=Dropout(output=0.2)),
+    "metrics": ["NSE", "KGE"],
+}
+
+
+class StoppedError(Exception):
+    """A run that is cut off at an update."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_pictures():
+    """These tests look at numbers; pictures take longer to draw than the models to train."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("plot_history", "plot_distribution", "figure_hydrograph", "write_figure"):
+            patch.setattr(run_folder, name, lambda *_, **__: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_basins(*GAUGE_IDS)
+
+
+def ensemble_of(path, dataset, seeds=(3, 4), **arguments):
+    arguments = {"settings": {"name": "small"}, "device": "cpu", "workers": 1, "show_progress": False, **ARGUMENTS, **arguments}
+    return train_ensemble(path, dataset, seeds, **arguments)
+
+
+def folds_of(path, dataset, **arguments):
+    arguments = {"settings": {}, "device": "cpu", "workers": 1, "show_progress": False, "number": 2, **ARGUMENTS, **arguments}
+    return cross_validate(path, dataset, **arguments)
+
+
+def weights(folder):
+    return {name: value.numpy() for name, value in load_file(folder / "model.safetensors").items()}
+
+
+def assert_equal(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name])
+
+
+def simulation(folder):
+    with xr.open_dataset(folder / "test_simulation.nc") as opened:
+        return opened.load()
+
+
+def table(path):
+    return pd.read_csv(path, index_col=0, dtype={"gauge_id": str})
+
+
+def contents(folder):
+    return {one.name: (one.stat().st_mtime_ns, one.read_bytes()) for one in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def ensemble(data, tmp_path_factory):
+    return ensemble_of(tmp_path_factory.mktemp("runs") / "ensemble", data)
+
+
+@pytest.fixture(scope="module")
+def by_basin(data, tmp_path_factory):
+    return folds_of(tmp_path_factory.mktemp("runs") / "folds", data, fold_seed=1)
+
+
+@pytest.fixture(scope="module")
+def by_period(data, tmp_path_factory):
+    return folds_of(tmp_path_factory.mktemp("runs") / "folds", data, by="period", number=3)
+
+
+def test_the_ensemble_is_the_mean_of_its_members_hydrographs(data, ensemble):
+    one, other = (simulation(ensemble.path / f"seed-{seed}")["simulated"] for seed in (3, 4))
+    assert float(abs(one - other).max()) > 0.01
+    mean = simulation(ensemble.path)["simulated"]
+    np.testing.assert_array_equal(mean, (one.values + other.values) / 2)
+    assert mean.attrs["units"] == "mm d-1"
+    expected = evaluate(
+        observed=data["discharge"].sel(time=mean["time"]), simulated=ensemble.scores.simulation["simulated"], metrics=["NSE", "KGE"]
+    )
+    pd.testing.assert_frame_equal(ensemble.scores.metrics, expected)
+    np.testing.assert_allclose(table(ensemble.path / "test_metrics.csv")["NSE"], expected["NSE"], rtol=1e-5)
+
+
+def test_a_member_is_the_single_run_of_its_seed(data, ensemble, tmp_path):
+    train_run(tmp_path / "single", data, **ARGUMENTS, seed=4, device="cpu", observe=lambda _: None)
+    assert_equal(weights(tmp_path / "single"), weights(ensemble.path / "seed-4"))
+    for name in ("test_metrics.csv", "test_yardsticks.csv", "coverage.csv"):
+        assert (tmp_path / "single" / name).read_text() == (ensemble.path / "seed-4" / name).read_text()
+
+
+def test_the_table_of_runs_has_the_medians_of_each_member(ensemble):
+    runs = table(ensemble.path / "runs.csv")
+    assert runs.index.tolist() == ensemble.runs.index.tolist() == [3, 4]
+    assert runs.index.name == "seed"
+    assert runs["folder"].tolist() == ["seed-3", "seed-4"]
+    for folder, row in runs.set_index("folder").iterrows():
+        scores = table(ensemble.path / folder / "test_metrics.csv")
+        assert (row["NSE"], row["KGE"]) == pytest.approx((scores["NSE"].median(), scores["KGE"].median()), rel=1e-5)
+
+
+def test_evaluating_the_ensemble_gives_its_scores(data, ensemble, tmp_path):
+    shutil.copytree(ensemble.path, tmp_path / "copy")
+    chosen = {key: ARGUMENTS[key] for key in ("name", "periods", "metrics")}
+    again = evaluate_ensemble(tmp_path / "copy", data, [3, 4], device="cpu", **chosen)
+    pd.testing.assert_frame_equal(again.metrics, ensemble.scores.metrics)
+    for name in ("test_metrics.csv", "test_yardsticks.csv"):
+        assert (tmp_path / "copy" / name).read_text() == (ensemble.path / name).read_text()
+    with pytest.raises(InputError, match="no spring period; it has train, validation, test"):
+        evaluate_ensemble(tmp_path / "copy", data, [3, 4], device="cpu", **chosen, period_name="spring")
+    silent = data.assign(discharge=data["discharge"].where(data["time"] < np.datetime64("2001-06-01")))
+    with pytest.raises(InputError, match="no discharge is observed in the test period"):
+        evaluate_ensemble(tmp_path / "copy", silent, [3, 4], device="cpu", **chosen)
+
+
+@pytest.mark.parametrize("first_checkpoint", [True, False])
+def test_an_interrupted_ensemble_goes_on_and_leaves_finished_members_alone(data, ensemble, tmp_path, monkeypatch, first_checkpoint):
+    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
+
+    def stop_at_the_second(label, _):
+        def observe(progress):
+            if label == "seed-4" and progress.update == 3:
+                raise StoppedError
+
+        return observe
+
+    with monkeypatch.context() as patch:
+        patch.setattr(many_runs, "_teller", stop_at_the_second)
+        with pytest.raises(StoppedError):
+            ensemble_of(tmp_path / "run", data)
+    assert not (tmp_path / "run" / "runs.csv").exists()
+    if not first_checkpoint:
+        (tmp_path / "run" / "seed-4" / "checkpoint.pt").unlink()
+    before = contents(tmp_path / "run" / "seed-3")
+    resumed = ensemble_of(tmp_path / "run", data, resume=True)
+    assert contents(tmp_path / "run" / "seed-3") == before
+    assert_equal(weights(tmp_path / "run" / "seed-4"), weights(ensemble.path / "seed-4"))
+    pd.testing.assert_frame_equal(resumed.scores.metrics, ensemble.scores.metrics)
+    pd.testing.assert_frame_equal(resumed.runs, ensemble.runs)
+
+
+def test_a_member_that_was_stopped_while_it_was_scored_is_scored_on_resume(data, ensemble, tmp_path):
+    shutil.copytree(ensemble.path, tmp_path / "run")
+    for name in ("test_metrics.csv", "test_simulation.nc"):
+        (tmp_path / "run" / "seed-3" / name).unlink()
+    resumed = ensemble_of(tmp_path / "run", data, resume=True)
+    pd.testing.assert_frame_equal(resumed.scores.metrics, ensemble.scores.metrics)
+    assert (tmp_path / "run" / "seed-3" / "test_metrics.csv").exists()
+
+
+def test_runs_side_by_side_give_what_they_give_one_after_the_other(data, ensemble, tmp_path):
+    beside = ensemble_of(tmp_path / "run", data, workers=2)
+    for seed in (3, 4):
+        assert_equal(weights(tmp_path / "run" / f"seed-{seed}"), weights(ensemble.path / f"seed-{seed}"))
+    np.testing.assert_allclose(beside.scores.simulation["simulated"], ensemble.scores.simulation["simulated"], rtol=1e-5, atol=1e-6)
+
+
+def test_what_a_run_of_its_own_refuses_is_told_as_it_is(data, tmp_path):
+    with pytest.raises(InputError, match=r"nowhere.safetensors is not there"):
+        ensemble_of(tmp_path / "run", data, workers=2, start_from="nowhere.safetensors", architecture=None)
+
+
+def test_a_run_that_was_ended_from_outside_is_named():
+    many_runs._check_ended("seed-1", 0)
+    with pytest.raises(ChildProcessError, match=r"seed-1 was ended from outside or by a fault \(exit code -9\); .* resume"):
+        many_runs._check_ended("seed-1", -9)
+
+
+def test_ensembles_that_make_no_sense_are_refused_before_anything_is_written(data, tmp_path):
+    with pytest.raises(InputError, match=r"seeds = \[1, 2, 1\]: each may come once"):
+        ensemble_of(tmp_path / "run", data, seeds=[1, 2, 1])
+    with pytest.raises(InputError, match="an ensemble is scored on the test period"):
+        ensemble_of(tmp_path / "run", data, periods=Periods(train=PERIODS.train))
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="there already and not empty"):
+        ensemble_of(tmp_path, data)
+
+
+def test_every_basin_is_scored_exactly_once_by_the_model_that_has_not_seen_it(data, by_basin):
+    folds = ungauged_folds(GAUGE_IDS, 2, seed=1)
+    told = table(by_basin.path / "folds.csv")
+    assert {gauge_id: place + 1 for place, fold in enumerate(folds) for gauge_id in fold} == told["fold"].to_dict()
+    assert by_basin.scores.metrics.index.tolist() == GAUGE_IDS
+    for place, fold in enumerate(folds):
+        folder = by_basin.path / f"fold-{place + 1}"
+        own = table(folder / "test_metrics.csv")
+        assert set(own.index) == set(fold)
+        pd.testing.assert_frame_equal(own, table(by_basin.path / "test_metrics.csv").loc[own.index])
+        trained_on = set(pd.read_csv(folder / "coverage.csv", dtype=str)["gauge_id"])
+        assert trained_on == set(GAUGE_IDS) - set(fold)
+    runs = table(by_basin.path / "runs.csv")
+    assert (runs.index.tolist(), runs["folder"].tolist()) == ([1, 2], ["fold-1", "fold-2"])
+
+
+def test_scaler_weights_and_validation_see_nothing_of_the_basins_held_out(data, by_basin, tmp_path):
+    fold = ungauged_folds(GAUGE_IDS, 2, seed=1)[0]
+    kept = ~data["basin"].isin(fold)
+    poisoned = data.assign(
+        {
+            "discharge": data["discharge"].where(kept, 50 + data["rain"]),
+            "rain": data["rain"].where(kept, 7 * data["rain"] + 3),
+            "temperature": data["temperature"].where(kept, 90 - data["temperature"]),
+            "leak": data["leak"].where(kept, 9 - data["leak"]),
+            "slope": data["slope"].where(kept, -5 * data["slope"]),
+        }
+    )
+    poisoned = poisoned.assign({name: poisoned[name].assign_attrs(data[name].attrs) for name in poisoned.data_vars})
+    again = folds_of(tmp_path / "run", poisoned, fold_seed=1)
+    for name, same in (("fold-1", True), ("fold-2", False)):
+        one, other = (load_model(run.path / name / "model.safetensors") for run in (again, by_basin))
+        assert (one.scaler == other.scaler) is same
+        assert np.array_equal(one.module.head.linear.weight.detach(), other.module.head.linear.weight.detach()) is same
+    assert_equal(weights(again.path / "fold-1"), weights(by_basin.path / "fold-1"))
+    one, other = (table(run.path / "fold-1" / "history.csv")["validation_NSE"] for run in (again, by_basin))
+    pd.testing.assert_series_equal(one, other)
+
+
+def test_a_basin_that_cannot_be_simulated_is_skipped_in_every_fold(data, tmp_path):
+    holed = data.assign(slope=data["slope"].where(data["basin"] != GAUGE_IDS[2]))
+    with pytest.raises(InputError, match=f"basin {GAUGE_IDS[2]}: attribute slope is missing"):
+        folds_of(tmp_path / "refused", holed, fold_seed=1)
+    assert not any((tmp_path / "refused").rglob("model.safetensors"))
+    done = folds_of(tmp_path / "run", holed, fold_seed=1, on_missing="skip")
+    assert done.scores.metrics.index.tolist() == [one for one in GAUGE_IDS if one != GAUGE_IDS[2]]
+
+
+def test_each_block_is_tested_by_a_model_of_all_before_it(data, by_period):
+    blocks = temporal_folds(PERIODS.train, 3)
+    told = table(by_period.path / "folds.csv")
+    assert told["train"].tolist() == [str(block.train) for block in blocks]
+    assert told["test"].tolist() == [str(block.test) for block in blocks]
+    times = pd.DatetimeIndex(by_period.scores.simulation["time"].values)
+    assert (times == pd.date_range(blocks[0].test.start, PERIODS.train.end)).all()
+    joined = xr.concat([simulation(by_period.path / f"fold-{place}")["simulated"] for place in (1, 2, 3)], dim="time")
+    np.testing.assert_array_equal(by_period.scores.simulation["simulated"], joined)
+    observed = data["discharge"].sel(time=joined["time"])
+    nse = 1 - ((joined - observed) ** 2).sum("time") / ((observed - observed.mean("time")) ** 2).sum("time")
+    np.testing.assert_allclose(by_period.scores.metrics["NSE"], nse, rtol=1e-4)
+
+
+def test_no_fold_sees_anything_later_than_its_training(data, by_period, tmp_path):
+    first = temporal_folds(PERIODS.train, 3)[0]
+    later = data["time"] > np.datetime64(first.train.end)
+    poisoned = data.assign({name: data[name].where(~later, 2 * data[name] + 40) for name in ("discharge", "rain", "temperature")})
+    poisoned = poisoned.assign({name: poisoned[name].assign_attrs(data[name].attrs) for name in poisoned.data_vars})
+    again = folds_of(tmp_path / "run", poisoned, by="period", number=3)
+    assert_equal(weights(again.path / "fold-1"), weights(by_period.path / "fold-1"))
+    assert not np.array_equal(
+        weights(again.path / "fold-2")["head.linear.weight"], weights(by_period.path / "fold-2")["head.linear.weight"]
+    )
+
+
+def test_folds_of_the_training_period_never_look_at_the_other_periods(data, by_period, tmp_path):
+    later = data["time"] > np.datetime64(PERIODS.train.end)
+    hidden = data.assign({name: data[name].where(~later) for name in ("discharge", "rain", "temperature")})
+    again = folds_of(tmp_path / "run", hidden, by="period", number=3)
+    for place in (1, 2, 3):
+        assert_equal(weights(again.path / f"fold-{place}"), weights(by_period.path / f"fold-{place}"))
+    pd.testing.assert_frame_equal(again.scores.metrics, by_period.scores.metrics)
+
+
+def test_a_basin_that_some_blocks_cannot_train_on_is_scored_in_the_others(data, tmp_path):
+    blocks = temporal_folds(PERIODS.train, 2)
+    late = data["time"] > np.datetime64(blocks[0].train.end)
+    holed = data.assign(discharge=data["discharge"].where((data["basin"] != GAUGE_IDS[0]) | late))
+    done = folds_of(tmp_path / "run", holed, by="period", number=2, on_missing="skip")
+    assert done.scores.metrics.index.tolist() == GAUGE_IDS
+    tested = [(block.test.end - block.test.start).days + 1 for block in blocks]
+    assert done.scores.metrics["days"].tolist() == [tested[1]] + [sum(tested)] * 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"number": 7}, "6 basins cannot be split into 7 folds; choose from 2 to 6"),
+        ({"number": 400, "by": "period"}, "cannot be cut into 400 folds"),
+        ({"held_out": GAUGE_IDS[:1]}, r"\[folds\] holds out basins itself"),
+        ({"periods": Periods(train=PERIODS.train)}, "folds of basins are scored on the test period"),
+    ],
+)
+def test_folds_that_make_no_sense_are_refused_before_anything_is_written(data, tmp_path, arguments, message):
+    with pytest.raises(InputError, match=message):
+        folds_of(tmp_path / "run", data, **arguments)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,203 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from conftest import make_basins
+
+from runoff_lstm.regional import compare, read_scores, summary, worst_basins
+from runoff_lstm.schema import InputError
+
+TRAIN, TEST = slice("2000-01-01", "2000-12-31"), slice("2001-01-01", "2001-11-30")
+
+
+def scores(values, name="NSE"):
+    return pd.Series(values, name=name, dtype=float)
+
+
+def test_a_comparison_is_what_is_worked_out_by_hand():
+    ours = scores({"01": 0.5, "02": 0.7, "03": 0.9, "04": 0.6, "05": 0.8})
+    theirs = scores({"02": 0.8, "01": 0.4, "03": 0.6, "06": 0.1, "04": 0.6})
+    compared = compare(ours, theirs)
+    assert compared.basins == 4
+    assert (compared.ours, compared.reference) == (pytest.approx(0.65), pytest.approx(0.6))
+    assert compared.values["difference"].to_dict() == pytest.approx({"01": 0.1, "02": -0.1, "03": 0.3, "04": 0.0})
+    assert compared.median_difference == pytest.approx(0.05)
+    assert compared.better == 0.5
+
+
+@pytest.mark.parametrize(
+    ("differences", "p_value"),  # of scipy.stats.wilcoxon(differences, method="approx", correction=False)
+    [
+        ([0.1, -0.15, 0.3, 0.2, 0.05, -0.02, 0.4, 0.25], None),
+        ([1, 2, 3, -4, 5, 0], 0.34523107177184),
+        ([0.5], 0.31731050786291415),
+        ([1, 1, 1, -1, 2, 2, -2, 3, 0, 0], 0.17583403918261342),
+    ],
+)
+def test_the_p_value_is_scipys(differences, p_value):
+    zero = scores(np.zeros(len(differences)))
+    found = compare(scores(differences), zero).p_value
+    if p_value is None:  # no ties: ranks 3, -4, 7, 5, 2, -1, 8, 6, whose positive sum is 31; mean 18, variance 51
+        p_value = math.erfc(13 / math.sqrt(51) / math.sqrt(2))
+    assert found == pytest.approx(p_value, rel=1e-9)
+
+
+def test_the_comparison_does_not_change_with_the_side_or_the_order():
+    random = np.random.default_rng(3)
+    ours, theirs = (scores(random.normal(size=50), name).sample(frac=1, random_state=4) for name in ("NSE", "theirs"))
+    one, other = compare(ours, theirs), compare(theirs.sample(frac=1, random_state=5), ours)
+    assert one.p_value == pytest.approx(other.p_value, rel=1e-12)
+    assert one.median_difference == pytest.approx(-other.median_difference)
+    assert one.better == pytest.approx(1 - other.better)
+
+
+def test_equal_scores_have_no_p_value():
+    same = scores({"01": 0.5, "02": 0.7})
+    assert math.isnan(compare(same, same).p_value)
+    assert compare(same, same).better == 0
+
+
+def test_basins_without_a_finite_value_in_both_are_left_out():
+    ours = scores({"01": 0.5, "02": -np.inf, "03": np.nan, "04": 0.9})
+    theirs = scores({"01": 0.4, "02": 0.3, "03": 0.6, "04": np.inf})
+    assert compare(ours, theirs).values.index.tolist() == ["01"]
+
+
+def test_tables_without_a_basin_in_common_are_refused_with_their_first_ids():
+    with pytest.raises(
+        InputError, match=r"ours begin with 01013500, 01022500, the reference's with 1013500, 1022500.*leading zeros"
+    ):
+        compare(scores({"01013500": 0.5, "01022500": 0.6}), scores({"1013500": 0.5, "1022500": 0.6}))
+
+
+def test_the_summary_leaves_basins_without_a_value_out():
+    of = summary(scores([0.0, 0.75, -0.5, np.nan]))
+    assert (of.median, of.mean, of.at_or_below_zero, of.basins) == (0.0, pytest.approx(0.25 / 3), 2, 3)
+
+
+@pytest.mark.parametrize("heading", ["gauge_id,NSE,KGE", "basin,NSE,KGE", "basin_id,NSE,KGE", "site,NSE,KGE"])
+def test_a_table_is_read_with_its_gauge_ids_as_text(tmp_path, heading):
+    path = tmp_path / "scores.csv"
+    path.write_text(f"{heading}\n01013500,0.5,1\n02064000,-inf,2\n00000001,,3\n")
+    read = read_scores(path, "NSE")
+    assert read.index.tolist() == ["01013500", "02064000", "00000001"]
+    assert read.name == "NSE"
+    np.testing.assert_array_equal(read, [0.5, -np.inf, np.nan])
+
+
+def test_the_gauge_id_need_not_be_the_first_column(tmp_path):
+    (tmp_path / "scores.csv").write_text("NSE,gauge_id\n0.5,01013500\n")
+    assert read_scores(tmp_path / "scores.csv", "NSE").to_dict() == {"01013500": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"gauge_id,nse\n01,0.5\n", "has no column 'NSE'; did you mean 'nse'"),
+        (b"gauge_id,NSE\n01,0.5\n02,0.6\n01,0.7\n", "has gauge id '01' twice; keep one row"),
+        (b"", "is not a table in CSV"),
+        (b"\x89PNG\r\n\x1a\n\x00\xff", "is not a table in CSV"),
+        (b"gauge_id,NSE\n01,0.5\n02,0.6,7,8\n", "is not a table in CSV"),
+    ],
+)
+def test_a_file_that_is_no_table_of_the_metric_is_refused(tmp_path, content, message):
+    (tmp_path / "scores.csv").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_scores(tmp_path / "scores.csv", "NSE")
+    with pytest.raises(InputError, match=r"nowhere.csv is not there"):
+        read_scores(tmp_path / "nowhere.csv", "NSE")
+
+
+def steady(**series):
+    """One basin with 2 mm of rain and 1 mm of discharge every day, but for what is given."""
+    dataset = make_basins("01013500")[["rain", "discharge"]]
+    days = dataset.sizes["time"]
+    for name, value in {"rain": 2.0, "discharge": 1.0, **series}.items():
+        values = np.asarray(value, dtype="float32")
+        dataset[name] = (("basin", "time"), np.broadcast_to(values, (1, days)).copy()) if values.ndim < 2 else value
+    return dataset
+
+
+def then(values):
+    """Days of a record: 1 before the test period, then by turns the values given."""
+    days = make_basins("01013500")["time"].values
+    inside = days >= np.datetime64("2001-01-01")
+    flow = np.ones(len(days))
+    flow[inside] = np.resize(values, inside.sum())
+    return flow
+
+
+@pytest.mark.parametrize(
+    ("dataset", "seen"),
+    [
+        (steady(), "nothing that the data show"),
+        (steady().assign(aridity=("basin", [2.25])), "arid (aridity 2.2)"),
+        (steady().assign(aridity=("basin", [0.5])), "nothing that the data show"),
+        (steady(discharge=0.05), "hardly any flow (0.05 mm)"),
+        (steady(discharge=then([0, 1.5, 1.5])), "no flow on 34% of the days"),
+        (steady(discharge=then([np.nan, 1])), "50% not observed"),
+        (steady(rain=0.75), "more discharge than precipitation"),
+        (steady(discharge=then([1.75])), "1.8 times the discharge of the training period"),
+        (steady(discharge=then([0.5])), "0.5 times the discharge of the training period"),
+        (steady(discharge=then([np.nan])), "100% not observed"),
+        (steady(rain=np.nan), "nothing that the data show"),
+    ],
+)
+def test_what_the_data_show_of_a_bad_basin_is_told(dataset, seen):
+    found = worst_basins(dataset, scores({"01013500": -1.0}), train=TRAIN, test=TEST)
+    assert found.loc["01013500", "seen"] == seen
+
+
+def test_several_reasons_are_told_with_the_numbers():
+    dataset = steady(rain=0.5, discharge=then([0, 0, 9, np.nan]))
+    found = worst_basins(dataset, scores({"01013500": -1.0}), train=TRAIN, test=TEST)
+    row = found.loc["01013500"]
+    assert (row["NSE"], row["mean_discharge"]) == (-1.0, pytest.approx(3, abs=0.05))
+    assert (row["zero_flow"], row["missing"]) == (pytest.approx(2 / 3, abs=0.01), pytest.approx(1 / 4, abs=0.01))
+    assert row["seen"].split("; ") == [
+        "no flow on 67% of the days",
+        "25% not observed",
+        "more discharge than precipitation",
+        "3.0 times the discharge of the training period",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "worst"),
+    [
+        ("NSE", [0.9, -3.0, np.nan, 0.2], ["c", "b", "d", "a"]),
+        ("RMSE", [0.9, 3.0, np.nan, 0.2], ["c", "b", "a", "d"]),
+        ("KGE_alpha", [0.9, 3.0, np.nan, 0.2], ["c", "b", "d", "a"]),
+        ("FHV", [-80.0, 30.0, np.nan, 0.2], ["c", "a", "b", "d"]),
+        ("from elsewhere", [-80.0, 30.0, np.nan, 0.2], ["c", "a", "d", "b"]),
+    ],
+)
+def test_the_worst_come_first_whichever_way_a_metric_points(metric, values, worst):
+    of = scores(dict(zip("abcd", values, strict=True)), metric)
+    found = worst_basins(make_basins(*"abcd"), of, train=TRAIN, test=TEST)
+    assert found.index.tolist() == worst
+    assert found.columns[0] == metric
+    assert worst_basins(make_basins(*"abcd"), of, train=TRAIN, test=TEST, number=2).index.tolist() == worst[:2]
+
+
+def test_discharge_alone_is_enough():
+    dataset = xr.Dataset({"discharge": steady()["discharge"]})
+    assert worst_basins(dataset, scores({"01013500": 0.0}), train=TRAIN, test=TEST).index.tolist() == ["01013500"]
+
+
+@pytest.mark.large_data
+@pytest.mark.parametrize(("model", "single", "ensemble"), [("lstm", 0.7316, 0.7594), ("ealstm", 0.7123, 0.7409)])
+def test_the_medians_of_the_benchmark_are_read(large_data, model, single, ensemble):
+    folder = large_data / "reference" / "ealstm_paper_531"
+    files = sorted(folder.glob(f"test_metrics_531camels_{model}_seed*.csv"))
+    medians = [summary(read_scores(path, "NSE")).median for path in files]
+    assert len(medians) == 8
+    assert np.mean(medians) == pytest.approx(single, abs=5e-5)
+    whole = read_scores(folder / f"test_metrics_531camels_{model}_ensemble.csv", "NSE")
+    assert whole.index[0] == "01022500"
+    assert summary(whole).median == pytest.approx(ensemble, abs=5e-5)
+    compared = compare(whole, read_scores(files[0], "NSE"))
+    assert compared.basins == 531
+    assert compared.p_value < 1e-40
