@@ -197,7 +197,7 @@ def plot_distribution(
     axes.axhline(0.5, color=QUIET, linewidth=0.7, linestyle=(0, (5, 3)))
     every = np.concatenate([values.to_numpy(np.float64) for values in scores.values()]) if scores else np.zeros(0)
     axes.set(xlim=_ends(metric, every, lowest=lowest), ylim=(0, 1), xlabel=metric, ylabel="share of basins at or below")
-    if axes.lines:
+    if any(values.notna().any() for values in scores.values()):
         axes.legend(loc="upper left", frameon=False, fontsize=9)
     return axes
 

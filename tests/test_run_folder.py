@@ -20,6 +20,8 @@ from runoff_lstm.run_folder import evaluate_run, train_run
 from runoff_lstm.schema import SOURCE, InputError
 from runoff_lstm.training import Inputs
 
+pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.bundle.OutsideTrainingRangeWarning")
+
 INPUTS = Inputs(("rain", "temperature"), sequence_length=30, targets_per_window=30)
 RECIPE = Recipe(steps=10, batch_size=8, learning_rate=1e-2, validate_every=5)
 FILES = {
@@ -120,7 +122,6 @@ def test_no_simulated_day_depends_on_the_discharge_of_the_test_period(tmp_path, 
     np.testing.assert_array_equal(one.scores.simulation["simulated"], two.scores.simulation["simulated"])
 
 
-@pytest.mark.filterwarnings("ignore::runoff_lstm.bundle.OutsideTrainingRangeWarning")
 def test_hourly_data_run_from_end_to_end(tmp_path):
     hours = make_basins("01013500", days=1200, freq="h")
     periods = Periods(
@@ -147,7 +148,6 @@ def without_pictures(monkeypatch):
         monkeypatch.setattr(run_folder, name, lambda *_, **__: None)
 
 
-@pytest.mark.filterwarnings("ignore::runoff_lstm.bundle.OutsideTrainingRangeWarning")
 def test_basins_held_out_are_scored_alone_and_nothing_of_them_is_seen_in_training(tmp_path, periods, monkeypatch):
     without_pictures(monkeypatch)
     basins = make_basins(*FOUR)
@@ -298,7 +298,6 @@ def test_the_experiment_of_a_folder_is_read_back_as_it_was_run(tmp_path, periods
     assert {key: value for key, value in experiment.data.model_dump().items() if key in source} == source
 
 
-@pytest.mark.filterwarnings("ignore::runoff_lstm.bundle.OutsideTrainingRangeWarning")
 def test_fine_tuning_is_told_by_the_folder_and_keeps_what_is_frozen(tmp_path, basins, periods, monkeypatch):
     without_pictures(monkeypatch)
     monkeypatch.chdir(tmp_path)
