@@ -7,8 +7,10 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -270,6 +272,7 @@ def _run_apart(path: Path, dataset: xr.Dataset, job: Mapping[str, Any], threads:
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.showwarning = lambda message, *_, **__: print(f"note: {path.name}: {message}", file=sys.stderr)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     try:

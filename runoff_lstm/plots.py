@@ -131,7 +131,7 @@ def plot_scatter(axes: "Axes | None" = None, *, observed: xr.DataArray, simulate
     axes.plot(limits, limits, color=QUIET, linewidth=0.9, linestyle=(0, (5, 3)), label="1:1")
     axes.scatter(x, y, s=8, color=VALIDATION_COLOUR, alpha=float(np.clip(400 / x.size, 0.18, 0.8)), linewidths=0)
     axes.set(xlim=limits, ylim=limits)
-    axes.legend(loc="upper left", frameon=False, fontsize=9)
+    axes.legend(loc="upper left", framealpha=0.85, edgecolor="none", fontsize=9)
     axes.text(0.97, 0.03, f"{x.size:,} {steps}", transform=axes.transAxes, fontsize=8, color=QUIET, ha="right", va="bottom")
     return axes
 
@@ -198,7 +198,7 @@ def plot_distribution(
     every = np.concatenate([values.to_numpy(np.float64) for values in scores.values()]) if scores else np.zeros(0)
     axes.set(xlim=_ends(metric, every, lowest=lowest), ylim=(0, 1), xlabel=metric, ylabel="share of basins at or below")
     if any(values.notna().any() for values in scores.values()):
-        axes.legend(loc="upper left", frameon=False, fontsize=9)
+        axes.legend(loc="upper left", framealpha=0.85, edgecolor="none", fontsize=9)
     return axes
 
 

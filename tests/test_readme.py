@@ -27,7 +27,9 @@ def test_the_readme_has_the_settings_of_the_leaf_config():
         assert re.search(rf"^{name} = {re.escape(value)}$", settings, re.MULTILINE), name
 
 
-@pytest.mark.parametrize("page", ["README.md", "catchments/README.md", "tests/benchmarks/README.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "catchments/README.md", "catchments/camels_us/README.md", "tests/benchmarks/README.md"]
+)
 def test_every_link_and_picture_is_there(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):

@@ -391,8 +391,9 @@ def _without_markers(values: xr.DataArray, markers: Sequence[float]) -> tuple[np
         _tell(values, negative, "negative, taken as missing")
         marked |= negative
     numbers[marked] = np.nan
-    for gauge_id, its_numbers in zip(values[BASIN].values, numbers, strict=True):
-        _refuse_suspects(f"basin {gauge_id}", str(values.name), values[TIME].values, its_numbers)
+    extremes = np.stack([np.fmin.reduce(numbers, axis=1), np.fmax.reduce(numbers, axis=1)], axis=1)
+    for basin in np.flatnonzero(_looks_like_a_marker(extremes).any(axis=1)):
+        _refuse_suspects(f"basin {values[BASIN].values[basin]}", str(values.name), values[TIME].values, numbers[basin])
     return numbers, marked.sum(axis=1)
 
 
@@ -410,13 +411,20 @@ def _tell(values: xr.DataArray, where: np.ndarray, what: str) -> None:
         )
 
 
+def _looks_like_a_marker(numbers: np.ndarray) -> np.ndarray:
+    """Where a number has a size that often means missing."""
+    sizes = np.abs(numbers)
+    marked: np.ndarray = (sizes >= 1e10) | np.isclose(sizes[..., None], SUSPECTS, rtol=1e-6).any(axis=-1)
+    return marked
+
+
 def _refuse_suspects(where: str, name: str, times: np.ndarray, numbers: np.ndarray) -> None:
     """Refuse a lone extreme of a basin that looks like a marker nobody has named; it would pass for its wettest or driest day."""
     finite = numbers[np.isfinite(numbers)]
     if finite.size == 0:
         return
     for extreme in (finite.min(), finite.max()):
-        if not (abs(extreme) >= 1e10 or np.isclose(abs(extreme), SUSPECTS, rtol=1e-6).any()):
+        if not _looks_like_a_marker(extreme):
             continue
         others = finite[finite != extreme]
         if others.size:

@@ -15,7 +15,8 @@ attributes, strict many-to-one windows, hidden size, batch, Adam and its rate, t
 forget bias, float32, threads. Where NeuralHydrology differs, it is left as it is: its scaler also sees the days of history before
 the training period, attributes are scaled with n - 1 and sorted by name, dropout and head run on every step of a window though
 only the last one counts, the loss is asked for after every update, and batches are put together sample by sample by `num_workers`
-(default 0, as here). It keeps weights once an epoch, runoff_lstm its whole state every two seconds.
+(default 0, as here). It reads basin after basin, runoff_lstm as many at a time as there are processors; it keeps weights once an
+epoch, runoff_lstm its whole state every two seconds. For every window NeuralHydrology holds a tuple, a list and two integers.
 
 Time to a score is told apart: there each side has its own settings, NeuralHydrology those of its tutorial for one basin (hidden 20,
 365 days, batch 256, rate 1e-2, MSE, 50 epochs; with the five forcings of one product instead of fifteen of three), runoff_lstm
