@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import signal
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 from runoff_lstm.cli import _cell, app
 from runoff_lstm.readers import READERS, read_camels_us, read_caravan, read_netcdf, write_dataset
 from runoff_lstm.run_folder import train_run
+from runoff_lstm.schema import SOURCE
 
 ROOT = Path(__file__).parents[1]
 LEAF = ROOT / "catchments" / "leaf" / "leaf.toml"
@@ -240,7 +242,11 @@ def test_help_is_there_without_torch():
     assert "simulate" in call("--help").output
 
 
-@pytest.mark.parametrize("name", ["leaf", "au_saumon", "baskatong"])
+DATA = os.environ.get("RUNOFF_LSTM_DATA")
+ON_LARGE_DATA = [pytest.mark.large_data, pytest.mark.skipif(DATA is None, reason="needs RUNOFF_LSTM_DATA")]
+
+
+@pytest.mark.parametrize("name", ["leaf", "au_saumon", "baskatong", pytest.param("camels_us", marks=ON_LARGE_DATA)])
 def test_the_training_script_leaves_the_run_folder_of_the_command(name, tmp_path, monkeypatch):
     """The script is run as it stands, but for fewer updates: what it asks for is written before the first of them."""
     import runoff_lstm
@@ -261,8 +267,31 @@ def test_the_training_script_leaves_the_run_folder_of_the_command(name, tmp_path
     expected = experiment.arguments()
     defaults = {one.name: one.default for one in signature(train_run).parameters.values() if one.name in expected}
     assert {**defaults, **asked} == expected
-    assert Path(experiment.data.path).samefile(script.with_name(f"{name}.nc"))
-    assert set(experiment.data.forcing) < set(dataset.data_vars)
+    assert Path(experiment.data.path).samefile(json.loads(dataset.attrs[SOURCE])["path"])
+    assert {*experiment.data.forcing, *experiment.data.static_attributes} < set(dataset.data_vars)
+    assert experiment.data.gauge_ids is None or dataset["basin"].values.tolist() == experiment.data.gauge_ids
+
+
+def test_the_variants_of_the_benchmark_differ_in_what_they_are_about_alone(monkeypatch, tmp_path):
+    from runoff_lstm.experiment import read_experiment
+
+    monkeypatch.setenv("RUNOFF_LSTM_DATA", str(tmp_path))
+    folder = ROOT / "catchments" / "camels_us"
+    base = read_experiment(folder / "camels_us.toml").model_dump(exclude={"name"})
+    differs = {
+        "ealstm": {"model"},
+        "without_attributes": {"data"},
+        "ungauged": {"folds"},
+        "strict": {"periods", "windows", "model", "training"},
+    }
+    assert {path.stem for path in folder.glob("*.toml")} == {"camels_us", *differs}
+    for name, tables in differs.items():
+        other = read_experiment(folder / f"{name}.toml")
+        assert other.name == f"camels_us_{name}"
+        asked = other.model_dump(exclude={"name"})
+        assert {table for table in asked if asked[table] != base[table]} == tables
+    strict = read_experiment(folder / "strict.toml")
+    assert (strict.periods.train, strict.periods.test) == (base["periods"]["train"], base["periods"]["test"])
 
 
 def same_data(ours, theirs):

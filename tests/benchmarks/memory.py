@@ -1,0 +1,72 @@
+"""What it is worth to keep freed memory between the updates of an LSTM on a CPU: forward and backward of bare `nn.LSTM`, both ways.
+
+python tests/benchmarks/memory.py [--threads N]
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import torch
+from torch import nn
+
+from runoff_lstm.memory import freed_memory_kept
+
+ROUNDS, UPDATES = 7, 5
+CASES = (  # batch, steps, inputs, hidden size, precision
+    (4, 729, 2, 64, torch.float32),
+    (16, 729, 4, 96, torch.float32),
+    (256, 365, 5, 64, torch.float32),
+    (256, 270, 32, 256, torch.float32),
+    (32, 456, 32, 256, torch.bfloat16),
+    (64, 456, 32, 256, torch.bfloat16),
+)
+
+
+def update_of(batch: int, steps: int, inputs: int, hidden: int, precision: torch.dtype) -> Callable[[], None]:
+    """One forward and backward pass."""
+    layer, sequence = nn.LSTM(inputs, hidden, batch_first=True), torch.randn(batch, steps, inputs)
+
+    def update() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+            output, _ = layer(sequence)
+        torch.autograd.backward(output.float().square().mean())
+
+    return update
+
+
+def seconds(update: Callable[[], None]) -> float:
+    """Median of a few updates, after one to warm up."""
+    update()
+    taken = []
+    for _ in range(UPDATES):
+        began = time.perf_counter()
+        update()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    torch.set_num_threads(parser.parse_args().threads)
+    print(f"{torch.get_num_threads()} thread(s), torch {torch.__version__}")
+    for case in CASES:
+        update = update_of(*case)
+        handed_back, kept = [], []
+        for _ in range(ROUNDS):
+            for keeping, times in ((nullcontext(), handed_back), (freed_memory_kept(), kept)):
+                with keeping:
+                    times.append(seconds(update))
+        ratio = statistics.median(before / after for before, after in zip(handed_back, kept, strict=True))
+        batch, steps, _, hidden, precision = case
+        print(
+            f"batch {batch:3d}, {steps} steps, hidden {hidden:3d}, {str(precision).removeprefix('torch.')}: "
+            f"{statistics.median(handed_back) * 1e3:6.0f} ms, kept {statistics.median(kept) * 1e3:6.0f} ms, ratio {ratio:.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
