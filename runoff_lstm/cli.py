@@ -384,12 +384,12 @@ def _show_run(run: "Run", *, quiet: bool) -> None:
 
 
 def _show_many(done: "ManyRuns", name: str) -> None:
-    """A row per run, then the scores of all together."""
+    """A row per run with its first metrics (runs.csv has all), then the scores of all together."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=f"{name}: medians of each run")
-    columns = [str(column) for column in done.runs if column != "folder"]
+    columns = [str(column) for column in done.runs if column != "folder"][:6]  # as many as a narrow terminal has room for
     for heading in (str(done.runs.index.name), *columns):
         table.add_column(heading, justify="right")
     for label, values in done.runs[columns].iterrows():
