@@ -152,11 +152,7 @@ def prepare(
     """
     dataset = check_basins(dataset)
     check_inputs(dataset, periods, inputs)
-    faults = unusable_basins(dataset, periods.train, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
-    if faults:
-        gauge_id, why = next(iter(faults.items()))
-        others = f" (and {len(faults) - 1} more basins cannot be used)" if len(faults) > 1 else ""
-        raise InputError(f'basin {gauge_id}: {why}{others}; leave such basins out, by hand or by on_missing = "skip"')
+    _refuse_unusable(dataset, periods, inputs)
     if frozen and start_from is None:
         raise InputError(
             f"frozen = {list(frozen)}: fresh weights have to be trained; name a model in start_from, or freeze nothing"
@@ -212,6 +208,15 @@ def check_inputs(dataset: xr.Dataset, periods: Periods, inputs: Inputs) -> None:
     if DISCHARGE not in dataset:
         raise InputError('the data have no discharge to learn from; name its column, such as rename = {discharge = "Qo"}')
     check_names(dataset, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
+
+
+def _refuse_unusable(dataset: xr.Dataset, periods: Periods, inputs: Inputs) -> None:
+    """Refuse the first basin that cannot be trained on, with the number of the others."""
+    faults = unusable_basins(dataset, periods.train, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
+    if faults:
+        gauge_id, why = next(iter(faults.items()))
+        others = f" (and {len(faults) - 1} more basins cannot be used)" if len(faults) > 1 else ""
+        raise InputError(f'basin {gauge_id}: {why}{others}; leave such basins out, by hand or by on_missing = "skip"')
 
 
 def _check_continues(model: TrainedModel, dataset: xr.Dataset, inputs: Inputs, architecture: Architecture | None) -> None:
