@@ -27,7 +27,7 @@ from runoff_lstm.periods import Period, Periods, temporal_folds, ungauged_folds
 from runoff_lstm.progress import training_bars
 from runoff_lstm.run_folder import Scores, check_scored, create_folder, score_period, train_run, write_csv
 from runoff_lstm.schema import BASIN, TIME, InputError
-from runoff_lstm.training import Device, resolve_device
+from runoff_lstm.training import Device, check_inputs, resolve_device
 
 FoldKind = Literal["basin", "period"]
 
@@ -191,6 +191,8 @@ def _run_all(
     show_progress: bool,
 ) -> None:
     """Run every job that is not done yet, each in its folder below `folder`."""
+    for job in jobs.values():
+        check_inputs(dataset, job["periods"], job["inputs"])
     if not resume:
         create_folder(folder, settings, device)
     left = {label: {**job, "device": device} for label, job in jobs.items() if not _is_done(folder / label)}

@@ -314,3 +314,10 @@ def test_folds_that_make_no_sense_are_refused_before_anything_is_written(data, t
     with pytest.raises(InputError, match=message):
         folds_of(tmp_path / "run", data, **arguments)
     assert not (tmp_path / "run").exists()
+
+
+def test_what_cannot_be_trained_on_is_refused_before_a_folder_is_made(tmp_path, data):
+    far = Periods(PERIODS.train, test=Period("2031-01-01", "2031-12-31"))
+    with pytest.raises(InputError, match="test: the period 2031-01-01 to 2031-12-31 is not inside the data"):
+        ensemble_of(tmp_path / "run", data, periods=far)
+    assert not (tmp_path / "run").exists()
