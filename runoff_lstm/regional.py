@@ -12,6 +12,9 @@ import xarray as xr
 from runoff_lstm.evaluation import METRICS
 from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, is_precipitation, nearest
 
+EXACT = 50
+"""Number of differences up to which the signed-rank test counts all signs, where no two differences are equal in size."""
+
 DRY_SHARE, GAP_SHARE, ARID_FLOW, ARIDITY, CHANGED = 0.1, 0.2, 0.1, 1.5, 1.5
 
 
@@ -30,8 +33,8 @@ class Comparison:
     median_difference, better
         Of the differences: their median, and the share above zero.
     p_value
-        Two-sided, of a Wilcoxon signed-rank test that the differences are symmetric about zero (normal approximation with the
-        correction for ties); NaN where all are zero.
+        Two-sided, of a Wilcoxon signed-rank test that the differences are symmetric about zero, zeros left out: exact up to 50
+        differences without ties, else by the normal approximation with the correction for ties; NaN where all are zero.
     """
 
     values: pd.DataFrame
@@ -179,6 +182,17 @@ def _signed_rank_p(differences: "pd.Series[float]") -> float:
     ranks = some.abs().rank()
     positive = float(ranks[some > 0].sum())
     ties = ranks.value_counts().to_numpy(float)
+    if count <= EXACT and ties.max() == 1:
+        return min(1.0, 2 * _share_of_signs(count, min(positive, count * (count + 1) / 2 - positive)))
     variance = count * (count + 1) * (2 * count + 1) / 24 - float((ties**3 - ties).sum()) / 48
     z = (positive - count * (count + 1) / 4) / math.sqrt(variance)
     return 2 * NormalDist().cdf(-abs(z))
+
+
+def _share_of_signs(count: int, most: float) -> float:
+    """The share of all ways to sign the ranks 1 to `count` whose positive ranks sum up to no more than `most`."""
+    ways = np.zeros(count * (count + 1) // 2 + 1)
+    ways[0] = 1.0
+    for rank in range(1, count + 1):
+        ways[rank:] += ways[:-rank].copy()
+    return float(ways[: int(most) + 1].sum() / 2.0**count)
