@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # M_TRIM_THRESHOLD and so on of glibc's malloc.h
 _AFTERWARDS = {_MMAP_THRESHOLD: 32 * 2**20, _TRIM_THRESHOLD: 64 * 2**20, _MMAP_MAX: 65536}
-"""Where glibc's own thresholds end up in a process that has freed large blocks; once set by hand they no longer move by themselves."""
+"""Where the thresholds end up by themselves in a process that has freed large blocks; once set by hand they no longer move."""
 
 
 @contextmanager
