@@ -15,7 +15,7 @@ def freed_memory_kept() -> Iterator[None]:
     """While it lasts, the C library keeps what is freed; at the end it hands it back.
 
     An update of an LSTM on a CPU takes and frees tens of megabytes. glibc gives each such block back to the system and asks for it
-    anew, and the system zeroes every page of it: that is a third to a half of an update (see tests/benchmarks/README.md). Values do
+    anew, and the system zeroes every page of it: that is up to half of an update (see tests/benchmarks/README.md). Values do
     not change. Elsewhere than on Linux with glibc nothing happens.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
