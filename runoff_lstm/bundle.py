@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from runoff_lstm.files import written_whole
-from runoff_lstm.models import EALSTM, Architecture, Dropout, RecurrentModel, build_model
+from runoff_lstm.lead_times import forecast_dataset
+from runoff_lstm.models import EALSTM, Architecture, Dropout, Model, RecurrentModel, build_model
+from runoff_lstm.observed_inputs import input_names, with_observed_discharge
 from runoff_lstm.periods import Period
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import Scaler, check_names
@@ -37,6 +39,10 @@ _GATES: dict[str, dict[str, str]] = {
     "gru": {"reset": "r", "update": "z", "candidate": "n"},
     "rnn": {},
 }
+
+
+class SilentGaugeWarning(UserWarning):
+    """No discharge was observed at an issue date; the forecast goes on without."""
 
 
 class OutsideTrainingRangeWarning(UserWarning):
@@ -65,9 +71,13 @@ class TrainedModel:
         Length of one time step.
     training_period, gauge_ids
         What it was trained on.
+    discharge_lags
+        Steps back of the observed discharge it takes as an input; empty: it needs no observations.
+    lead_times, forecast_forcing
+        0: it simulates; else how many lead times it forecasts, and the forcing it takes beyond the issue date.
     """
 
-    module: RecurrentModel
+    module: Model
     architecture: Architecture
     scaler: Scaler
     forcing: Mapping[str, str]
@@ -77,6 +87,9 @@ class TrainedModel:
     time_step: pd.Timedelta
     training_period: Period
     gauge_ids: tuple[str, ...]
+    discharge_lags: tuple[int, ...] = ()
+    lead_times: int = 0
+    forecast_forcing: tuple[str, ...] = ()
 
     @property
     def units(self) -> str:
@@ -92,7 +105,7 @@ class TrainedModel:
         mc_samples: int | None = None,
         seed: int = 0,
     ) -> xr.Dataset:
-        """Simulate discharge from forcing and attributes; observations are not needed and not looked at.
+        """Simulate discharge from forcing and attributes; observations are looked at only by a model with `discharge_lags`.
 
         Parameters
         ----------
@@ -126,10 +139,11 @@ class TrainedModel:
         OutsideTrainingRangeWarning
             An input leaves the range of the training period.
         """
+        self._refuse_lead_times("simulate")
         if mc_samples is not None:
             self._check_samples(mc_samples)
         inputs = self._inputs(dataset, period)
-        windows = self._windows(inputs, period)
+        windows = self.windows(self.scaler.apply(inputs), period=period)
         run = simulate_windows if mode == "windows" else simulate_continuously
         if mc_samples is None:
             scaled = run(self.module, windows)
@@ -138,6 +152,69 @@ class TrainedModel:
                 scaled = np.stack([run(self.module, windows) for _ in range(mc_samples)])
         steps = slice(None) if period is None else period.steps(windows.times)
         return self._dataset(scaled[..., steps], inputs[BASIN], inputs[TIME][steps])
+
+    def forecast(self, dataset: xr.Dataset, *, period: Period | None = None) -> xr.Dataset:
+        """Forecast discharge from every issue date of a period, of what comes after it using nothing but `forecast_forcing`.
+
+        Parameters
+        ----------
+        dataset
+            dims (basin, time): forcing and observed discharge up to the issue date (NaN where a gauge was silent),
+            `forecast_forcing` up to the last lead, and the static attributes.
+        period
+            Of the issue dates; None: all that the data allow.
+
+        Returns
+        -------
+        Dataset
+            `forecast` (basin, issue_date, lead_time) in mm d-1 (mm h-1), never below zero; `lead_time` counts steps from 1, the one
+            after the issue date. NaN where an issue date has less than `sequence_length` steps of complete forcing up to it, or an
+            incomplete `forecast_forcing`.
+
+        Raises
+        ------
+        InputError
+            The model simulates, a variable is missing or has another unit or time step, the issue dates are outside the data, or no
+            issue date has enough history or forecast forcing.
+
+        Warns
+        -----
+        SilentGaugeWarning
+            No discharge is observed at an issue date; the forecast goes on without.
+        OutsideTrainingRangeWarning
+            An input leaves the range of the training period.
+        """
+        if not self.lead_times:
+            raise InputError("the model simulates, and knows no lead times; train one with lead_times, or simulate")
+        if period is not None and not times_of(dataset)[0] <= period.start <= period.end <= times_of(dataset)[-1]:
+            raise InputError(
+                f"the issue date {period.end if period.start >= times_of(dataset)[0] else period.start:%Y-%m-%d} is outside the "
+                f"data, which run from {times_of(dataset)[0]:%Y-%m-%d} to {times_of(dataset)[-1]:%Y-%m-%d}; choose one inside"
+            )
+        inputs = self._inputs(dataset, period)
+        windows = self.windows(self.scaler.apply(inputs), period=period)
+        steps = slice(None) if period is None else period.steps(windows.times)
+        scaled = simulate_windows(self.module, windows)[:, steps]
+        self._warn_silent(inputs[DISCHARGE][:, steps], made=~np.isnan(scaled[:, :, 0]))
+        return forecast_dataset(
+            self._discharge(scaled), basin=inputs[BASIN], issue_dates=windows.times[steps], units=self.units, step=self.time_step
+        )
+
+    def _warn_silent(self, observed: xr.DataArray, *, made: np.ndarray) -> None:
+        """Tell the issue dates at which nothing was observed."""
+        silent = made & np.isnan(observed.values)
+        for basin in np.flatnonzero(silent.any(axis=1))[:5]:
+            dates = observed.indexes[TIME][silent[basin]]
+            warnings.warn(
+                f"basin {observed[BASIN].values[basin]}: no discharge is observed at {len(dates)} issue date(s), the first "
+                f"{dates[0]:%Y-%m-%d %H:%M}; the forecast goes on without it".replace(" 00:00", ""),
+                SilentGaugeWarning,
+                stacklevel=3,
+            )
+
+    def _refuse_lead_times(self, what: str) -> None:
+        if self.lead_times:
+            raise InputError(f"the model forecasts {self.lead_times} lead time(s) and does not {what}; use forecast")
 
     def record(self, dataset: xr.Dataset, *, layer: int = -1) -> xr.Dataset:
         """See what a layer remembers: its gates and states over the whole record, in one continuous pass.
@@ -161,11 +238,12 @@ class TrainedModel:
         InputError
             As for `simulate`; the model has no such layer; no day has enough history.
         """
+        self._refuse_lead_times("record")
         layers = len(self.architecture.hidden_sizes)
         if not -layers <= layer < layers:
             raise InputError(f"the model has {layers} layer(s), not a layer {layer}; count from 0")
         inputs = self._inputs(dataset, None)
-        made = record_layer(self.module, self._windows(inputs, None), layer)
+        made = record_layer(cast(RecurrentModel, self.module), self.windows(self.scaler.apply(inputs)), layer)
         dims = (BASIN, TIME, "unit")
         states = {"hidden_state": "h", "cell_state": "c"}
         recorded = xr.Dataset(
@@ -213,15 +291,31 @@ class TrainedModel:
         attrs = {"long_name": "input gate, set by the static attributes", "units": "1"}
         return xr.DataArray(gate, {BASIN: dataset[BASIN]}, (BASIN, "unit"), name="embedding", attrs=attrs)
 
-    def _windows(self, inputs: xr.Dataset, period: Period | None) -> Windows:
-        """The checked inputs, scaled and cut as in training."""
+    def windows(
+        self, scaled: xr.Dataset, *, period: Period | None = None, target: str | None = None, one_step: bool = False
+    ) -> Windows:
+        """Scaled data cut as the model takes them.
+
+        Parameters
+        ----------
+        scaled
+            What the model's scaler makes of the inputs, and of the target where there is one.
+        period, target
+            See `Windows`.
+        one_step
+            For training: a recursive model learns one step ahead, and the forcing it will not know with it.
+        """
+        recursive = one_step and self.architecture.forecast == "recursive"
         return Windows(
-            self.scaler.apply(inputs),
-            list(self.forcing),
-            target=None,
+            with_observed_discharge(scaled, self.discharge_lags),
+            [*self.forcing, *input_names(self.discharge_lags)],
+            target=target,
             static_attributes=self.static_attributes,
             sequence_length=self.sequence_length,
             targets_per_window=self.targets_per_window,
+            lead_times=1 if recursive else self.lead_times,
+            future_forcing=self.forecast_forcing,
+            also_predict=[name for name in self.forcing if name not in self.forecast_forcing] if recursive else [],
             period=period,
             device=next(self.module.parameters()).device,
         )
@@ -239,7 +333,8 @@ class TrainedModel:
         Parameters
         ----------
         forcing
-            By name, in the units of `self.forcing`: a number, or an array over basins.
+            By name, in the units of `self.forcing`: a number, or an array over basins. A model with `discharge_lags` takes
+            "discharge_lag_1" and so on too, in `self.units`, NaN where nothing was observed.
         state
             What the step before returned; None at the start.
         attributes
@@ -250,7 +345,11 @@ class TrainedModel:
         discharge, state
             (basin,) in `self.units`, NaN until `sequence_length` steps have been seen; the state for the next step.
         """
-        missing = [name for name in (*self.forcing, *self.static_attributes) if name not in {**forcing, **(attributes or {})}]
+        self._refuse_lead_times("step")
+        lagged = input_names(self.discharge_lags)[::2]
+        missing = [
+            name for name in (*self.forcing, *lagged, *self.static_attributes) if name not in {**forcing, **(attributes or {})}
+        ]
         if missing:
             raise InputError(f"today's input lacks {', '.join(missing)}; give a value for each")
         state = state or StreamState()
@@ -261,6 +360,9 @@ class TrainedModel:
             raise InputError(
                 "today's forcing has a missing or infinite value; fill it, or begin anew after the gap with state = None"
             )
+        if lagged:
+            observed = self._row({DISCHARGE: np.stack(np.broadcast_arrays(*(forcing[name] for name in lagged)))}, [DISCHARGE])
+            today = torch.cat([today, _with_flags(observed[0].to(device).reshape(len(lagged), -1).T).expand(len(today), -1)], dim=1)
         scaled, layers = self.module(today[:, None], fixed, state.layers)
         after = StreamState(layers, state.steps + 1)
         discharge = self._discharge(scaled[:, 0].float().cpu().numpy())
@@ -295,8 +397,13 @@ class TrainedModel:
 
     def _inputs(self, dataset: xr.Dataset, period: Period | None) -> xr.Dataset:
         """The inputs alone, checked, in the units the model was trained in."""
-        check_names(dataset, forcing=list(self.forcing), static_attributes=self.static_attributes)
-        inputs = check_basins(dataset[[*self.forcing, *self.static_attributes]])
+        observed = [DISCHARGE] if self.discharge_lags else []
+        check_names(dataset, forcing=list(self.forcing), static_attributes=self.static_attributes, from_discharge=bool(observed))
+        if observed and DISCHARGE not in dataset:
+            raise InputError(
+                "the data have no discharge, and the model takes what was observed as an input; add it, NaN where missing"
+            )
+        inputs = check_basins(dataset[[*self.forcing, *self.static_attributes, *observed]])
         step = pd.Timedelta(time_step(times_of(inputs)))
         if step != self.time_step:
             raise InputError(f"the data have a time step of {step}, the model was trained on {self.time_step}; resample the data")
@@ -307,7 +414,7 @@ class TrainedModel:
             if given != units:
                 inputs[name] = inputs[name].copy(data=convert(inputs[name].values, given, units).astype(np.float32))
         steps = slice(None) if period is None else period.steps(times_of(inputs))
-        for name in self.forcing:
+        for name in (*self.forcing, *observed):
             self._warn_outside(inputs[name][:, steps])
         for name in self.static_attributes:
             self._warn_outside(inputs[name])
@@ -329,6 +436,12 @@ class TrainedModel:
             )
 
 
+def _with_flags(observed: torch.Tensor) -> torch.Tensor:
+    """(basin, 2 lag): each observation, 0 where it is NaN, and its flag; from (basin, lag)."""
+    known = torch.isfinite(observed)
+    return torch.stack([torch.where(known, observed, 0.0), known.to(observed.dtype)], dim=2).flatten(1)
+
+
 def write_bundle(model: TrainedModel, path: str | Path) -> Path:
     """Write a trained model as one safetensors file, whole or not at all."""
     header: dict[str, Any] = {
@@ -341,6 +454,9 @@ def write_bundle(model: TrainedModel, path: str | Path) -> Path:
         "step_seconds": model.time_step.total_seconds(),
         "training_period": [model.training_period.start.isoformat(), model.training_period.end.isoformat()],
         "gauge_ids": list(model.gauge_ids),
+        "discharge_lags": list(model.discharge_lags),
+        "lead_times": model.lead_times,
+        "forecast_forcing": list(model.forecast_forcing),
     }
     weights = {name: value.detach().cpu().contiguous() for name, value in model.module.state_dict().items()}
     with written_whole(Path(path)) as part:
@@ -372,11 +488,14 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Train
     form = header.pop("architecture")
     architecture = Architecture(**{**form, "dropout": Dropout(**form["dropout"]), "hidden_sizes": tuple(form["hidden_sizes"])})
     scaler = Scaler(**header.pop("scaler"))
+    lags, forecast_forcing = (tuple(header.get(name, ())) for name in ("discharge_lags", "forecast_forcing"))
     module = build_model(
         architecture,
-        n_forcings=len(header["forcing"]),
+        n_forcings=len(header["forcing"]) + len(input_names(lags)),
         n_static_attributes=len(header["static_attributes"]),
         zero_flow=-scaler.mean[DISCHARGE] / scaler.std[DISCHARGE],
+        lead_times=header.get("lead_times", 0),
+        future=tuple(list(header["forcing"]).index(name) for name in forecast_forcing),
     )
     try:
         module.load_state_dict(weights)
@@ -393,4 +512,7 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Train
         time_step=pd.Timedelta(seconds=header["step_seconds"]),
         training_period=Period(*header["training_period"]),
         gauge_ids=tuple(header["gauge_ids"]),
+        discharge_lags=lags,
+        lead_times=header.get("lead_times", 0),
+        forecast_forcing=forecast_forcing,
     )

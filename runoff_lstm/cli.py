@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from runoff_lstm.many_runs import ManyRuns
-    from runoff_lstm.run_folder import Run, Scores
+    from runoff_lstm.run_folder import LeadScores, Run, Scores
 
 app = typer.Typer(
     name="runoff-lstm",
@@ -81,7 +81,7 @@ def evaluate(
     with _one_sentence(debug=debug):
         from runoff_lstm.bundle import load_model
         from runoff_lstm.many_runs import evaluate_ensemble
-        from runoff_lstm.run_folder import evaluate_run, split_basins
+        from runoff_lstm.run_folder import evaluate_forecasts, evaluate_run, split_basins
         from runoff_lstm.schema import InputError
         from runoff_lstm.training import resolve_device
 
@@ -96,6 +96,12 @@ def evaluate(
             scores = evaluate_ensemble(run_dir, dataset, _seeds(experiment), device=_device(device), **chosen)
         else:
             model = load_model(run_dir / "model.safetensors", device=resolve_device(_device(device)))
+            if model.lead_times:
+                del chosen["metrics"]
+                _show_lead_scores(
+                    evaluate_forecasts(run_dir, model, dataset, **chosen), f"{experiment.name}, {period} period", quiet=quiet
+                )
+                return
             scores = evaluate_run(run_dir, model, dataset, **chosen)
         if not quiet:
             _show_scores(scores, f"{experiment.name}, {period} period")
@@ -180,6 +186,73 @@ def simulate(
         members = "" if mc_samples is None else f"{mc_samples} member(s), "
         steps = int(simulated["simulated"].notnull().sum()) // (mc_samples or 1)
         typer.echo(f"{out}: {members}{simulated.sizes['basin']} basin(s), {steps} simulated steps")
+
+
+@app.command()
+def forecast(
+    model: Annotated[Path, typer.Argument(help="A model.safetensors trained with lead times.", show_default=False)],
+    data: Annotated[Path, typer.Argument(help="netCDF file, Zarr store, CSV file or folder of CSV files.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="netCDF file to write.", show_default=False)],
+    issue_date: Annotated[
+        str | None,
+        typer.Option("--issue-date", help="The last step that was observed, such as 2017-05-04; default: the last there is."),
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Forecast from every step up to this one too.")] = None,
+    unit: Annotated[list[str] | None, typer.Option("--unit", help='Unit of a variable: precipitation="mm d-1"')] = None,
+    rename: Annotated[list[str] | None, typer.Option("--rename", help="Name in the data: precipitation=P")] = None,
+    area: Annotated[list[str] | None, typer.Option("--area", help="Area of a basin in km2: 01013500=2252.7")] = None,
+    device: DeviceOption = "auto",
+    *,
+    debug: Debug = False,
+) -> None:
+    """Forecast discharge from an issue date; of what comes after it only the forecast forcing is used."""
+    with _one_sentence(debug=debug):
+        from runoff_lstm.bundle import load_model
+        from runoff_lstm.files import written_whole
+        from runoff_lstm.periods import Period
+        from runoff_lstm.schema import times_of
+        from runoff_lstm.training import resolve_device
+
+        trained = load_model(model, device=resolve_device(_device(device)))
+        given = {
+            "units": _pairs(unit, "--unit"),
+            "rename": _pairs(rename, "--rename"),
+            "area_km2": {gauge_id: _number(value, "--area") for gauge_id, value in _pairs(area, "--area").items()},
+        }
+        wanted = [*trained.forcing, *trained.static_attributes, "discharge"]
+        options = {"variables": wanted, **{name: value for name, value in given.items() if value}}
+        dataset = _call_reader(_source_of(data), data, options, quiet=False)
+        times = times_of(dataset)
+        ahead = trained.lead_times if trained.forecast_forcing else 0
+        first = times[-1 - ahead] if issue_date is None else issue_date
+        made = trained.forecast(dataset, period=Period(first, until or first))
+        with written_whole(out) as part:
+            made.to_netcdf(part)
+        done = int(made["forecast"].notnull().all("lead_time").sum())
+        typer.echo(f"{out}: {made.sizes['basin']} basin(s), {done} forecast(s) of {trained.lead_times} lead times")
+
+
+@app.command("walk-forward")
+def walk_forward(
+    config: Annotated[Path, typer.Argument(help="Experiment file (TOML) with lead_times.", show_default=False)],
+    run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Where to; default: runs/<name>-<timestamp>.")] = None,
+    device: DeviceOption = "auto",
+    seed: Annotated[int | None, typer.Option("--seed", help="In place of the config's.")] = None,
+    overrides: Overrides = None,
+    *,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train, then let the origin roll through the test period as [walk_forward] says; leaves tables by lead time and pictures."""
+    with _one_sentence(debug=debug):
+        from runoff_lstm.experiment import read_experiment
+        from runoff_lstm.run_folder import default_folder
+        from runoff_lstm.schema import InputError
+
+        experiment = read_experiment(config, overrides=[*(overrides or []), *([] if seed is None else [f"seed={seed}"])])
+        if not experiment.windows.lead_times:
+            raise InputError(f"{config} simulates; set [windows] lead_times, such as lead_times = 7, to forecast")
+        _train(experiment, run_dir or default_folder(experiment.name), device=device, workers=None, resume=False, quiet=quiet)
 
 
 @app.command()
@@ -296,6 +369,7 @@ def _call_reader(source: str, path: Any, options: dict[str, Any], *, quiet: bool
 
 def _train(experiment: Any, folder: Path, *, device: str, workers: int | None, resume: bool, quiet: bool) -> None:
     """One run or many, as the experiment says."""
+    from runoff_lstm.forecast_run import walk_forward_run
     from runoff_lstm.many_runs import cross_validate, train_ensemble
     from runoff_lstm.run_folder import train_run
 
@@ -315,7 +389,9 @@ def _train(experiment: Any, folder: Path, *, device: str, workers: int | None, r
             done = train_ensemble(folder, dataset, _seeds(experiment), **many, **arguments)
         else:
             silent: dict[str, Any] = {"observe": lambda _: None} if quiet else {}
-            _show_run(train_run(folder, dataset, **arguments, **common, **silent), quiet=quiet)
+            rolling = experiment.walk_forward and experiment.walk_forward.model_dump()
+            run = walk_forward_run if rolling else train_run
+            _show_run(run(folder, dataset, **(rolling or {}), **arguments, **common, **silent), quiet=quiet)
             return
     if not quiet:
         _show_many(done, experiment.name)
@@ -380,7 +456,31 @@ def _show_run(run: "Run", *, quiet: bool) -> None:
         typer.echo(f"{period}: {sums['used']} of {sums['steps']} steps used ({left_out})")
     if run.scores is not None:
         _show_scores(run.scores, f"{run.name}, test period")
+    if run.lead_scores is not None:
+        _show_lead_scores(run.lead_scores, f"{run.name}, test period", quiet=quiet)
     typer.echo(f"run folder: {os.path.relpath(run.path)}")
+
+
+def _show_lead_scores(scores: "LeadScores", title: str, *, quiet: bool) -> None:
+    """NSE by lead time of the model and its yardsticks (over many basins medians), then a line of RMSE for each."""
+    if quiet:
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from runoff_lstm.lead_times import summary_line
+
+    table = scores.table
+    basins, models = table["gauge_id"].nunique(), list(table["model"].unique())
+    shown = Table(title=f"{title}, NSE" + ("" if basins == 1 else f", median of {basins} basins"))
+    for heading in ("lead time", *models):
+        shown.add_column(heading, justify="right")
+    for lead, rows in table.groupby("lead_time"):
+        shown.add_row(str(lead), *(f"{rows.loc[rows['model'] == model, 'NSE'].median():.3f}" for model in models))
+    Console().print(shown)
+    typer.echo(f"RMSE [{scores.forecast.attrs['units']}], all lead times together in brackets, then each:")
+    for model in models:
+        typer.echo(summary_line(table, model))
 
 
 def _show_many(done: "ManyRuns", name: str) -> None:

@@ -46,7 +46,7 @@ class Data(Table):
     source: Literal["netcdf", "zarr", "csv", "camels_us", "caravan"]
     path: str
     gauge_ids: list[str] | str | None = None
-    forcing: list[str] = Field(min_length=1)
+    forcing: list[str]
     static_attributes: list[str] = []
     attributes: str | None = None
     rename: dict[str, str] = {}
@@ -77,10 +77,29 @@ class PeriodTable(Table):
 
 
 class WindowTable(Table):
-    """[windows]: steps each prediction sees at least, steps each window predicts."""
+    """[windows]: what each prediction sees, how many steps a window predicts, and how far ahead; see `Inputs`."""
 
     sequence_length: int = Field(default=365, ge=1)
     targets_per_window: int = Field(default=1, ge=1)
+    discharge_lags: tuple[int, ...] = ()
+    lead_times: int = Field(default=0, ge=0)
+    forecast_forcing: tuple[str, ...] = ()
+
+
+class FineTuneTable(Table):
+    """[walk_forward.fine_tune]: updates with which the model goes on at each new fit, instead of beginning afresh."""
+
+    steps: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+
+
+class WalkForwardTable(Table):
+    """[walk_forward]: steps between issue dates, origins between two fits (none: kept), steps of history (none: all)."""
+
+    every: int = Field(default=1, ge=1)
+    fit_every: int | None = Field(default=None, ge=1)
+    window: int | None = Field(default=None, ge=1)
+    fine_tune: FineTuneTable | None = None
 
 
 class EvaluationTable(Table):
@@ -119,6 +138,7 @@ class Experiment(Table):
     evaluation: EvaluationTable = EvaluationTable()
     fine_tuning: FineTuning | None = None
     folds: Folds | None = None
+    walk_forward: WalkForwardTable | None = None
 
     def arguments(self) -> dict[str, Any]:
         """The experiment as the arguments of `train_run`."""
@@ -189,6 +209,10 @@ def _refuse_what_does_not_apply(experiment: Experiment, path: Path) -> None:
     for archive, own in ARCHIVES.items():
         for name in (given & set(own)) - set(ARCHIVES.get(source, ("attributes", "units"))):
             raise InputError(f'{path}: [data] {name} is for source = "{archive}", not "{source}"; remove it')
+    if experiment.windows.lead_times and (experiment.folds is not None or experiment.seeds > 1):
+        raise InputError(f"{path}: forecasts are trained one model at a time; leave out [folds] and seeds, or lead_times")
+    if experiment.walk_forward is not None and not experiment.windows.lead_times:
+        raise InputError(f"{path}: [walk_forward] needs [windows] lead_times, such as lead_times = 7")
     if experiment.folds is not None and experiment.seeds > 1:
         raise InputError(f"{path}: [folds] and seeds = {experiment.seeds} do not go together; leave one out")
 

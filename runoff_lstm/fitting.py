@@ -3,9 +3,10 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, NoReturn, cast
 
@@ -18,7 +19,8 @@ from runoff_lstm.checkpoint import TrainingState, read_checkpoint, write_checkpo
 from runoff_lstm.files import written_whole
 from runoff_lstm.losses import LOSSES, LossName
 from runoff_lstm.memory import freed_memory_kept
-from runoff_lstm.models import State
+from runoff_lstm.models import Model, State
+from runoff_lstm.observed_inputs import hide_observed_discharge
 from runoff_lstm.sampling import Batch, Tiles, Windows
 from runoff_lstm.scaling import DischargeScale
 from runoff_lstm.schedules import ScheduleName, learning_rate
@@ -71,6 +73,9 @@ class Recipe:
     gradient_length
         Steps of history that the gradient of a target reaches back at least; the steps of a window before them run forward only,
         and still set the state (truncated backpropagation). None: all `sequence_length` steps. Saves up to a third of the time.
+    hide_discharge
+        Where observed discharge is an input: share of the windows in which a gauge is made silent for a while, so that the model
+        learns to go on without it.
     balance_basins
         Whether basins with short records come as often as those with long ones: their windows are repeated within an epoch.
     patience
@@ -90,6 +95,7 @@ class Recipe:
     precision: Literal["float32", "bfloat16"] = "float32"
     validate_every: int = 20
     gradient_length: int | None = None
+    hide_discharge: float = 0.1
     balance_basins: bool = False
     patience: int | None = None
 
@@ -109,6 +115,10 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"[training] {name} = {value} must be above zero")
+        if not 0 <= self.hide_discharge < 1:
+            raise InputError(
+                f"[training] hide_discharge = {self.hide_discharge} is not a share of windows; choose from 0 to below 1"
+            )
         if (self.schedule == "step") != bool(self.milestones):
             raise InputError('[training] schedule = "step" and milestones = [[epoch, rate], ...] go together')
 
@@ -130,6 +140,7 @@ def fit(
     recipe: Recipe,
     *,
     scale: DischargeScale,
+    discharge_lags: Sequence[int] = (),
     validate: Callable[[], float] | None = None,
     seed: int = 0,
     checkpoint: Path | None = None,
@@ -148,6 +159,8 @@ def fit(
         How to optimise.
     scale
         Of the training discharge, for the losses that need it.
+    discharge_lags
+        Of the observed discharge among the forcing, where its last features are that; see `hide_observed_discharge`.
     validate
         Scores the model as it stands, higher is better; None: the last weights are kept.
     seed
@@ -171,7 +184,9 @@ def fit(
         A batch holds a value that is not finite (told by basin, day and variable; the batch is saved beside the checkpoint), or the
         loss diverges (told by update, learning rate and gradient norm).
     """
-    training = _Training(model, windows, recipe, scale=scale, validate=validate, seed=seed, checkpoint=checkpoint)
+    training = _Training(
+        model, windows, recipe, scale=scale, discharge_lags=discharge_lags, validate=validate, seed=seed, checkpoint=checkpoint
+    )
     small = windows.device.type == "cpu" and recipe.batch_size * sum(one.numel() for one in model.parameters()) <= ONE_THREAD
     threads = 1 if small else torch.get_num_threads()
     with freed_memory_kept(), _threads(threads), torch.random.fork_rng(devices=_cuda(windows.device)):
@@ -210,9 +225,10 @@ class _Training:
         validate: Callable[[], float] | None,
         seed: int,
         checkpoint: Path | None,
+        discharge_lags: Sequence[int] = (),
     ) -> None:
         self.model, self.windows, self.recipe, self.validate = model, windows, recipe, validate
-        self.seed, self.checkpoint = seed, checkpoint
+        self.seed, self.checkpoint, self.discharge_lags = seed, checkpoint, tuple(discharge_lags)
         self.warm_up = windows.sequence_length - (recipe.gradient_length or windows.sequence_length)
         if self.warm_up < 0:
             raise InputError(
@@ -285,29 +301,43 @@ class _Training:
         """The state after the steps through which no gradient flows; None where there are none."""
         if not self.warm_up:
             return None
-        _, state = self.model(batch.forcing[:, : self.warm_up], batch.static_attributes, targets=1)
-        return cast(State, state)
+        return cast(Model, self.model).remember(batch.forcing[:, : self.warm_up], batch.static_attributes)
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One step of the optimiser; returns the loss and the norm of the gradient before clipping."""
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
+        if self.discharge_lags and self.recipe.hide_discharge:
+            seen = hide_observed_discharge(batch.forcing, self.discharge_lags, self.recipe.hide_discharge)
+            batch = replace(batch, forcing=seen)
+        known_ahead = {} if batch.future is None else {"future": batch.future}
         with torch.autocast(self.windows.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
             simulated, _ = self.model(
                 batch.forcing[:, self.warm_up :],
                 batch.static_attributes,
                 self.warm_state(batch),
                 targets=batch.discharge.shape[1],
+                **known_ahead,
             )
-        loss = LOSSES[self.recipe.loss](
-            observed=batch.discharge, simulated=simulated.float(), basin_std=self.basin_std[batch.basin], zero_flow=self.zero_flow
-        )
+        loss = self.loss(batch, simulated.float())
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
         self.optimizer.step()
         return loss.detach(), norm.detach()
+
+    def loss(self, batch: Batch, simulated: Tensor) -> Tensor:
+        """One number to minimise; of several lead times the geometric mean, so that each counts by its relative error.
+
+        The far ones, of which little can be known, would otherwise drown the near ones.
+        """
+        measured = partial(LOSSES[self.recipe.loss], basin_std=self.basin_std[batch.basin], zero_flow=self.zero_flow)
+        if simulated.ndim == 2:
+            return measured(observed=batch.discharge, simulated=simulated)
+        leads = zip(batch.discharge.unbind(2), simulated.unbind(2), strict=True)
+        losses = torch.stack([measured(observed=observed, simulated=made) for observed, made in leads])
+        return losses.log().mean().exp()
 
     def look(self) -> None:
         """Look at the losses and gradient norms since the last look, and stop where one of them makes no sense."""
@@ -335,7 +365,7 @@ class _Training:
         if self.checkpoint is not None:
             path = self.checkpoint.with_name("non_finite_batch.safetensors")
             with written_whole(path) as part:
-                save_file({name: value.cpu().contiguous() for name, value in vars(batch).items()}, part)
+                save_file({name: value.cpu().contiguous() for name, value in vars(batch).items() if value is not None}, part)
             saved = f" (the batch is saved in {path})"
         raise TrainingError(f"update {seen.update}: {where}; correct the data or leave the basin out{saved}")
 

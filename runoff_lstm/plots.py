@@ -58,7 +58,7 @@ def plot_hydrograph(
         Set above the axes at the left, opposite the legend.
     """
     units = _discharge_units(observed=observed, simulated=simulated)
-    axes = _axes_or_new(axes, size=(10, 4))
+    axes = axes_or_new(axes, size=(10, 4))
     first, last = (pick(series[TIME].values[end] for series in (observed, simulated)) for pick, end in ((min, 0), (max, -1)))
     drawn: list[Artist] = []
     styles = {"observed": (observed, OBSERVED_COLOUR), "simulated": (simulated, SIMULATED_COLOUR)}
@@ -71,11 +71,11 @@ def plot_hydrograph(
     highest, lowest = (_extreme(observed, simulated, pick=pick) for pick in ("max", "min"))
     headroom = 1.05 if precipitation is None else 1.35
     axes.set_ylim(min(lowest, 0.0), headroom * highest if highest > 0 else 1.0)
-    axes.set_ylabel(f"discharge [{_typeset(units)}]")
+    axes.set_ylabel(f"discharge [{typeset(units)}]")
     if precipitation is not None:
         drawn.append(_hang_precipitation(axes, precipitation, start=first, end=last))
     axes.set_xlim(first, last if last > first else first + DAY)
-    _date_ticks(axes)
+    date_ticks(axes)
     axes.legend(handles=drawn, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, frameon=False, fontsize=9, borderaxespad=0.2)
     axes.set_title(title, loc="left", fontsize=10)
     return axes
@@ -88,8 +88,8 @@ def plot_flow_duration(axes: "Axes | None" = None, *, observed: xr.DataArray, si
     count. Values of zero or below count too, but cannot be drawn; a note in the axes says how many.
     """
     units = _discharge_units(observed=observed, simulated=simulated)
-    axes = _axes_or_new(axes, size=(5, 4))
-    axes.set(xlabel="exceedance probability [%]", ylabel=f"discharge [{_typeset(units)}]", xlim=(0, 100))
+    axes = axes_or_new(axes, size=(5, 4))
+    axes.set(xlabel="exceedance probability [%]", ylabel=f"discharge [{typeset(units)}]", xlim=(0, 100))
     flows = dict(zip(("observed", "simulated"), _shared(observed, simulated), strict=True))
     steps = _step_name(observed)
     if not flows["observed"].size:
@@ -118,8 +118,8 @@ def plot_scatter(axes: "Axes | None" = None, *, observed: xr.DataArray, simulate
     the square root, which spreads the low flows and, unlike a logarithm, keeps zeros.
     """
     units = _discharge_units(observed=observed, simulated=simulated)
-    axes = _axes_or_new(axes, size=(4.5, 4.5))
-    axes.set(xlabel=f"observed [{_typeset(units)}]", ylabel=f"simulated [{_typeset(units)}]", box_aspect=1)
+    axes = axes_or_new(axes, size=(4.5, 4.5))
+    axes.set(xlabel=f"observed [{typeset(units)}]", ylabel=f"simulated [{typeset(units)}]", box_aspect=1)
     x, y = _shared(observed, simulated)
     steps = _step_name(observed)
     if not x.size:
@@ -153,7 +153,7 @@ def plot_history(axes: "Axes | None" = None, *, history: pd.DataFrame) -> "Axes"
     for name in HISTORY_COLUMNS:
         if name not in history:
             raise InputError(f"the history has no column '{name}'; {nearest(name, map(str, history.columns))}")
-    axes = _axes_or_new(axes, size=(8, 4))
+    axes = axes_or_new(axes, size=(8, 4))
     updates, loss, validated = (history[name].to_numpy(dtype=np.float64) for name in HISTORY_COLUMNS)
     axes.set(xlabel="update", ylabel="training loss")
     if not updates.size:
@@ -183,7 +183,7 @@ def plot_distribution(
         Left end of the axis of a metric that ends at 1; the share of basins below it is where a curve begins. The axis of others
         holds 96 of 100 values.
     """
-    axes = _axes_or_new(axes, size=(6, 4.2))
+    axes = axes_or_new(axes, size=(6, 4.2))
     colours = (SIMULATED_COLOUR, VALIDATION_COLOUR, QUIET, PRECIPITATION_COLOUR, OBSERVED_COLOUR)
     for place, (name, values) in enumerate(scores.items()):
         ranked = np.sort(values.dropna().to_numpy(np.float64))
@@ -223,7 +223,7 @@ def plot_map(
         What the values are, and the two ends of the colours; values beyond have the colour of the end. None: 0 and 1 for a metric
         that ends at 1, else such that 96 of 100 values lie between.
     """
-    axes = _axes_or_new(axes, size=(8, 4.6))
+    axes = axes_or_new(axes, size=(8, 4.6))
     gauge_ids = [str(gauge_id) for gauge_id in scores.index]
     north, east = (place.sel(basin=gauge_ids).values.astype(np.float64) for place in (latitude, longitude))
     values: Values = np.asarray(scores, dtype=np.float64)
@@ -430,10 +430,10 @@ def _ends(metric: str, values: Values, *, lowest: float) -> tuple[float, float]:
     return float(low), float(max(high, low + 1e-6))
 
 
-def _typeset(units: str) -> str:
+def typeset(units: str) -> str:
     """A unit with its exponents raised.
 
-    >>> print(_typeset("mm d-1"), _typeset("m3 s-1"))
+    >>> print(typeset("mm d-1"), typeset("m3 s-1"))
     mm d$^{-1}$ m$^{3}$ s$^{-1}$
     """
     return re.sub(r"(?<=[A-Za-z])(-?\d+)", r"$^{\1}$", units)
@@ -446,11 +446,11 @@ def _date(moment: np.datetime64) -> str:
 def _score(metric: str, value: float, units: str) -> str:
     """'RMSE 0.71 mm d-1', typeset."""
     unit = METRICS[metric].units if metric in METRICS else "1"
-    unit = {"1": "", "as discharge": _typeset(units)}.get(unit, unit)
+    unit = {"1": "", "as discharge": typeset(units)}.get(unit, unit)
     return f"{metric} {value:.2f} {unit}".rstrip() if np.isfinite(value) else f"{metric} undefined"
 
 
-def _axes_or_new(axes: "Axes | None", *, size: tuple[float, float]) -> "Axes":
+def axes_or_new(axes: "Axes | None", *, size: tuple[float, float]) -> "Axes":
     """The Axes given, or those of a new figure, without what is not read: no top and right line, a quiet grid behind."""
     from matplotlib.figure import Figure
 
@@ -482,7 +482,7 @@ def _hang_precipitation(axes: "Axes", precipitation: xr.DataArray, *, start: np.
     highest = _extreme(within, pick="max") or 1.0
     twin.set_ylim(3.5 * highest, 0)
     twin.set_yticks([tick for tick in MaxNLocator(3).tick_values(0, highest) if 0 <= tick <= 1.2 * highest])
-    twin.set_ylabel(f"precipitation [{_typeset(units)}]", loc="top", color=PRECIPITATION_TEXT)
+    twin.set_ylabel(f"precipitation [{typeset(units)}]", loc="top", color=PRECIPITATION_TEXT)
     twin.tick_params(axis="y", labelsize=9, color=PRECIPITATION_TEXT, labelcolor=PRECIPITATION_TEXT)
     twin.spines[:].set_visible(False)
     return bars
@@ -512,7 +512,7 @@ def _add_validation(axes: "Axes", updates: Values, validated: Values) -> None:
     twin.spines[:].set_visible(False)
 
 
-def _date_ticks(axes: "Axes") -> None:
+def date_ticks(axes: "Axes") -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     locator = AutoDateLocator(minticks=5, maxticks=13)  # type: ignore[no-untyped-call]

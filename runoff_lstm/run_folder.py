@@ -7,10 +7,12 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import tomli_w
 import xarray as xr
@@ -19,7 +21,10 @@ from runoff_lstm.bundle import TrainedModel, load_model, write_bundle
 from runoff_lstm.evaluation import check_metrics, evaluate, score_yardsticks
 from runoff_lstm.files import written_whole
 from runoff_lstm.fitting import Progress, Recipe
+from runoff_lstm.forecast_plots import plot_forecasts, plot_lead_times
+from runoff_lstm.gaps import measured
 from runoff_lstm.inventory import basins_without_attributes, unusable_basins
+from runoff_lstm.lead_times import observed_ahead, score_lead_times
 from runoff_lstm.models import Architecture, Dropout
 from runoff_lstm.periods import Period, Periods
 from runoff_lstm.plots import figure_hydrograph, plot_distribution, plot_history, plot_map, write_figure
@@ -30,6 +35,7 @@ from runoff_lstm.schema import BASIN, DISCHARGE, SOURCE, TIME, InputError, is_pr
 from runoff_lstm.training import Device, Inputs, check_inputs, prepare, resolve_device
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 METRICS = ("NSE", "KGE", "KGE_r", "KGE_alpha", "KGE_beta", "RMSE")
@@ -53,8 +59,27 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class LeadScores:
+    """What one period's forecasts give.
+
+    Attributes
+    ----------
+    table
+        A row for each model or yardstick, gauge and lead time; see `score_lead_times`.
+    forecast
+        (basin, issue_date, lead_time), mm d-1 (mm h-1).
+    """
+
+    table: pd.DataFrame
+    forecast: xr.DataArray
+
+
+@dataclass(frozen=True)
 class Run:
-    """A finished run: its name, folder, model and history, what was used of each period, and the scores of the test period."""
+    """A finished run: its name, folder, model and history, what was used of each period, and the scores of the test period.
+
+    `scores` of a simulation, `lead_scores` of forecasts; None where there is no test period.
+    """
 
     name: str
     path: Path
@@ -62,6 +87,7 @@ class Run:
     history: pd.DataFrame
     coverage: pd.DataFrame
     scores: Scores | None
+    lead_scores: LeadScores | None = None
 
 
 def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a config object
@@ -80,6 +106,7 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     on_missing: OnMissing = "refuse",
     start_from: str | Path | None = None,
     frozen: Sequence[str] = (),
+    further: Mapping[str, Any] | None = None,
     resume: bool = False,
     observe: Callable[[Progress], None] | None = None,
 ) -> Run:
@@ -104,6 +131,8 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
         one by one.
     start_from, frozen
         File of a trained model to go on from, and its parts that stay as they are; see `prepare`.
+    further
+        Tables of the experiment that others act on, to be kept in the folder's experiment.toml.
     resume
         Go on from the folder's checkpoint; the result equals that of a run that was never stopped.
     observe
@@ -143,17 +172,19 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
         settings["data"] |= {} if on_missing == "refuse" else {"on_missing": on_missing}
         if start_from is not None:
             settings["fine_tuning"] = {"start_from": str(Path(start_from).resolve()), "frozen": list(frozen)}
-        create_folder(folder, settings, device)
+        create_folder(folder, {**settings, **(further or {})}, device)
     with nullcontext(observe) if observe is not None else training_bar(name, show=True) as told:
         trained = training.run(checkpoint=folder / "checkpoint.pt", resume=resume, observe=told)
     write_csv(trained.history.set_index("update"), folder / "history.csv")
     write_csv(trained.coverage, folder / "coverage.csv")
     write_bundle(trained.model, folder / "model.safetensors")
     write_figure(plot_history(history=trained.history), folder / "history.png")
-    scores = None
-    if periods.test is not None:
+    scores = lead_scores = None
+    if periods.test is not None and inputs.lead_times:
+        lead_scores = evaluate_forecasts(folder, trained.model, dataset, name=name, periods=periods)
+    elif periods.test is not None:
         scores = evaluate_run(folder, trained.model, dataset, name=name, periods=periods, period_name="test", metrics=metrics)
-    return Run(name, folder, trained.model, trained.history, trained.coverage, scores)
+    return Run(name, folder, trained.model, trained.history, trained.coverage, scores, lead_scores)
 
 
 def evaluate_run(
@@ -181,6 +212,57 @@ def evaluate_run(
     return score_period(folder, dataset, simulated, name=name, periods=periods, period_name=period_name, metrics=metrics)
 
 
+def evaluate_forecasts(
+    folder: Path, model: TrainedModel, dataset: xr.Dataset, *, name: str, periods: Periods, period_name: str = "test"
+) -> LeadScores:
+    """Forecast from every step of one period and score by lead time, beside persistence and climatology; see `score_forecasts`."""
+    period = check_scored(dataset, periods, period_name)
+    issued = last_issue_dates(times_of(dataset), period, model.lead_times)
+    forecast = model.forecast(dataset, period=issued)["forecast"]
+    return score_forecasts(folder, dataset, forecast, name=name, periods=periods, period_name=period_name)
+
+
+def last_issue_dates(times: pd.DatetimeIndex, period: Period, lead_times: int) -> Period:
+    """The issue dates of a period whose forecasts end within it."""
+    steps = period.steps(times)
+    if steps.stop - lead_times <= steps.start:
+        raise InputError(f"the period {period} is not longer than the {lead_times} lead times; choose a longer one")
+    return Period(times[steps.start], times[steps.stop - 1 - lead_times])
+
+
+def score_forecasts(
+    folder: Path, dataset: xr.Dataset, forecast: xr.DataArray, *, name: str, periods: Periods, period_name: str = "test"
+) -> LeadScores:
+    """Score forecasts (basin, issue_date, lead_time) of one period and leave tables, netCDF and pictures in the folder."""
+    dataset = measured(dataset.sel({BASIN: forecast[BASIN]}))
+    scored = partial(score_lead_times, forecast, observed=dataset[DISCHARGE], train=periods.train.label_slice, name="lstm")
+    scores, by_season = LeadScores(scored(), forecast), scored(by="season")
+    write_csv(by_season.set_index("model"), folder / f"{period_name}_lead_scores_by_season.csv")
+    made = xr.Dataset({"forecast": forecast, "observed": observed_ahead(dataset[DISCHARGE], forecast)})
+    made[BASIN].attrs = {"cf_role": "timeseries_id", "long_name": "gauge id"}
+    with written_whole(folder / f"{period_name}_forecasts.nc") as part:
+        made.assign_attrs(Conventions="CF-1.11", title=f"{name}: forecast and observed discharge").to_netcdf(part)
+    prefix = "" if period_name == "test" else f"{period_name}_"
+    write_figure(plot_lead_times(scores=scores.table), folder / f"{prefix}lead_times.png")
+    write_figure(_spaghetti(dataset[DISCHARGE], scores, name=name), folder / f"{prefix}forecasts.png")
+    write_csv(scores.table.set_index("model"), folder / f"{period_name}_lead_scores.csv")  # last: where it is, all is
+    return scores
+
+
+def _spaghetti(observed: xr.DataArray, scores: LeadScores, *, name: str) -> "Axes":
+    """The forecasts of half a year around the largest flood of the basin whose NSE at lead time 1 is the median one."""
+    first = scores.table[(scores.table["model"] == "lstm") & (scores.table["lead_time"] == 1)].sort_values("NSE")
+    gauge_id = str(first["gauge_id"].iloc[len(first) // 2])
+    forecast = scores.forecast.sel({BASIN: gauge_id})
+    issued = forecast.indexes["issue_date"]
+    series = observed.sel({BASIN: gauge_id, TIME: slice(issued[0], issued[-1])})
+    peak = int(np.nanargmax(series.values)) if series.notnull().any() else 0
+    begin = min(max(0, peak - 60), max(0, len(issued) - 120))
+    lead_times = forecast.sizes["lead_time"]
+    title = f"{name}, {gauge_id}: forecasts of {lead_times} steps, one in {max(1, lead_times // 2)} shown"
+    return plot_forecasts(observed=series[begin : begin + 120], forecast=forecast, every=max(1, lead_times // 2), title=title)
+
+
 def score_period(
     folder: Path,
     dataset: xr.Dataset,
@@ -193,7 +275,7 @@ def score_period(
 ) -> Scores:
     """Score a simulation (basin, time) of one period, beside climatology and persistence, and write what `evaluate_run` writes."""
     period = periods.named()[period_name]
-    dataset = dataset.sel({BASIN: simulated[BASIN]})
+    dataset = measured(dataset.sel({BASIN: simulated[BASIN]}))
     observed = dataset[DISCHARGE].sel({TIME: simulated[TIME]})
     scores = Scores(
         metrics=evaluate(observed=observed, simulated=simulated, metrics=metrics),
@@ -297,7 +379,7 @@ def _settings(
         "name": name,
         "data": {**source, "forcing": list(asked["forcing"]), "static_attributes": list(asked["static_attributes"])},
         "periods": {key: [period.start.date(), period.end.date()] for key, period in periods.named().items()},
-        "windows": {key: asked[key] for key in ("sequence_length", "targets_per_window")},
+        "windows": {key: value for key, value in asked.items() if key not in ("forcing", "static_attributes") and value},
         "model": {**_given(architecture), "dropout": _given(architecture.dropout)},
         "training": _given(recipe),
     }

@@ -34,9 +34,13 @@ class Batch:
         (batch, attribute), attribute may be 0.
     discharge
         (batch, target): the last `targets_per_window` steps of the window. NaN: nothing is to be learned from this step, be it
-        that it was not observed, lies outside the period or belongs to another window.
+        that it was not observed, lies outside the period or belongs to another window. Of forecasts (batch, target, lead): what
+        follows each of these steps.
     basin, day
         (batch,) integers: position of the basin, and of the last target step on the time axis.
+    future
+        (batch, target + lead - 1, forcing) of forecasts that are given forcing beyond the issue date: from the step after the first
+        target step on. None elsewhere.
     """
 
     forcing: Tensor
@@ -44,13 +48,16 @@ class Batch:
     discharge: Tensor
     basin: Tensor
     day: Tensor
+    future: Tensor | None = None
 
     def __post_init__(self) -> None:
         size = self.forcing.shape[0]
         shapes = [tuple(one.shape) for one in (self.forcing, self.static_attributes, self.discharge, self.basin, self.day)]
-        if [len(shape) for shape in shapes] != [3, 2, 2, 1, 1] or any(shape[0] != size for shape in shapes):
+        ranks = [len(shape) for shape in shapes]
+        if ranks not in ([3, 2, 2, 1, 1], [3, 2, 3, 1, 1]) or any(shape[0] != size for shape in shapes):
             raise ValueError(
-                f"a batch is (batch, window, forcing), (batch, attribute), (batch, target), (batch,) and (batch,), not {shapes}"
+                "a batch is (batch, window, forcing), (batch, attribute), (batch, target) or (batch, target, lead), (batch,) and "
+                f"(batch,), not {shapes}"
             )
         if shapes[2][1] > shapes[0][1]:
             raise ValueError(f"a batch has more targets than steps: {shapes}")
@@ -101,7 +108,7 @@ class Windows:
 
     A window is `sequence_length + targets_per_window - 1` steps long and its last `targets_per_window` steps are predicted: every
     predicted step sees at least `sequence_length` steps and none sees past itself. `targets_per_window=1` is the classic
-    many-to-one problem.
+    many-to-one problem. With `lead_times` these last steps are issue dates, and what is predicted are the steps that follow each.
 
     Parameters
     ----------
@@ -113,6 +120,13 @@ class Windows:
         Name of the variable to predict; None where only simulation is wanted.
     sequence_length, targets_per_window
         Steps each prediction sees at least; steps each window predicts.
+    lead_times
+        0: the discharge of a step is predicted from the forcing up to that same step. n: discharge at lead times 1 to n is, from an
+        issue date; then the target steps of a window are issue dates, and a period holds their forecasts to the last lead.
+    future_forcing
+        Names out of `forcing` that a forecast is given beyond the issue date too, up to the last lead.
+    also_predict
+        Names out of `forcing` that are targets beside discharge, at a single lead time, along the last dimension of the targets.
     period
         Limits the targets; None: the whole record.
     device, storage
@@ -125,7 +139,7 @@ class Windows:
         The sequence is longer than the record, a basin lacks an attribute, or no step of the period can be predicted at all.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - plain arguments
         self,
         dataset: xr.Dataset,
         forcing: Sequence[str],
@@ -134,13 +148,18 @@ class Windows:
         static_attributes: Sequence[str] = (),
         sequence_length: int = 365,
         targets_per_window: int = 1,
+        lead_times: int = 0,
+        future_forcing: Sequence[str] = (),
+        also_predict: Sequence[str] = (),
         period: Period | None = None,
         device: str | torch.device = "cpu",
         storage: Storage = "auto",
     ) -> None:
         if sequence_length < 1 or not 1 <= targets_per_window < 2**15:
             raise InputError("sequence_length must be at least 1, and targets_per_window from 1 to 32767")
-        self.sequence_length, self.targets_per_window = sequence_length, targets_per_window
+        if lead_times < 0 or (also_predict and lead_times != 1):
+            raise InputError("lead_times must be 0 or more, and 1 where forcing is predicted too")
+        self.sequence_length, self.targets_per_window, self.lead_times = sequence_length, targets_per_window, lead_times
         self.gauge_ids = [str(gauge_id) for gauge_id in dataset[BASIN].values]
         self.times = times_of(dataset)
         self.forcing = list(forcing)
@@ -151,33 +170,49 @@ class Windows:
         self.device = torch.device(device)
         steps = slice(0, len(self.times)) if period is None else period.steps(self.times)
         self._period = np.zeros(len(self.times), dtype=bool)
-        self._period[steps] = True
+        self._period[steps.start : steps.stop if target is None else max(steps.start, steps.stop - lead_times)] = True
 
         forcings = [dataset[name].values for name in forcing]
         history = _history(np.logical_and.reduce([~np.isnan(one) for one in forcings]))
         self._runs = _Spans.of(history > 0)
-        self._has_history = history >= sequence_length
+        self._history = history >= sequence_length
+        self._has_history = self._history.copy()
+        if future_forcing:
+            known = np.logical_and.reduce([~np.isnan(dataset[name].values) for name in future_forcing])
+            self._has_history &= _ahead(known, lead_times).all(axis=0)
         self._valid = self._has_history & self._period
-        self._target = np.full(history.shape, np.nan, np.float32) if target is None else dataset[target].values.astype(np.float32)
         if target is not None:
-            self._valid &= ~np.isnan(self._target)
+            observed = ~np.isnan(dataset[target].values)
+            self._valid &= _ahead(observed, lead_times).any(axis=0) if lead_times else observed
         if not self._valid.any():
             raise InputError(self._why_nothing(target, period))
 
-        self._block = self._place(_block(forcings, rows_after=targets_per_window), storage)
-        flat_target = np.concatenate([np.where(self._valid, self._target, np.nan).ravel(), np.full(targets_per_window, np.nan)])
-        self._flat_target = self._place(torch.from_numpy(flat_target.astype(np.float32)), storage)
+        rows_after = targets_per_window + lead_times
+        self._block = self._place(_block(forcings, rows_after=rows_after), storage)
+        self._future = [self.forcing.index(name) for name in future_forcing]
+        targets = [] if target is None else [np.where(self._target_steps(steps), dataset[target].values, np.nan)]
+        targets += [np.where(self._target_steps(steps), dataset[name].values, np.nan) for name in also_predict]
+        self._targets = self._place(_target_block(targets, history.shape, rows_after=rows_after), storage)
+        issue_dates = torch.from_numpy(np.pad(self._valid.ravel(), (0, rows_after)) if lead_times else np.zeros(0, dtype=bool))
+        self._issue_dates = self._place(issue_dates[:, None], storage)
         self._attributes = _attributes(dataset, static_attributes).to(self.device)
-        del self._target
 
     @property
     def window_length(self) -> int:
         """Steps of a window: `sequence_length + targets_per_window - 1`."""
         return self.sequence_length + self.targets_per_window - 1
 
+    def _target_steps(self, period: slice) -> np.ndarray:
+        """(basin, time): the steps that may be targets; of forecasts all of the period, since what follows an issue date counts."""
+        if not self.lead_times:
+            return self._valid
+        inside = np.zeros(self._valid.shape, dtype=bool)
+        inside[:, period] = True
+        return inside
+
     @property
     def n_targets(self) -> int:
-        """Number of valid target steps, over all basins: what one epoch visits, each once."""
+        """Number of valid target steps (of forecasts: issue dates), over all basins: what one epoch visits, each once."""
         return int(self._valid.sum())
 
     @property
@@ -248,7 +283,7 @@ class Windows:
     @property
     def fingerprint(self) -> int:
         """A checksum of the block and the targets: the same data and settings give the same number."""
-        return zlib.crc32(self._flat_target.cpu().numpy().data, zlib.crc32(self._block.cpu().numpy().data))
+        return zlib.crc32(self._targets.cpu().numpy().data, zlib.crc32(self._block.cpu().numpy().data))
 
     def find_non_finite(self, batch: Batch) -> str | None:
         """Basin, day and variable of the first value in a batch's inputs or targets that is infinite or (among inputs) missing."""
@@ -259,9 +294,9 @@ class Windows:
             return self._describe(int(batch.basin[window]), day, self.forcing[feature], float(batch.forcing[window, step, feature]))
         infinite = torch.isinf(batch.discharge).nonzero()
         if len(infinite):
-            window, step = infinite[0].tolist()
-            day = int(batch.day[window]) - (self.targets_per_window - 1) + step
-            return self._describe(int(batch.basin[window]), day, "discharge", float(batch.discharge[window, step]))
+            window, step, *lead = infinite[0].tolist()
+            day = int(batch.day[window]) - (self.targets_per_window - 1) + step + sum(lead) + (self.lead_times > 0)
+            return self._describe(int(batch.basin[window]), day, "discharge", float(batch.discharge[tuple(infinite[0])]))
         return None
 
     def _describe(self, basin: int, day: int, name: str, value: float) -> str:
@@ -272,16 +307,27 @@ class Windows:
         steps = len(self.times)
         basin = torch.from_numpy(tiles.basin).long()
         row = basin * steps + torch.from_numpy(tiles.first)
-        begin, stop = torch.from_numpy(tiles.begin).to(self.device), torch.from_numpy(tiles.stop).to(self.device)
         forcing = self._rows(self._block, row - (self.sequence_length - 1), self.window_length)
-        discharge = self._rows(self._flat_target, row, self.targets_per_window)[..., 0]
+        discharge, future = self._gather_targets(row), None
         if self.targets_per_window > 1:
+            begin, stop = torch.from_numpy(tiles.begin).to(self.device), torch.from_numpy(tiles.stop).to(self.device)
             target = torch.arange(self.targets_per_window, device=self.device)
             counts = (target >= begin[:, None]) & (target < stop[:, None])
-            discharge = discharge.masked_fill(~counts, torch.nan)
+            discharge = discharge.masked_fill(~(counts if discharge.ndim == 2 else counts[..., None]), torch.nan)
+        if self._future:
+            future = self._rows(self._block, row + 1, self.targets_per_window + self.lead_times - 1)[..., self._future]
         day = torch.from_numpy(tiles.first).long() + self.targets_per_window - 1
         basin, day = basin.to(self.device), day.to(self.device)
-        return Batch(forcing, self._attributes[basin], discharge, basin, day)
+        return Batch(forcing, self._attributes[basin], discharge, basin, day, future)
+
+    def _gather_targets(self, row: Tensor) -> Tensor:
+        """(batch, target), of forecasts (batch, target, lead); NaN where the step, or the issue date, is not a valid one."""
+        if not self.lead_times:
+            return self._rows(self._targets, row, self.targets_per_window)[..., 0]
+        ahead = self._rows(self._targets, row + 1, self.targets_per_window + self.lead_times - 1)
+        discharge = ahead.unfold(1, self.lead_times, 1).flatten(2)
+        issued = self._rows(self._issue_dates, row, self.targets_per_window)
+        return discharge.masked_fill(~issued, torch.nan)
 
     def batches(self, tiles: Tiles, batch_size: int, *, skip: int = 0) -> Iterator[Batch]:
         """The tiles as batches in their order, the last one as small as it comes; `skip` leaves out that many batches."""
@@ -316,7 +362,7 @@ class Windows:
 
     def _rows(self, block: Tensor, row: Tensor, length: int) -> Tensor:
         """Rows [row, row + length) of the block for every entry of `row`: (batch, length, feature) on the device."""
-        features = block.shape[1] if block.dim() == 2 else 1
+        features = block.shape[1]
         view = block.as_strided((block.shape[0] - length + 1, length * features), (features, 1))
         gathered = torch.index_select(view, 0, row.to(block.device))
         if gathered.device != self.device:
@@ -332,12 +378,19 @@ class Windows:
 
     def _why_nothing(self, target: str | None, period: Period | None) -> str:
         where = f"basin {', '.join(self.gauge_ids[:5])}{' ...' if len(self.gauge_ids) > 5 else ''}, {period or 'whole record'}"
-        if not (self._has_history & self._period).any():
+        if not self._period.any():
+            return f"{where}: the period is not longer than the {self.lead_times} lead times; choose a longer one"
+        if (self._has_history & self._period).any():
+            return f"{where}: no {target} is observed on a day with enough history; choose another period"
+        if (self._history & self._period).any():
             return (
-                f"{where}: no day has {self.sequence_length} steps of complete forcing before it; "
-                "shorten sequence_length, begin later or fill the gaps"
+                f"{where}: the forcing given as a forecast is not complete to lead time {self.lead_times}; "
+                "lengthen it, or issue the forecast earlier"
             )
-        return f"{where}: no {target} is observed on a day with enough history; choose another period"
+        return (
+            f"{where}: no day has {self.sequence_length} steps of complete forcing before it; "
+            "shorten sequence_length, begin later or fill the gaps"
+        )
 
 
 def _repeated(basin: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -363,6 +416,21 @@ def _block(forcings: Sequence[np.ndarray], *, rows_after: int) -> Tensor:
     for place, values in enumerate(forcings):
         block[: basins * steps, place] = np.where(np.isnan(values), 0.0, values).ravel()
     return torch.from_numpy(block)
+
+
+def _target_block(targets: Sequence[np.ndarray], shape: tuple[int, ...], *, rows_after: int) -> Tensor:
+    """(basin * time + rows_after, target) float32, NaN where nothing is observed and after the end."""
+    basins, steps = shape
+    block = np.full((basins * steps + rows_after, max(len(targets), 1)), np.nan, dtype=np.float32)
+    for place, values in enumerate(targets):
+        block[: basins * steps, place] = values.ravel()
+    return torch.from_numpy(block)
+
+
+def _ahead(present: np.ndarray, lead_times: int) -> np.ndarray:
+    """(lead, basin, time): what is true 1 to `lead_times` steps after each step; False beyond the end."""
+    padded = np.pad(present, ((0, 0), (0, lead_times)))
+    return np.stack([padded[:, lead : lead + present.shape[1]] for lead in range(1, lead_times + 1)])
 
 
 def _attributes(dataset: xr.Dataset, names: Sequence[str]) -> Tensor:

@@ -49,7 +49,7 @@ class Scaler:
             A variable is missing, has no value in the training period or the same value throughout (it cannot be scaled and tells
             the model nothing), or a basin has no discharge at all in the training period.
         """
-        check_names(dataset, forcing=forcing, static_attributes=static_attributes)
+        check_names(dataset, forcing=forcing, static_attributes=static_attributes, from_discharge=True)
         training = dataset[[*forcing, DISCHARGE]].isel(time=period.steps(times_of(dataset)))
         unobserved = training[DISCHARGE].isnull().all(TIME)
         if bool(unobserved.any()):
@@ -112,9 +112,14 @@ class DischargeScale:
         return cls(-scaler.mean[DISCHARGE] / scaler.std[DISCHARGE], np.nanstd(discharge, axis=1) * per_day)
 
 
-def check_names(dataset: xr.Dataset, *, forcing: Sequence[str], static_attributes: Sequence[str] = ()) -> None:
-    """Refuse names the dataset does not have, names of the wrong kind, and discharge among the forcing of a simulation."""
-    if not forcing:
+def check_names(
+    dataset: xr.Dataset, *, forcing: Sequence[str], static_attributes: Sequence[str] = (), from_discharge: bool = False
+) -> None:
+    """Refuse names the dataset does not have, names of the wrong kind, and discharge among the forcing of a simulation.
+
+    Without any forcing a model can learn from observed discharge alone (`from_discharge`).
+    """
+    if not forcing and not from_discharge:
         raise InputError('no forcing variable is named; list at least one, such as forcing = ["precipitation"]')
     for names, dims, kind in ((forcing, {BASIN, TIME}, "forcing"), (static_attributes, {BASIN}, "static attribute")):
         known = [str(name) for name in dataset.data_vars if set(dataset[name].dims) == dims and name != DISCHARGE]

@@ -27,6 +27,8 @@ class StreamState:
 def simulate_windows(model: nn.Module, windows: Windows, *, batch_size: int = 256) -> np.ndarray:
     """Simulate the way the model was trained: every window begins with an empty state and `sequence_length` steps of history.
 
+    A model of lead times forecasts from every valid step as an issue date.
+
     Parameters
     ----------
     model
@@ -39,14 +41,17 @@ def simulate_windows(model: nn.Module, windows: Windows, *, batch_size: int = 25
     Returns
     -------
     ndarray
-        (basin, time), scaled, over the whole time axis; NaN where a step has too little history or lies outside the period.
+        (basin, time), of forecasts (basin, issue date, lead), scaled, over the whole time axis; NaN where a step has too little
+        history or lies outside the period.
     """
-    simulated = np.full((len(windows.gauge_ids), len(windows.times)), np.nan, dtype=np.float32)
+    leads = (windows.lead_times,) if windows.lead_times else ()
+    simulated = np.full((len(windows.gauge_ids), len(windows.times), *leads), np.nan, dtype=np.float32)
     tiles = windows.calendar_tiles()
     for start in range(0, len(tiles), batch_size):
         some = tiles[start : start + batch_size]
         batch = windows.gather(some)
-        values, _ = model(batch.forcing, batch.static_attributes, targets=windows.targets_per_window)
+        known_ahead = {} if batch.future is None else {"future": batch.future}
+        values, _ = model(batch.forcing, batch.static_attributes, targets=windows.targets_per_window, **known_ahead)
         place = np.arange(windows.targets_per_window)
         window, target = np.nonzero((place >= some.begin[:, None]) & (place < some.stop[:, None]))
         simulated[some.basin[window], some.first[window] + target] = values.float().cpu().numpy()[window, target]

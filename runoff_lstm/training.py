@@ -1,7 +1,7 @@
 """From a canonical Dataset and plain arguments to a trained model: split, scale, window, fit."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,10 +16,11 @@ from runoff_lstm.evaluation import evaluate
 from runoff_lstm.fitting import Progress, Recipe, fit
 from runoff_lstm.inventory import unusable_basins
 from runoff_lstm.models import Architecture, build_model
+from runoff_lstm.observed_inputs import check_lags, input_names
 from runoff_lstm.periods import Periods
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import DischargeScale, Scaler, check_names
-from runoff_lstm.schema import BASIN, DISCHARGE, InputError, check_basins, nearest, time_step, times_of
+from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, check_basins, nearest, time_step, times_of
 from runoff_lstm.simulation import simulate_windows
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -35,12 +36,32 @@ class Inputs:
         Names of variables over (basin, time) and over (basin,), in the order the network takes them.
     sequence_length, targets_per_window
         Steps each prediction sees at least; steps each window predicts (1: strict many-to-one).
+    discharge_lags
+        Observed discharge as an input: how many steps before the step itself. With lead times lag 0, the discharge of the issue
+        date, where nothing else is said.
+    lead_times
+        0: simulate. n: forecast discharge at lead times 1 to n from an issue date; a window's targets are then issue dates.
+    forecast_forcing
+        Names out of `forcing` that are known beyond the issue date too, up to the last lead.
     """
 
     forcing: tuple[str, ...]
     static_attributes: tuple[str, ...] = ()
     sequence_length: int = 365
     targets_per_window: int = 1
+    discharge_lags: tuple[int, ...] = ()
+    lead_times: int = 0
+    forecast_forcing: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.lead_times and not self.discharge_lags:
+            object.__setattr__(self, "discharge_lags", (0,))
+        check_lags(self.discharge_lags, lead_times=self.lead_times)
+        if self.forecast_forcing and not self.lead_times:
+            raise InputError(f"forecast_forcing = {list(self.forecast_forcing)} needs lead_times, such as lead_times = 7")
+        for name in self.forecast_forcing:
+            if name not in self.forcing:
+                raise InputError(f"forecast_forcing: '{name}' is not among the forcing; {nearest(name, self.forcing)}")
 
 
 @dataclass(frozen=True)
@@ -87,6 +108,7 @@ class Training:
             self.windows["train"],
             self.recipe,
             scale=self.scale,
+            discharge_lags=self.model.discharge_lags,
             validate=self.validation_nse if "validation" in self.windows else None,
             seed=self.seed,
             checkpoint=checkpoint,
@@ -99,11 +121,19 @@ class Training:
         return Trained(self.model, history, coverage)
 
     def validation_nse(self) -> float:
-        """Median NSE over the basins in the validation period, of the model as it stands."""
+        """Median NSE over the basins in the validation period, of the model as it stands.
+
+        Of several lead times 1 - the geometric mean of 1 - NSE, as their losses are put together.
+        """
         windows = self.windows["validation"]
         with torch.autocast(windows.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
-            simulated = self.observed.copy(data=simulate_windows(self.model.module, windows))
-        return float(np.nanmedian(evaluate(observed=self.observed, simulated=simulated, metrics=["NSE"])["NSE"]))
+            simulated = simulate_windows(self.model.module, windows)
+        series = np.moveaxis(simulated, 2, 0) if windows.lead_times else simulated[None]
+        errors = []
+        for lead, one in enumerate(series, start=1 if windows.lead_times else 0):
+            observed = self.observed.shift({TIME: -lead})
+            errors.append(1 - evaluate(observed=observed, simulated=observed.copy(data=one), metrics=["NSE"])["NSE"].to_numpy())
+        return float(np.nanmedian(1 - (np.exp(np.mean(np.log(errors), axis=0)) if windows.lead_times else errors[0])))
 
 
 def prepare(
@@ -151,6 +181,8 @@ def prepare(
         Data, names or periods do not fit; the message says which and what to do.
     """
     dataset = check_basins(dataset)
+    if start_from is None or architecture is not None:
+        architecture = _with_forecast(architecture, inputs)
     check_inputs(dataset, periods, inputs)
     _refuse_unusable(dataset, periods, inputs)
     if frozen and start_from is None:
@@ -165,30 +197,22 @@ def prepare(
     architecture = architecture or Architecture()
     _check_truncation(recipe, architecture)
     scale = DischargeScale.fit(dataset, periods.train, scaler)
-    scaled, place = scaler.apply(dataset), resolve_device(device)
-    windows = {
-        name: Windows(
-            scaled,
-            inputs.forcing,
-            static_attributes=inputs.static_attributes,
-            sequence_length=inputs.sequence_length,
-            targets_per_window=inputs.targets_per_window,
-            period=period,
-            device=place,
-        )
-        for name, period in periods.named().items()
-        if name != "test"
-    }
-    sizes = {"n_forcings": len(inputs.forcing), "n_static_attributes": len(inputs.static_attributes)}
+    place = resolve_device(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = build_model(architecture, **sizes, zero_flow=scale.zero_flow)
+        module = build_model(
+            architecture,
+            n_forcings=len(inputs.forcing) + len(input_names(inputs.discharge_lags)),
+            n_static_attributes=len(inputs.static_attributes),
+            zero_flow=scale.zero_flow,
+            lead_times=inputs.lead_times,
+            future=tuple(inputs.forcing.index(name) for name in inputs.forecast_forcing),
+        )
     if start_from is not None:
         module.load_state_dict(start_from.module.state_dict())
         _freeze(module, frozen)
-    module.to(place)
     model = TrainedModel(
-        module=module,
+        module=module.to(place),
         architecture=architecture,
         scaler=scaler,
         forcing={name: dataset[name].attrs["units"] for name in inputs.forcing},
@@ -198,8 +222,31 @@ def prepare(
         time_step=pd.Timedelta(time_step(times_of(dataset))),
         training_period=periods.train,
         gauge_ids=tuple(str(gauge_id) for gauge_id in dataset[BASIN].values),
+        discharge_lags=inputs.discharge_lags,
+        lead_times=inputs.lead_times,
+        forecast_forcing=inputs.forecast_forcing,
     )
+    scaled = scaler.apply(dataset)
+    windows = {
+        name: model.windows(scaled, period=period, target=DISCHARGE, one_step=name == "train")
+        for name, period in periods.named().items()
+        if name != "test"
+    }
     return Training(model, windows, scale, scaled[DISCHARGE], recipe, seed)
+
+
+def _with_forecast(architecture: Architecture | None, inputs: Inputs) -> Architecture | None:
+    """The architecture with a way to forecast where there are lead times, which is "direct" where nothing else is said."""
+    if not inputs.lead_times:
+        if architecture is not None and architecture.forecast is not None:
+            raise InputError(f'forecast = "{architecture.forecast}" needs lead_times, such as lead_times = 7')
+        return architecture
+    method = (architecture and architecture.forecast) or "direct"
+    if method == "recursive" and inputs.discharge_lags != (0,):
+        raise InputError(
+            f'discharge_lags = {list(inputs.discharge_lags)}: forecast = "recursive" feeds back lag 0 alone; leave it out'
+        )
+    return replace(architecture or Architecture(), forecast=method)
 
 
 def check_inputs(dataset: xr.Dataset, periods: Periods, inputs: Inputs) -> None:
@@ -207,7 +254,12 @@ def check_inputs(dataset: xr.Dataset, periods: Periods, inputs: Inputs) -> None:
     periods.check(times_of(dataset))
     if DISCHARGE not in dataset:
         raise InputError('the data have no discharge to learn from; name its column, such as rename = {discharge = "Qo"}')
-    check_names(dataset, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
+    check_names(
+        dataset,
+        forcing=inputs.forcing,
+        static_attributes=inputs.static_attributes,
+        from_discharge=bool(inputs.discharge_lags),
+    )
 
 
 def _refuse_unusable(dataset: xr.Dataset, periods: Periods, inputs: Inputs) -> None:
@@ -224,6 +276,9 @@ def _check_continues(model: TrainedModel, dataset: xr.Dataset, inputs: Inputs, a
     for kind, given, known in (
         ("forcing", list(inputs.forcing), list(model.forcing)),
         ("static_attributes", list(inputs.static_attributes), list(model.static_attributes)),
+        ("discharge_lags", list(inputs.discharge_lags), list(model.discharge_lags)),
+        ("forecast_forcing", list(inputs.forecast_forcing), list(model.forecast_forcing)),
+        ("lead_times", [inputs.lead_times], [model.lead_times]),
     ):
         if given != known:
             raise InputError(f"start_from: the model takes {kind} = {known}, in this order, not {given}; name the same")
@@ -247,6 +302,8 @@ def _check_truncation(recipe: Recipe, architecture: Architecture) -> None:
             "[training] gradient_length cuts each window in two, and the masks of [model.dropout] kind = "
             f'"{architecture.dropout.kind}" have to last the whole window; leave one of the two out (output dropout alone is fine)'
         )
+    if architecture.forecast == "recursive":
+        raise InputError('[training] gradient_length is not for forecast = "recursive"; leave one of the two out')
     if architecture.initial_state == "learned":
         raise InputError('[training] gradient_length lets no gradient reach initial_state = "learned"; leave one of the two out')
 

@@ -282,6 +282,7 @@ def test_the_variants_of_the_benchmark_differ_in_what_they_are_about_alone(monke
         "ealstm": {"model"},
         "without_attributes": {"data"},
         "ungauged": {"folds"},
+        "forecast": {"windows"},
         "strict": {"periods", "windows", "model", "training"},
     }
     assert {path.stem for path in folder.glob("*.toml")} == {"camels_us", *differs}
@@ -575,3 +576,74 @@ def test_a_killed_ensemble_leaves_no_process_behind_and_resumes_to_what_it_would
 def test_counts_of_the_inventory_are_shown_whole(value, text):
     assert _cell(value) == text
     assert _cell(pd.Timestamp("2000-02-29")) == "2000-02-29"
+
+
+FORECAST = ROOT / "catchments" / "leaf" / "forecast.toml"
+
+
+@pytest.fixture(scope="module")
+def forecast_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "forecast"
+    result = call("train", FORECAST, "--run-dir", folder, *QUICK)
+    assert result.exit_code == 0, result.output
+    return folder, result.output
+
+
+def test_training_with_lead_times_leaves_scores_by_lead_time_forecasts_and_pictures(forecast_run):
+    folder, output = forecast_run
+    assert re.search(r"│\s+7 │", output)
+    assert re.search(r"persistence: \[3\.\d+\] 1\.\d+, ", output)
+    table = pd.read_csv(folder / "test_lead_scores.csv")
+    assert table["model"].unique().tolist() == ["lstm", "persistence", "climatology"]
+    assert table["lead_time"].max() == 7
+    assert pd.read_csv(folder / "test_lead_scores_by_season.csv")["season"].nunique() == 4
+    for picture in ("lead_times.png", "forecasts.png", "history.png"):
+        assert (folder / picture).stat().st_size > 10_000
+    with xr.open_dataset(folder / "test_forecasts.nc") as made:
+        assert made["forecast"].dims == made["observed"].dims == ("basin", "issue_date", "lead_time")
+        assert str(made["issue_date"].values[-1])[:10] == "1987-12-24"
+
+
+def test_a_forecast_of_one_issue_date_is_that_of_the_run(forecast_run, tmp_path):
+    folder, _ = forecast_run
+    data, out = LEAF.with_name("leaf.nc"), tmp_path / "f.nc"
+    result = call("forecast", folder / "model.safetensors", data, "-o", out, "--issue-date", "1983-03-04")
+    assert result.exit_code == 0, result.output
+    assert "1 forecast(s) of 7 lead times" in result.output
+    with xr.open_dataset(out) as one, xr.open_dataset(folder / "test_forecasts.nc") as run:
+        np.testing.assert_allclose(one["forecast"][:, 0], run["forecast"].sel(issue_date="1983-03-04")[..., :], rtol=1e-5)
+    last = call("forecast", folder / "model.safetensors", data, "-o", out)
+    assert last.exit_code == 0, last.output
+    with xr.open_dataset(out) as one:
+        assert str(one["issue_date"].values[0])[:10] == "1987-12-31"
+
+
+def test_a_forecast_that_cannot_be_made_is_refused_and_leaves_no_file(forecast_run, tmp_path, leaf_run):
+    model, data, out = forecast_run[0] / "model.safetensors", LEAF.with_name("leaf.nc"), tmp_path / "f.nc"
+    outside = refused("forecast", model, data, "-o", out, "--issue-date", "1990-03-04")
+    assert "the issue date 1990-03-04 is outside the data, which run from 1957-01-01 to 1987-12-31" in outside
+    assert "no day has 180 steps of complete forcing" in refused("forecast", model, data, "-o", out, "--issue-date", "1957-03-04")
+    assert "does not simulate; use forecast" in refused("simulate", model, data, "-o", out)
+    assert "the model simulates" in refused("forecast", leaf_run[0] / "model.safetensors", data, "-o", out)
+    assert not out.exists()
+
+
+def test_evaluate_scores_forecasts_of_another_period(forecast_run):
+    folder, _ = forecast_run
+    result = call("evaluate", folder, "--period", "validation")
+    assert result.exit_code == 0, result.output
+    assert "validation period, NSE" in result.output
+    assert (folder / "validation_lead_times.png").exists()
+
+
+def test_walk_forward_rolls_in_blocks_fits_on_the_way_and_can_be_repeated_from_its_folder(tmp_path):
+    rolling = ["every=7", "fit_every=400", "fine_tune.steps=2", "fine_tune.learning_rate=1e-3"]
+    settings = [one for each in rolling for one in ("--set", f"walk_forward.{each}")]
+    result = call("walk-forward", FORECAST, "--run-dir", tmp_path / "first", *QUICK, *settings)
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(tmp_path / "first" / "test_lead_scores.csv")
+    assert table["days"].unique().tolist() == [534]
+    again = call("train", tmp_path / "first" / "experiment.toml", "--run-dir", tmp_path / "second", "--device", "cpu")
+    assert again.exit_code == 0, again.output
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "second" / "test_lead_scores.csv"), table)
+    assert "set [windows] lead_times" in refused("walk-forward", LEAF, "--run-dir", tmp_path / "third")

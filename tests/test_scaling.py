@@ -101,7 +101,6 @@ def test_a_forcing_without_any_training_value_is_named(basins):
         (["discharge"], [], "no forcing 'discharge'"),
         (["rain"], ["rain"], "no static attribute 'rain'"),
         (["rain", "rain"], [], "forcing 'rain' is named twice"),
-        ([], [], "no forcing variable is named"),
     ],
 )
 def test_names_that_are_not_there_are_refused(basins, forcing, attributes, message):

@@ -5,13 +5,23 @@ from typing import Literal
 
 from runoff_lstm.models.dropout import GATES, Dropout, LayerType
 from runoff_lstm.models.ealstm import EALSTM
+from runoff_lstm.models.forecast import (
+    METHODS,
+    DirectForecast,
+    EncoderDecoderForecast,
+    ForecastMethod,
+    ForecastModel,
+    RecursiveForecast,
+)
 from runoff_lstm.models.heads import HeadKind, build_head
 from runoff_lstm.models.recurrent import RecurrentModel
 from runoff_lstm.models.stack import InitialState, Stack, State
 from runoff_lstm.schema import InputError, nearest
 
-__all__ = ["EALSTM", "Architecture", "Dropout", "RecurrentModel", "Stack", "State", "build_model"]
+__all__ = ["EALSTM", "Architecture", "Dropout", "ForecastModel", "Model", "RecurrentModel", "Stack", "State", "build_model"]
 
+Model = RecurrentModel | ForecastModel
+"""What turns forcing into discharge: of the same step, or at lead times."""
 
 ModelType = LayerType | Literal["ealstm"]
 
@@ -35,6 +45,9 @@ class Architecture:
         "zero", or "learned": one state for all windows, trained with the weights.
     head
         "linear", or "softplus" that never gives a negative discharge.
+    forecast
+        How lead times are forecast: "direct" (one head with an output for each), "encoder_decoder" (a second LSTM over the lead
+        times) or "recursive" (one step at a time, fed back); None: nothing is forecast.
     """
 
     type: ModelType = "lstm"
@@ -43,6 +56,7 @@ class Architecture:
     forget_bias: float | None = None
     initial_state: InitialState = "zero"
     head: HeadKind = "linear"
+    forecast: ForecastMethod | None = None
 
     def __post_init__(self) -> None:
         if self.type not in (*GATES, "ealstm"):
@@ -55,6 +69,10 @@ class Architecture:
             raise InputError(f'hidden_sizes = {list(self.hidden_sizes)}: an "ealstm" has one layer; give one size, or take "lstm"')
         if self.forget_bias is not None and self.layer_type != "lstm":
             raise InputError(f'forget_bias = {self.forget_bias}: type = "{self.type}" has no forget gate; leave forget_bias out')
+        if self.forecast not in (None, *METHODS):
+            raise InputError(f"forecast = {self.forecast!r} is not known; {nearest(str(self.forecast), METHODS)}")
+        if self.forecast is not None and self.head != "linear":
+            raise InputError(f'head = "{self.head}" is for simulations; leave it out where forecast = "{self.forecast}"')
         self.dropout.check(self.layer_type, len(self.hidden_sizes))
 
     @property
@@ -64,8 +82,14 @@ class Architecture:
 
 
 def build_model(
-    architecture: Architecture, *, n_forcings: int, n_static_attributes: int = 0, zero_flow: float = 0.0
-) -> RecurrentModel:
+    architecture: Architecture,
+    *,
+    n_forcings: int,
+    n_static_attributes: int = 0,
+    zero_flow: float = 0.0,
+    lead_times: int = 0,
+    future: tuple[int, ...] = (),
+) -> Model:
     """A fresh model, initialised from torch's random state.
 
     Parameters
@@ -73,18 +97,40 @@ def build_model(
     architecture
         Its form.
     n_forcings, n_static_attributes
-        Number of inputs.
+        Number of inputs; the forcing includes the observed discharge and its flags, which come last.
     zero_flow
         Scaled value of zero discharge, below which a softplus head never falls.
+    lead_times, future
+        Of forecasts: number of lead times, and the places of the forcing that is known beyond the issue date.
     """
+    ahead = len(future) if architecture.forecast == "recursive" else 0
+    stack = _build_stack(architecture, n_forcings=n_forcings + ahead, n_static_attributes=n_static_attributes)
+    match architecture.forecast:
+        case None:
+            return RecurrentModel(stack, build_head(architecture.head, architecture.hidden_sizes[-1], zero_flow))
+        case "direct":
+            return DirectForecast(stack, lead_times=lead_times, n_future=len(future))
+        case "encoder_decoder":
+            return EncoderDecoderForecast(
+                stack,
+                lead_times=lead_times,
+                n_future=len(future),
+                n_static_attributes=n_static_attributes,
+                dropout=architecture.dropout.output or 0.0,
+            )
+        case "recursive":
+            return RecursiveForecast(stack, lead_times=lead_times, n_forcings=n_forcings - 2, future=future)
+
+
+def _build_stack(architecture: Architecture, *, n_forcings: int, n_static_attributes: int) -> Stack:
+    """The recurrent layers, their forget gates open at the start."""
     forget_bias = architecture.forget_bias
     if forget_bias is None and architecture.layer_type == "lstm":
         forget_bias = 3.0 if len(architecture.hidden_sizes) == 1 else 1.0
-    stack: Stack
     if architecture.type == "ealstm":
         if not n_static_attributes:
             raise InputError('type = "ealstm" needs static attributes for its input gate; name some, or take "lstm"')
-        stack = EALSTM(
+        return EALSTM(
             n_forcings,
             n_static_attributes,
             architecture.hidden_sizes[0],
@@ -92,13 +138,11 @@ def build_model(
             forget_bias=forget_bias,
             initial_state=architecture.initial_state,
         )
-    else:
-        stack = Stack(
-            n_forcings + n_static_attributes,
-            architecture.hidden_sizes,
-            layer_type=architecture.layer_type,
-            dropout=architecture.dropout,
-            forget_bias=forget_bias,
-            initial_state=architecture.initial_state,
-        )
-    return RecurrentModel(stack, build_head(architecture.head, architecture.hidden_sizes[-1], zero_flow))
+    return Stack(
+        n_forcings + n_static_attributes,
+        architecture.hidden_sizes,
+        layer_type=architecture.layer_type,
+        dropout=architecture.dropout,
+        forget_bias=forget_bias,
+        initial_state=architecture.initial_state,
+    )

@@ -1,5 +1,7 @@
 """From forcing (batch, time, forcing) and static attributes to scaled discharge: a stack of recurrent layers and a head."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -55,8 +57,13 @@ class RecurrentModel(nn.Module):
         discharge, state
             (batch, targets) in scaled units, and the state after the last step.
         """
-        hidden, after = self.stack(_joined(forcing, static_attributes), state, last=targets, masks=masks)
+        hidden, after = self.stack(joined(forcing, static_attributes), state, last=targets, masks=masks)
         return self.head(hidden), after
+
+    def remember(self, forcing: Tensor, static_attributes: Tensor) -> State:
+        """The state after a sequence, to go on from there."""
+        _, after = self.stack(joined(forcing, static_attributes), last=1)
+        return cast(State, after)
 
     def record(self, forcing: Tensor, static_attributes: Tensor) -> list[Step]:
         """What happens inside each layer at every step of a sequence: states and gates, each (batch, time, unit).
@@ -64,7 +71,7 @@ class RecurrentModel(nn.Module):
         The sequence runs through the cells as their equations, without dropout; the hidden states are those that `forward` makes,
         to float tolerance.
         """
-        sequence, made = _joined(forcing, static_attributes), []
+        sequence, made = joined(forcing, static_attributes), []
         begin = self.stack.first_state(sequence)
         for place, layer in enumerate(self.stack.layers):
             hidden_size = layer.get_parameter("weight_hh_l0").shape[1]
@@ -75,7 +82,7 @@ class RecurrentModel(nn.Module):
         return made
 
 
-def _joined(forcing: Tensor, static_attributes: Tensor) -> Tensor:
+def joined(forcing: Tensor, static_attributes: Tensor) -> Tensor:
     """Static attributes joined to the forcing at every step."""
     if not static_attributes.shape[1]:
         return forcing

@@ -1,0 +1,100 @@
+"""From forecasts and their scores to figures: skill against lead time, and forecast hydrographs; conventions as in `plots`."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from runoff_lstm.evaluation import GAUGE_ID, METRICS
+from runoff_lstm.lead_times import ISSUE_DATE, LEAD_TIME, YARDSTICKS, valid_times
+from runoff_lstm.plots import (
+    OBSERVED_COLOUR,
+    QUIET,
+    SIMULATED_COLOUR,
+    VALIDATION_COLOUR,
+    axes_or_new,
+    date_ticks,
+    typeset,
+)
+from runoff_lstm.schema import TIME, InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_lead_times(axes: "Axes | None" = None, *, scores: pd.DataFrame, metric: str = "NSE", units: str = "") -> "Axes":
+    """A score against lead time, a line for each model and yardstick; over several basins the median, and half of them shaded.
+
+    Parameters
+    ----------
+    scores
+        Table of `score_lead_times`; several models may be one below the other.
+    metric
+        A column of it.
+    units
+        Of the metric, for the axis.
+    """
+    if metric not in scores:
+        raise InputError(f"the table of scores has no column '{metric}'; it has {', '.join(map(str, scores.columns))}")
+    axes = axes_or_new(axes, size=(6.4, 4))
+    styles = {"persistence": (VALIDATION_COLOUR, "--"), "climatology": (QUIET, ":")}
+    models = [str(name) for name in scores["model"].unique() if name not in YARDSTICKS]
+    fresh = iter(("#009E73", "#CC79A7", "#56B4E9", "#E69F00", OBSERVED_COLOUR) * len(models))
+    for place, name in enumerate([*models, *YARDSTICKS]):
+        by_lead = scores[scores["model"] == name].groupby(LEAD_TIME)[metric]
+        if not by_lead.ngroups:
+            continue
+        middle = by_lead.median()
+        colour, line = styles.get(name, (SIMULATED_COLOUR if place == 0 else next(fresh), "-"))
+        axes.plot(middle.index, middle, color=colour, linestyle=line, marker="o", markersize=3.5, linewidth=1.6, label=name)
+        if scores[GAUGE_ID].nunique() > 1 and name not in YARDSTICKS:
+            axes.fill_between(middle.index, by_lead.quantile(0.25), by_lead.quantile(0.75), color=colour, alpha=0.15, linewidth=0)
+    axes.set(xlabel="lead time [steps]", ylabel=f"{metric} [{typeset(units)}]" if units else metric)
+    axes.set_xticks(sorted(scores[LEAD_TIME].unique()))
+    best = METRICS[metric].best if metric in METRICS else 1.0
+    if best == 1 and scores[metric].notna().any():
+        axes.set_ylim(max(-1.0, float(scores[metric].min()) - 0.05), 1.02)
+    axes.legend(frameon=False, fontsize=9)
+    return axes
+
+
+def plot_forecasts(
+    axes: "Axes | None" = None, *, observed: xr.DataArray, forecast: xr.DataArray, every: int = 1, title: str = ""
+) -> "Axes":
+    """Forecast hydrographs of one basin over the observed one, each beginning at its issue date.
+
+    Parameters
+    ----------
+    observed
+        Discharge, dims (time,), of the time to show.
+    forecast
+        dims (issue_date, lead_time), same unit; those issued within the time of `observed` are drawn.
+    every
+        Show one issue date in so many, so that lines can be told apart.
+    title
+        Set above the axes at the left.
+    """
+    axes = axes_or_new(axes, size=(10, 4))
+    times, flow = pd.DatetimeIndex(observed.indexes[TIME]), observed.values
+    issued = pd.DatetimeIndex(forecast.indexes[ISSUE_DATE])
+    shown = np.flatnonzero((issued >= times[0]) & (issued <= times[-1]))[::every]
+    if not len(shown):
+        raise InputError(f"no forecast is issued from {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}; show another time")
+    axes.plot(times, flow, color=OBSERVED_COLOUR, linewidth=1.5, label="observed", zorder=3)
+    ahead = valid_times(issued[shown], forecast.sizes[LEAD_TIME], step=times[1] - times[0])
+    begin = observed.reindex({TIME: issued[shown]}).values
+    for place, number in enumerate(shown):
+        known = np.isfinite(begin[place])
+        moments = np.concatenate([[issued[number].to_datetime64()] if known else [], ahead[place]]).astype("datetime64[ns]")
+        values = np.concatenate([begin[place : place + 1] if known else [], forecast.values[number]])
+        label = "forecast" if place == 0 else None
+        axes.plot(moments, values, color=SIMULATED_COLOUR, linewidth=1.0, alpha=0.75, label=label)
+    axes.plot(issued[shown], begin, "o", color=SIMULATED_COLOUR, markersize=3.5, label="issue date", zorder=4)
+    axes.set_ylim(0, None)
+    axes.set_xlim(*np.array([times[0], max(times[-1], pd.Timestamp(ahead[-1][-1]))], dtype="datetime64[ns]"))
+    axes.set_ylabel(f"discharge [{typeset(observed.attrs.get('units', ''))}]")
+    date_ticks(axes)
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, frameon=False, fontsize=9, borderaxespad=0.2)
+    axes.set_title(title, loc="left", fontsize=10)
+    return axes

@@ -1,0 +1,182 @@
+"""Walk-forward validation: an origin rolls through a period, and each forecast sees what an operational service would have seen.
+
+Works for any model that has `fit` and `forecast`; `LSTMForecaster` makes one of ours.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from runoff_lstm.bundle import TrainedModel
+from runoff_lstm.fitting import Recipe
+from runoff_lstm.lead_times import ISSUE_DATE, LEAD_TIME
+from runoff_lstm.models import Architecture
+from runoff_lstm.periods import Period, Periods
+from runoff_lstm.schema import BASIN, TIME, InputError, times_of
+from runoff_lstm.training import Device, Inputs, train
+
+
+class Forecaster(Protocol):
+    """What `walk_forward` can judge."""
+
+    def fit(self, history: xr.Dataset) -> None:
+        """Learn from all that is known at an origin: dims (basin, time), the last step is the origin."""
+
+    def forecast(self, known: xr.Dataset, issue_dates: pd.DatetimeIndex) -> xr.DataArray:
+        """Forecasts (basin, issue_date, lead_time); the data end with the last issue date, but for the forcing given beyond."""
+
+
+class LSTMForecaster:
+    """A model of this package as a `Forecaster`.
+
+    Parameters
+    ----------
+    inputs, recipe, architecture, seed, device
+        How to train it; see `prepare`.
+    model
+        A trained one to begin with; None: `fit` comes first.
+    validation_steps
+        Steps at the end of each history that choose the best weights instead of being trained on; 0: the last weights are kept.
+    fine_tune
+        How `fit` goes on from the model before; None: it trains afresh.
+    """
+
+    causal = True
+    """Forecasts from many issue dates at once are those from each alone."""
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        recipe: Recipe,
+        *,
+        architecture: Architecture | None = None,
+        seed: int = 0,
+        device: Device = "auto",
+        model: TrainedModel | None = None,
+        validation_steps: int = 0,
+        fine_tune: Recipe | None = None,
+    ) -> None:
+        self.inputs, self.recipe, self.architecture, self.seed, self.device = inputs, recipe, architecture, seed, device
+        self.model, self.validation_steps, self.fine_tune = model, validation_steps, fine_tune
+
+    def fit(self, history: xr.Dataset) -> None:
+        """Train on a history, its last `validation_steps` set aside."""
+        times = times_of(history)
+        first = min(self.inputs.sequence_length - 1, len(times) - 1)
+        if len(times) - self.validation_steps <= first + self.inputs.lead_times:
+            raise InputError(
+                f"the history up to {times[-1]:%Y-%m-%d} has {len(times)} steps, too few for sequence_length = "
+                f"{self.inputs.sequence_length} and {self.validation_steps} steps of validation; begin later"
+            )
+        cut = len(times) - self.validation_steps
+        validation = Period(times[cut], times[-1]) if self.validation_steps else None
+        going_on = self.fine_tune is not None and self.model is not None
+        trained = train(
+            history,
+            periods=Periods(train=Period(times[0], times[cut - 1]), validation=validation),
+            inputs=self.inputs,
+            recipe=self.fine_tune if going_on and self.fine_tune is not None else self.recipe,
+            architecture=None if going_on else self.architecture,
+            seed=self.seed,
+            device=self.device,
+            start_from=self.model if going_on else None,
+        )
+        self.model = trained.model
+
+    def forecast(self, known: xr.Dataset, issue_dates: pd.DatetimeIndex) -> xr.DataArray:
+        """Forecasts from the issue dates, dims (basin, issue_date, lead_time)."""
+        if self.model is None:
+            raise InputError("the forecaster is not trained; call its fit with the history, or give it a model")
+        made = self.model.forecast(known, period=Period(issue_dates[0], issue_dates[-1]))["forecast"]
+        return made.sel({ISSUE_DATE: issue_dates})
+
+
+def walk_forward(
+    forecaster: Forecaster,
+    dataset: xr.Dataset,
+    *,
+    period: Period,
+    lead_times: int,
+    every: int = 1,
+    fit_every: int | None = None,
+    window: int | None = None,
+    forecast_forcing: Sequence[str] = (),
+) -> xr.DataArray:
+    """Forecast through a period from one origin after the other; nothing after an origin is ever seen.
+
+    Parameters
+    ----------
+    forecaster
+        Anything with `fit` and `forecast`. One that says it is `causal` is asked for many issue dates at once, any other for one at
+        a time, with data that end there.
+    dataset
+        Canonical Dataset, dims (basin, time).
+    period
+        Of the issue dates; the last ones whose lead times reach past the record are left out.
+    lead_times
+        Steps ahead.
+    every
+        Steps from one issue date to the next: 1 rolls step by step, 7 in blocks of a week of daily data.
+    fit_every
+        Origins after which the forecaster is fitted again, to the history up to the origin; the first forecasts are by the
+        forecaster as it comes. None: it is kept throughout.
+    window
+        Steps of history that it is fitted to, which then slides; None: all, so that the history grows.
+    forecast_forcing
+        Forcing that is known beyond the issue date, up to the last lead.
+
+    Returns
+    -------
+    DataArray
+        `forecast` (basin, issue_date, lead_time).
+
+    Raises
+    ------
+    InputError
+        The period is outside the data or shorter than the lead times, or what the forecaster gives has another form.
+    """
+    times = times_of(dataset)
+    steps = period.steps(times)
+    stop = min(steps.stop, len(times) - lead_times)
+    origins = np.arange(steps.start, stop, every)
+    if not len(origins):
+        raise InputError(f"no issue date of {period} has {lead_times} steps after it in the record; choose an earlier period")
+    made = []
+    for start in range(0, len(origins), fit_every or len(origins)):
+        block = origins[start : start + (fit_every or len(origins))]
+        if start:
+            begin = 0 if window is None else max(0, int(block[0]) + 1 - window)
+            forecaster.fit(dataset.isel({TIME: slice(begin, int(block[0]) + 1)}))
+        asked = [block] if getattr(forecaster, "causal", False) else block[:, None]
+        for some in asked:
+            known = known_at(dataset, int(some[-1]), lead_times=lead_times, forecast_forcing=forecast_forcing)
+            made.append(_checked(forecaster.forecast(known, times[some]), dataset, times[some], lead_times))
+    return xr.concat(made, dim=ISSUE_DATE)
+
+
+def known_at(dataset: xr.Dataset, origin: int, *, lead_times: int, forecast_forcing: Sequence[str] = ()) -> xr.Dataset:
+    """What is known at an origin: the record up to it, and only the forcing given as a forecast up to the last lead.
+
+    Everything else beyond the origin is NaN where there is such forcing, and cut off where there is none.
+    """
+    if not forecast_forcing:
+        return dataset.isel({TIME: slice(0, origin + 1)})
+    known = dataset.isel({TIME: slice(0, origin + 1 + lead_times)})
+    past = xr.DataArray(np.arange(known.sizes[TIME]) <= origin, dims=TIME)
+    hidden = {
+        name: values.where(past) for name, values in known.data_vars.items() if TIME in values.dims and name not in forecast_forcing
+    }
+    return known.assign(hidden)
+
+
+def _checked(made: xr.DataArray, dataset: xr.Dataset, issue_dates: pd.DatetimeIndex, lead_times: int) -> xr.DataArray:
+    """What a forecaster gave, refused where its form is another."""
+    wanted = {BASIN: dataset.sizes[BASIN], ISSUE_DATE: len(issue_dates), LEAD_TIME: lead_times}
+    if dict(made.sizes) != wanted:
+        raise InputError(
+            f"the forecaster gave {dict(made.sizes)} from {issue_dates[0]:%Y-%m-%d} on, not {wanted}; mend its forecast"
+        )
+    return made.transpose(BASIN, ISSUE_DATE, LEAD_TIME)

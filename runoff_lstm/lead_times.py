@@ -1,0 +1,200 @@
+"""From forecasts (basin, issue_date, lead_time) to scores by lead time, beside persistence and climatology.
+
+Lead time 1 is the step after the issue date, which is the last step that was observed. Every forecast is compared with what was
+observed at its valid time, issue date + lead time; where nothing was, it is left out of its score and of those of the yardsticks.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from runoff_lstm.evaluation import GAUGE_ID, climatology, evaluate
+from runoff_lstm.schema import BASIN, DAY, TIME, InputError
+
+ISSUE_DATE = "issue_date"
+LEAD_TIME = "lead_time"
+
+METRICS = ("RMSE", "NSE", "KGE")
+"""What forecasts are scored by, beside their skill."""
+
+YARDSTICKS = ("persistence", "climatology")
+
+Season = Literal["month", "season"]
+_SEASONS = {
+    12: "DJF",
+    1: "DJF",
+    2: "DJF",
+    3: "MAM",
+    4: "MAM",
+    5: "MAM",
+    6: "JJA",
+    7: "JJA",
+    8: "JJA",
+    9: "SON",
+    10: "SON",
+    11: "SON",
+}
+
+
+def forecast_dataset(
+    values: np.ndarray,
+    *,
+    basin: xr.DataArray,
+    issue_dates: pd.DatetimeIndex,
+    units: str,
+    step: pd.Timedelta,
+    name: str = "forecast",
+) -> xr.Dataset:
+    """Values (basin, issue date, lead) as a CF Dataset; its `lead_time` counts steps from 1."""
+    days = pd.Timedelta(step) == pd.Timedelta(DAY)
+    lead = np.arange(1, values.shape[2] + 1)
+    leads = lead if days else lead * (pd.Timedelta(step) / pd.Timedelta(1, "h"))
+    issued = ("issue_date", issue_dates, {"standard_name": "forecast_reference_time", "long_name": "last step that was observed"})
+    ahead = ("lead_time", leads, {"standard_name": "forecast_period", "units": "d" if days else "h"})
+    return xr.Dataset(
+        {name: ((BASIN, ISSUE_DATE, LEAD_TIME), values, {"units": units, "long_name": f"{name} of discharge"})},
+        coords={BASIN: basin, ISSUE_DATE: issued, LEAD_TIME: ahead},
+        attrs={"Conventions": "CF-1.11"},
+    )
+
+
+def valid_times(issue_dates: pd.DatetimeIndex, lead_times: int, *, step: pd.Timedelta) -> np.ndarray:
+    """(issue date, lead): the time each forecast is for."""
+    ahead = np.arange(1, lead_times + 1) * step.to_timedelta64()
+    times: np.ndarray = issue_dates.to_numpy()[:, None] + ahead
+    return times
+
+
+def observed_ahead(observed: xr.DataArray, forecast: xr.DataArray) -> xr.DataArray:
+    """What was observed at the valid time of each forecast, dims and coordinates of `forecast`; NaN beyond the record.
+
+    Parameters
+    ----------
+    observed
+        Discharge, dims (basin, time), regular time step.
+    forecast
+        dims (basin, issue_date, lead_time).
+    """
+    times, position = _positions(observed, forecast)
+    inside = position < len(times)
+    series = observed.sel({BASIN: forecast[BASIN]}).transpose(BASIN, TIME).values
+    ahead = np.where(inside, series[:, np.where(inside, position, 0)], np.nan)
+    return forecast.copy(data=ahead.astype(np.float32)).assign_attrs({**observed.attrs, "long_name": "observed discharge"})
+
+
+def persistence_forecast(observed: xr.DataArray, forecast: xr.DataArray) -> xr.DataArray:
+    """The last discharge that was observed up to the issue date, at every lead time; dims and coordinates of `forecast`."""
+    series = observed.sel({BASIN: forecast[BASIN]}).transpose(TIME, BASIN)
+    last = pd.DataFrame(series.values, index=series.indexes[TIME]).ffill().reindex(forecast.indexes[ISSUE_DATE]).to_numpy().T
+    return forecast.copy(data=np.repeat(last[:, :, None], forecast.sizes[LEAD_TIME], axis=2).astype(np.float32))
+
+
+def climatology_forecast(observed: xr.DataArray, forecast: xr.DataArray, *, train: slice) -> xr.DataArray:
+    """The mean of the valid time's calendar day over the training period; dims and coordinates of `forecast`."""
+    times, position = _positions(observed, forecast)
+    ahead = pd.date_range(times[0], periods=len(times) + forecast.sizes[LEAD_TIME], freq=times[1] - times[0])
+    season = climatology(observed=observed.sel({BASIN: forecast[BASIN]}), train=train, times=ahead).values
+    return forecast.copy(data=season[:, position].astype(np.float32))
+
+
+def _positions(observed: xr.DataArray, forecast: xr.DataArray) -> tuple[pd.DatetimeIndex, np.ndarray]:
+    """The observations' times, and the place among them of each valid time (issue date, lead); past the end it counts on."""
+    times = pd.DatetimeIndex(observed.indexes[TIME])
+    issued = times.get_indexer(pd.DatetimeIndex(forecast[ISSUE_DATE].values))
+    if (issued < 0).any():
+        raise InputError(
+            f"the issue date {pd.Timestamp(forecast[ISSUE_DATE].values[issued < 0][0]):%Y-%m-%d %H:%M} is no time of the "
+            "observations; score forecasts beside the record they were made from"
+        )
+    return times, issued[:, None] + np.arange(1, forecast.sizes[LEAD_TIME] + 1)
+
+
+def score_lead_times(
+    forecast: xr.DataArray, *, observed: xr.DataArray, train: slice, name: str = "model", by: Season | None = None
+) -> pd.DataFrame:
+    """Scores of a forecast and of its yardsticks, a row for each of them, basin and lead time.
+
+    Parameters
+    ----------
+    forecast
+        dims (basin, issue_date, lead_time), mm d-1 (mm h-1). What is NaN is left out, of the yardsticks too.
+    observed
+        Discharge, dims (basin, time), of the whole record; what comes after an issue date is looked at for scoring only.
+    train
+        First and last label of the training period, for the climatology.
+    name
+        Of the model, in the first column.
+    by
+        "month" or "season" of the issue date: a row for each of these too. NSE and KGE are then relative to the days of that month
+        or season alone.
+
+    Returns
+    -------
+    DataFrame
+        Columns model, gauge_id, lead_time (in steps), by (if asked), RMSE (as discharge), NSE, KGE, skill_persistence and
+        skill_climatology (1 - squared error over that of the yardstick; 0 is no better, 1 is perfect, NaN where the yardstick is
+        perfect or absent), days (number of forecasts scored).
+    """
+    truth = observed_ahead(observed, forecast)
+    all_forecasts = {
+        name: forecast,
+        "persistence": persistence_forecast(observed, forecast),
+        "climatology": climatology_forecast(observed, forecast, train=train),
+    }
+    truth = truth.where(forecast.notnull())
+    groups: dict[str | int | None, np.ndarray] = {None: np.ones(forecast.sizes[ISSUE_DATE], dtype=bool)}
+    if by is not None:
+        months = pd.DatetimeIndex(forecast[ISSUE_DATE].values).month
+        labels = np.array([_SEASONS[month] for month in months] if by == "season" else months)
+        groups = {label: labels == label for label in (pd.unique(labels).tolist())}
+    tables = []
+    for label, chosen in groups.items():
+        for lead in range(forecast.sizes[LEAD_TIME]):
+            at = {LEAD_TIME: lead, ISSUE_DATE: np.flatnonzero(chosen)}
+            tables.append(_score({one: made.isel(at) for one, made in all_forecasts.items()}, truth.isel(at)))
+            tables[-1].insert(2, LEAD_TIME, lead + 1)
+            if by is not None:
+                tables[-1].insert(3, by, label)
+    order = pd.CategoricalDtype([name, *YARDSTICKS], ordered=True)
+    table = pd.concat(tables, ignore_index=True)
+    return table.sort_values("model", key=lambda column: column.astype(order), kind="stable", ignore_index=True)
+
+
+def _score(forecasts: Mapping[str, xr.DataArray], truth: xr.DataArray) -> pd.DataFrame:
+    """The rows of one lead time: each forecast (basin, issue_date) against the truth."""
+    observed = truth.rename({ISSUE_DATE: TIME}).drop_vars(LEAD_TIME)
+    series = {name: observed.copy(data=made.values).assign_attrs(observed.attrs) for name, made in forecasts.items()}
+    error = {name: (made - observed).astype(np.float64) ** 2 for name, made in series.items()}
+    rows = []
+    for name, made in series.items():
+        table = evaluate(observed=observed, simulated=made, metrics=METRICS)
+        for yardstick in YARDSTICKS:
+            both = error[name].notnull() & error[yardstick].notnull()
+            ours, its = (error[one].where(both).mean(TIME).values for one in (name, yardstick))
+            table.insert(len(table.columns) - 1, f"skill_{yardstick}", 1 - ours / np.where(its > 0, its, np.nan))
+        table = table.reset_index(names=GAUGE_ID)
+        table.insert(0, "model", name)
+        rows.append(table)
+    return pd.concat(rows, ignore_index=True)
+
+
+def summary_line(scores: pd.DataFrame, model: str, *, metric: str = "RMSE") -> str:
+    """One line for a model: all lead times together in brackets, then each.
+
+    Over several basins the medians. All together is the RMSE of all forecasts pooled; of other metrics the mean over the leads.
+
+    >>> table = pd.DataFrame({"model": "lstm", "gauge_id": "leaf", "lead_time": [1, 2], "RMSE": [3.0, 4.0], "days": [10, 10]})
+    >>> summary_line(table, "lstm")
+    'lstm: [3.536] 3.000, 4.000'
+    """
+    own = scores[scores["model"] == model]
+    by_lead = own.groupby(LEAD_TIME)[metric].median()
+    values, weights = (own.pivot_table(index=GAUGE_ID, columns=LEAD_TIME, values=one) for one in (metric, "days"))
+    if metric == "RMSE":
+        overall = (((values**2 * weights).sum(axis=1) / weights.where(values.notna()).sum(axis=1)) ** 0.5).median()
+    else:
+        overall = values.mean(axis=1).median()
+    return f"{model}: [{overall:.3f}] {', '.join(f'{value:.3f}' for value in by_lead)}"

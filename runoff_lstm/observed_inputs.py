@@ -1,0 +1,82 @@
+"""Observed discharge as an input of a model: lagged, and beside each lag a flag that says whether there was an observation.
+
+A missing observation is 0 with the flag 0, so that no simulation or forecast fails because a gauge was silent.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from runoff_lstm.schema import DISCHARGE, InputError
+
+
+def input_names(lags: Sequence[int]) -> list[str]:
+    """The names of the inputs that `with_observed_discharge` adds: of each lag the observation, then its flag.
+
+    >>> input_names([1, 2])
+    ['discharge_lag_1', 'discharge_lag_1_known', 'discharge_lag_2', 'discharge_lag_2_known']
+    """
+    return [f"{DISCHARGE}_lag_{lag}{flag}" for lag in lags for flag in ("", "_known")]
+
+
+def check_lags(lags: Sequence[int], *, lead_times: int) -> None:
+    """Refuse a lag that would show a model the very discharge it is to predict, or one from the future."""
+    for lag in lags:
+        if lag < 0 or (lag == 0 and not lead_times):
+            raise InputError(
+                f"discharge_lags = {list(lags)}: a simulation may see the discharge of steps before its own, so from lag 1 on; "
+                "lag 0 is for forecasts, whose issue date it is"
+            )
+    if len(set(lags)) < len(lags):
+        raise InputError(f"discharge_lags = {list(lags)}: name each lag once")
+
+
+def with_observed_discharge(scaled: xr.Dataset, lags: Sequence[int]) -> xr.Dataset:
+    """The dataset with the inputs of `input_names`, each (basin, time) float32 without NaN.
+
+    Parameters
+    ----------
+    scaled
+        With `discharge` (basin, time), scaled, NaN where nothing was observed.
+    lags
+        Steps back: the input of a step with lag 1 is the discharge of the step before.
+    """
+    added = {}
+    observed = scaled[DISCHARGE].values if lags else np.zeros((0, 0))
+    for lag in lags:
+        lagged = np.full(observed.shape, np.nan, dtype=np.float32)
+        lagged[:, lag:] = observed[:, : observed.shape[1] - lag]
+        known = ~np.isnan(lagged)
+        for name, values in zip(input_names([lag]), (np.where(known, lagged, 0), known), strict=True):
+            added[name] = (scaled[DISCHARGE].dims, values.astype(np.float32))
+    return scaled.assign(added)
+
+
+def hide_observed_discharge(forcing: Tensor, lags: Sequence[int], share: float) -> Tensor:
+    """Make some gauges of a batch silent for a while, so that a model learns to go on without them.
+
+    Parameters
+    ----------
+    forcing
+        (batch, window, forcing); its last features are those of `input_names`, in order.
+    lags
+        Of these features.
+    share
+        Probability of each window to have a silent stretch, of random place and length.
+
+    Returns
+    -------
+    Tensor
+        A copy in which the observations of those stretches, and their flags, are 0 at every lag.
+    """
+    batch, steps, _ = forcing.shape
+    chosen, begin, length = torch.rand(3, batch, 1, device=forcing.device)
+    begin = (begin * steps).floor()
+    stop = torch.where(chosen < share, begin + 1 + (length * steps).floor(), begin)
+    step = torch.arange(steps, device=forcing.device)
+    hidden = [(step - lag >= begin - max(lags)) & (step - lag < stop - max(lags)) for lag in lags for _ in range(2)]
+    observed = forcing[..., -2 * len(lags) :].masked_fill(torch.stack(hidden, dim=2), 0.0)
+    return torch.cat([forcing[..., : -2 * len(lags)], observed], dim=2)

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+import torch
+from conftest import make_basins
+
+from runoff_lstm.observed_inputs import check_lags, hide_observed_discharge, input_names, with_observed_discharge
+from runoff_lstm.schema import InputError
+
+
+def test_a_lag_is_the_discharge_of_earlier_steps_with_a_flag():
+    dataset = make_basins("a", "b", days=10)
+    dataset["discharge"][0, 3] = np.nan
+    made = with_observed_discharge(dataset, [0, 2])
+    observed = dataset["discharge"].values
+    np.testing.assert_array_equal(made["discharge_lag_0"], np.nan_to_num(observed))
+    np.testing.assert_array_equal(made["discharge_lag_2"][:, 2:], np.nan_to_num(observed)[:, :-2])
+    assert made["discharge_lag_0_known"].values[0].tolist() == [1, 1, 1, 0, 1, 1, 1, 1, 1, 1]
+    assert made["discharge_lag_2_known"].values[0].tolist() == [0, 0, 1, 1, 1, 0, 1, 1, 1, 1]
+    assert made["discharge_lag_2"].values[0, 5] == 0
+    assert all(made[name].dtype == np.float32 for name in input_names([0, 2]))
+
+
+def test_no_lag_adds_nothing():
+    dataset = make_basins("a", days=5)
+    assert with_observed_discharge(dataset, []).identical(dataset)
+
+
+@pytest.mark.parametrize(("lags", "lead_times"), [([0], 0), ([-1], 7), ([1, 1], 0)])
+def test_lags_that_show_the_target_or_the_future_or_come_twice_are_refused(lags, lead_times):
+    with pytest.raises(InputError, match="discharge_lags"):
+        check_lags(lags, lead_times=lead_times)
+
+
+def test_a_gauge_made_silent_is_silent_at_every_lag_for_the_same_observations():
+    steps, lags = 40, [0, 3]
+    time = torch.arange(1.0, steps + 1)
+    forcing = torch.stack([time, time, torch.ones(steps), time - 3, torch.ones(steps)], dim=1).expand(200, -1, -1)
+    hidden = hide_observed_discharge(forcing, lags, 0.5)
+    assert torch.equal(hidden[..., 0], forcing[..., 0])
+    assert torch.equal(hidden[..., 1] == 0, hidden[..., 2] == 0)
+    for row in hidden:
+        silent = {int(observation) for observation in time[row[:, 2] == 0]}
+        silent_at_lag = {int(step) - 3 for step in time[row[:, 4] == 0]}
+        assert {one for one in silent_at_lag if one >= 1} == {one for one in silent if one <= steps - 3}
+    share = (hidden[..., 2] == 0).any(1).float().mean()
+    assert 0.35 < share < 0.6
+    assert torch.equal(hide_observed_discharge(forcing, lags, 0.0), forcing)
