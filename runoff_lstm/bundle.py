@@ -361,8 +361,9 @@ class TrainedModel:
                 "today's forcing has a missing or infinite value; fill it, or begin anew after the gap with state = None"
             )
         if lagged:
-            observed = self._row({DISCHARGE: np.stack(np.broadcast_arrays(*(forcing[name] for name in lagged)))}, [DISCHARGE])
-            today = torch.cat([today, _with_flags(observed[0].to(device).reshape(len(lagged), -1).T).expand(len(today), -1)], dim=1)
+            columns = [self.scaler.scale(DISCHARGE, np.atleast_1d(np.asarray(forcing[name], dtype=np.float64))) for name in lagged]
+            observed = torch.from_numpy(np.stack(np.broadcast_arrays(*columns), axis=1)).to(device)
+            today = torch.cat([today, _with_flags(observed).expand(len(today), -1)], dim=1)
         scaled, layers = self.module(today[:, None], fixed, state.layers)
         after = StreamState(layers, state.steps + 1)
         discharge = self._discharge(scaled[:, 0].float().cpu().numpy())

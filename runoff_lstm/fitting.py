@@ -328,16 +328,17 @@ class _Training:
         return loss.detach(), norm.detach()
 
     def loss(self, batch: Batch, simulated: Tensor) -> Tensor:
-        """One number to minimise; of several lead times the geometric mean, so that each counts by its relative error.
+        """One number to minimise; of several lead times the geometric mean, each weighted by the inverse of its number.
 
-        The far ones, of which little can be known, would otherwise drown the near ones.
+        So each counts by its relative error, and the far ones, of which little can be known, do not drown the near ones.
         """
         measured = partial(LOSSES[self.recipe.loss], basin_std=self.basin_std[batch.basin], zero_flow=self.zero_flow)
         if simulated.ndim == 2:
             return measured(observed=batch.discharge, simulated=simulated)
         leads = zip(batch.discharge.unbind(2), simulated.unbind(2), strict=True)
         losses = torch.stack([measured(observed=observed, simulated=made) for observed, made in leads])
-        return losses.log().mean().exp()
+        weights = 1 / torch.arange(1, len(losses) + 1, device=losses.device)
+        return ((losses.log() * weights).sum() / weights.sum()).exp()
 
     def look(self) -> None:
         """Look at the losses and gradient norms since the last look, and stop where one of them makes no sense."""

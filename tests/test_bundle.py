@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from runoff_lstm.bundle import OutsideTrainingRangeWarning, TrainedModel, load_model, write_bundle
+from runoff_lstm.bundle import OutsideTrainingRangeWarning, SilentGaugeWarning, TrainedModel, load_model, write_bundle
 from runoff_lstm.models import Architecture, Dropout, build_model
 from runoff_lstm.periods import Period
 from runoff_lstm.scaling import Scaler
@@ -241,3 +243,67 @@ def test_a_gru_and_an_rnn_show_what_they_remember(basin):
     made = model_for(basin, FORMS["rnn"], attributes=()).record(basin)
     assert set(made.data_vars) == {"hidden_state"}
     assert made["hidden_state"].dims == ("basin", "time", "unit")
+
+
+def lagged_model(dataset, lags=(1, 3), **options):
+    """A model whose inputs hold the discharge observed before."""
+    plain = model_for(dataset, attributes=())
+    torch.manual_seed(4)
+    form = replace(FORM, forecast="direct") if options.get("lead_times") else FORM
+    module = build_model(form, n_forcings=2 + 2 * len(lags), lead_times=options.get("lead_times", 0)).eval()
+    return replace(plain, module=module, architecture=form, discharge_lags=lags, **options)
+
+
+def test_a_model_with_yesterdays_discharge_sees_that_of_no_later_step(basins, tmp_path):
+    model = load_model(write_bundle(lagged_model(basins), tmp_path / "m.safetensors"))
+    whole = model.simulate(basins)["simulated"]
+    cut = 300
+    later = basins.copy(deep=True)
+    later["discharge"][:, cut:] = 0.5
+    np.testing.assert_array_equal(model.simulate(later)["simulated"][:, : cut + 1], whole[:, : cut + 1])
+    changed = model.simulate(later)["simulated"][:, cut + 1 : cut + 4] - whole[:, cut + 1 : cut + 4]
+    assert (np.abs(changed) > 0).all()
+    silent = basins.assign(discharge=basins["discharge"] * np.nan)
+    assert model.simulate(silent)["simulated"][:, 19:].notnull().all()
+    with pytest.raises(InputError, match="the data have no discharge, and the model takes what was observed"):
+        model.simulate(basins.drop_vars("discharge"))
+
+
+def test_a_model_with_lags_steps_as_its_continuous_pass(basins):
+    basins = basins.copy(deep=True)
+    basins["discharge"][0, 100:105] = np.nan
+    model = lagged_model(basins)
+    expected = model.simulate(basins, mode="continuous")["simulated"].values
+    observed, state, series = basins["discharge"].values, None, []
+    for day in range(200):
+        today = {name: basins[name].values[:, day] for name in FORCING}
+        for lag in (1, 3):
+            today[f"discharge_lag_{lag}"] = observed[:, day - lag] if day >= lag else np.full(len(observed), np.nan)
+        discharge, state = model.step(today, state)
+        series.append(discharge)
+    np.testing.assert_allclose(np.stack(series, axis=1), expected[:, :200], atol=1e-5)
+    with pytest.raises(InputError, match="lacks discharge_lag_1, discharge_lag_3"):
+        model.step({"rain": 1.0, "temperature": 2.0})
+
+
+def test_a_forecast_goes_on_where_the_gauge_is_silent_and_says_so(basins):
+    model = lagged_model(basins, lags=(0,), lead_times=3)
+    basins = basins.copy(deep=True)
+    basins["discharge"][1, 400:] = np.nan
+    day = basins.indexes["time"][420]
+    with pytest.warns(SilentGaugeWarning, match=f"basin {basins['basin'].values[1]}: no discharge is observed at 1 issue date"):
+        made = model.forecast(basins, period=Period(day, day))
+    assert made["forecast"].notnull().all()
+    assert made["forecast"].dims == ("basin", "issue_date", "lead_time")
+
+
+def test_what_a_forecasting_model_is_not_for_is_refused(basins, tmp_path):
+    model = load_model(write_bundle(lagged_model(basins, lags=(0,), lead_times=3), tmp_path / "m.safetensors"))
+    assert (model.lead_times, model.discharge_lags) == (3, (0,))
+    for call in (lambda: model.simulate(basins), lambda: model.record(basins), lambda: model.step({"rain": 1.0})):
+        with pytest.raises(InputError, match="the model forecasts 3 lead"):
+            call()
+    with pytest.raises(InputError, match="the model simulates, and knows no lead times"):
+        model_for(basins).forecast(basins)
+    with pytest.raises(InputError, match="the issue date 2007-01-01 is outside the data"):
+        model.forecast(basins, period=Period("2007-01-01", "2007-01-01"))

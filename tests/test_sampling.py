@@ -225,3 +225,83 @@ def test_a_value_that_is_not_finite_is_named_by_basin_day_and_variable():
     windows = Windows(dataset, FORCING, sequence_length=5, targets_per_window=4)
     found = [windows.find_non_finite(batch) for batch in windows.batches(windows.training_tiles(seed=0, epoch=0), 5)]
     assert {one for one in found if one} == {"basin b, 2000-02-03 00:00: temperature is inf (scaled)"}
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    length=st.integers(1, 8),
+    k=st.integers(1, 12),
+    leads=st.integers(1, 5),
+    gaps=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 49)), max_size=4),
+    silent=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 49)), max_size=6),
+    future=st.booleans(),
+)
+def test_every_issue_date_comes_once_with_what_follows_it_inside_the_period(length, k, leads, gaps, silent, future):
+    dataset = numbered(50, forcing_gaps=gaps, discharge_gaps=silent)
+    rain, discharge = dataset["rain"].values, dataset["discharge"].values
+    period, first, last = Period("2000-01-11", "2000-02-09"), 10, 39
+    expected = {}
+    for basin in range(2):
+        for day in range(first, last - leads + 1):
+            ahead = slice(day + 1, day + 1 + leads)
+            history = day - length + 1 >= 0 and not np.isnan(rain[basin, day - length + 1 : day + 1]).any()
+            known = not (future and np.isnan(rain[basin, ahead]).any())
+            if history and known and not np.isnan(discharge[basin, ahead]).all():
+                expected[basin, day] = discharge[basin, ahead]
+    options = {"sequence_length": length, "targets_per_window": k, "lead_times": leads, "period": period}
+    options |= {"future_forcing": ["rain"] if future else []}
+    if not expected:
+        with pytest.raises(InputError):
+            Windows(dataset, FORCING, **options)
+        return
+    windows = Windows(dataset, FORCING, **options)
+    assert windows.n_targets == len(expected)
+    for tiles in (windows.training_tiles(seed=0, epoch=1), windows.calendar_tiles()):
+        found = {}
+        for batch in windows.batches(tiles, 7):
+            assert batch.discharge.shape[1:] == (k, leads)
+            for window, target in (~torch.isnan(batch.discharge)).any(2).nonzero().tolist():
+                basin, day = int(batch.basin[window]), int(batch.day[window]) - k + 1 + target
+                assert (basin, day) not in found
+                found[basin, day] = batch.discharge[window, target].numpy()
+                np.testing.assert_array_equal(
+                    batch.forcing[window, target : target + length, 0], rain[basin, day - length + 1 : day + 1]
+                )
+                if future:
+                    np.testing.assert_array_equal(
+                        batch.future[window, target : target + leads, 0], rain[basin, day + 1 : day + 1 + leads]
+                    )
+        assert found.keys() == expected.keys()
+        for place, values in expected.items():
+            np.testing.assert_array_equal(found[place], values)
+
+
+def test_a_forecast_without_observations_is_issued_up_to_the_last_step_of_the_record():
+    windows = Windows(numbered(30), FORCING, target=None, sequence_length=5, targets_per_window=4, lead_times=3)
+    days = sorted({int(tiles) for tiles in windows.calendar_tiles().first + windows.calendar_tiles().stop - 1})
+    assert days[-1] == 29
+    ahead = Windows(
+        numbered(30), FORCING, target=None, sequence_length=5, targets_per_window=4, lead_times=3, future_forcing=["rain"]
+    )
+    assert max(ahead.calendar_tiles().first + ahead.calendar_tiles().stop - 1) == 26
+
+
+def test_the_forcing_of_the_next_step_can_be_a_target_beside_discharge():
+    dataset = numbered(40)
+    options = {"sequence_length": 5, "targets_per_window": 6, "lead_times": 1, "also_predict": ["temperature"]}
+    windows = Windows(dataset, FORCING, **options)
+    for batch in windows.batches(windows.training_tiles(seed=0, epoch=0), 5):
+        for window, target in (~torch.isnan(batch.discharge[..., 0])).nonzero().tolist():
+            basin, day = int(batch.basin[window]), int(batch.day[window]) - 5 + target
+            expected = [dataset[name].values[basin, day + 1] for name in ("discharge", "temperature")]
+            assert batch.discharge[window, target].tolist() == expected
+
+
+def test_a_period_no_longer_than_the_lead_times_and_a_forecast_of_forcing_too_short_are_refused():
+    with pytest.raises(InputError, match="not longer than the 5 lead times"):
+        Windows(numbered(40), FORCING, sequence_length=5, lead_times=5, period=Period("2000-01-11", "2000-01-15"))
+    with pytest.raises(InputError, match="the forcing given as a forecast is not complete to lead time 5"):
+        Windows(
+            numbered(40), FORCING, target=None, sequence_length=5, lead_times=5, future_forcing=["rain"],
+            period=Period("2000-02-07", "2000-02-07"),
+        )  # fmt: skip
