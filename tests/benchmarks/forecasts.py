@@ -1,0 +1,68 @@
+"""Scores by lead time of the shipped forecast configs, several seeds, and of the same with the weather of the days to come given.
+
+python tests/benchmarks/forecasts.py [SEEDS] [--perfect]
+"""
+
+import argparse
+import tempfile
+import time
+import tomllib
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from runoff_lstm.bundle import OutsideTrainingRangeWarning
+from runoff_lstm.experiment import read_experiment
+from runoff_lstm.forecasting import LSTMForecaster, walk_forward
+from runoff_lstm.readers import READERS
+from runoff_lstm.run_folder import last_issue_dates, train_run
+from runoff_lstm.schema import times_of
+
+ROOT = Path(__file__).parents[2]
+
+PERFECT = ["model.forecast='encoder_decoder'", "training.steps=480", "training.learning_rate=1e-2"]
+"""Settings for forecasts that are given the forcing to come."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    warnings.filterwarnings("ignore", category=OutsideTrainingRangeWarning)
+    parser.add_argument("seeds", type=int, nargs="?", default=3)
+    parser.add_argument("--perfect", action="store_true", help="give the observed forcing as a forecast")
+    asked = parser.parse_args()
+    for name in ("leaf", "baskatong", "au_saumon"):
+        config = ROOT / "catchments" / name / "forecast.toml"
+        forcing = tomllib.loads(config.read_text())["data"]["forcing"]
+        overrides = [f"windows.forecast_forcing={forcing}", *PERFECT] if asked.perfect else []
+        tables, seconds, walks = [], [], []
+        for seed in range(1, asked.seeds + 1):
+            experiment = read_experiment(config, overrides=[*overrides, f"seed={seed}"])
+            dataset = READERS[experiment.data.source](experiment.data.path, **experiment.data.reader_arguments())
+            arguments = experiment.arguments()
+            with tempfile.TemporaryDirectory() as folder:
+                run = train_run(Path(folder) / "run", dataset, **arguments, observe=lambda _: None)
+            tables.append(run.lead_scores.table.assign(seed=seed))
+            seconds.append(run.history["seconds"].iloc[-1])
+            inputs = arguments["inputs"]
+            period = last_issue_dates(times_of(dataset), arguments["periods"].test, inputs.lead_times)
+            start = time.perf_counter()
+            forecaster = LSTMForecaster(inputs, experiment.training, model=run.model)
+            made = walk_forward(
+                forecaster, dataset, period=period, lead_times=inputs.lead_times, forecast_forcing=inputs.forecast_forcing
+            )
+            walks.append(time.perf_counter() - start)
+        table = pd.concat(tables, ignore_index=True)
+        table.loc[table["model"] == "lstm", "model"] = "lstm, seed " + table["seed"].astype(str)
+        wide = table.drop_duplicates(["model", "lead_time"]).pivot_table(index="model", columns="lead_time", values="NSE")
+        own = [one for one in wide.index if one.startswith("lstm")]
+        wide.loc["lstm, median"] = wide.loc[own].median()
+        print(
+            f"\n{name}: training {np.median(seconds):.1f} s, walk over {made.sizes['issue_date']} origins {np.median(walks):.2f} s"
+        )
+        print(wide.round(3).to_string(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
