@@ -7,10 +7,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runoff_lstm.bundle import OutsideTrainingRangeWarning, TrainedModel, load_model, write_bundle
+    from runoff_lstm.bundle import OutsideTrainingRangeWarning, SilentGaugeWarning, TrainedModel, load_model, write_bundle
     from runoff_lstm.evaluation import METRICS, climatology, evaluate, persistence
     from runoff_lstm.fitting import Recipe
+    from runoff_lstm.forecast_plots import plot_forecasts, plot_lead_times
+    from runoff_lstm.forecast_run import walk_forward_run
+    from runoff_lstm.forecasting import LSTMForecaster, walk_forward
+    from runoff_lstm.gaps import derive, fill_by_climatology, fill_by_interpolation, fill_from_earlier, measured, mend, resample
     from runoff_lstm.inventory import inventory
+    from runoff_lstm.keras_bridge import from_keras, keras_windows, to_keras
+    from runoff_lstm.lead_times import forecast_dataset, score_lead_times, summary_line
     from runoff_lstm.many_runs import cross_validate, evaluate_ensemble, train_ensemble
     from runoff_lstm.models import Architecture, Dropout
     from runoff_lstm.periods import Period, Periods
@@ -23,10 +29,16 @@ if TYPE_CHECKING:
     from runoff_lstm.training import Inputs, train
 
 _HOME = {
-    "bundle": ("OutsideTrainingRangeWarning", "TrainedModel", "load_model", "write_bundle"),
+    "bundle": ("OutsideTrainingRangeWarning", "SilentGaugeWarning", "TrainedModel", "load_model", "write_bundle"),
     "evaluation": ("METRICS", "climatology", "evaluate", "persistence"),
     "fitting": ("Recipe",),
+    "forecast_plots": ("plot_forecasts", "plot_lead_times"),
+    "forecast_run": ("walk_forward_run",),
+    "forecasting": ("LSTMForecaster", "walk_forward"),
+    "gaps": ("derive", "fill_by_climatology", "fill_by_interpolation", "fill_from_earlier", "measured", "mend", "resample"),
     "inventory": ("inventory",),
+    "keras_bridge": ("from_keras", "keras_windows", "to_keras"),
+    "lead_times": ("forecast_dataset", "score_lead_times", "summary_line"),
     "many_runs": ("cross_validate", "evaluate_ensemble", "train_ensemble"),
     "models": ("Architecture", "Dropout"),
     "periods": ("Period", "Periods"),
@@ -47,11 +59,13 @@ __all__ = [
     "Dropout",
     "InputError",
     "Inputs",
+    "LSTMForecaster",
     "OutsideTrainingRangeWarning",
     "Period",
     "Periods",
     "Recipe",
     "Scaler",
+    "SilentGaugeWarning",
     "TrainedModel",
     "Windows",
     "check_basins",
@@ -59,20 +73,37 @@ __all__ = [
     "compare",
     "cross_validate",
     "default_folder",
+    "derive",
     "evaluate",
     "evaluate_ensemble",
+    "fill_by_climatology",
+    "fill_by_interpolation",
+    "fill_from_earlier",
+    "forecast_dataset",
+    "from_keras",
     "inventory",
+    "keras_windows",
     "load_model",
+    "measured",
+    "mend",
     "persistence",
+    "plot_forecasts",
+    "plot_lead_times",
     "read_camels_us",
     "read_caravan",
     "read_csv",
     "read_netcdf",
     "read_scores",
+    "resample",
+    "score_lead_times",
     "summary",
+    "summary_line",
+    "to_keras",
     "train",
     "train_ensemble",
     "train_run",
+    "walk_forward",
+    "walk_forward_run",
     "worst_basins",
     "write_bundle",
     "write_dataset",

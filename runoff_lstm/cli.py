@@ -90,7 +90,7 @@ def evaluate(
             raise InputError(f"{run_dir} is a cross-validation; evaluate one of its folds, such as {run_dir / 'fold-1'}")
         arguments = experiment.arguments()
         chosen = {"name": experiment.name, "period_name": period, **{key: arguments[key] for key in ("periods", "metrics")}}
-        dataset = _read(experiment.data, quiet=quiet)
+        dataset = _read(experiment, quiet=quiet)
         _, dataset = split_basins(dataset, **{key: arguments[key] for key in ("periods", "inputs", "held_out", "on_missing")})
         if experiment.seeds > 1:
             scores = evaluate_ensemble(run_dir, dataset, _seeds(experiment), device=_device(device), **chosen)
@@ -351,9 +351,14 @@ def _resumable(folder: Path) -> Iterator[None]:
         raise
 
 
-def _read(data: Any, *, quiet: bool) -> Any:
-    """The dataset of an experiment's data section."""
-    return _call_reader(data.source, data.path, data.reader_arguments(), quiet=quiet)
+def _read(experiment: Any, *, quiet: bool) -> Any:
+    """The dataset of an experiment, mended as it says."""
+    from runoff_lstm.gaps import mend
+
+    data = experiment.data
+    dataset = _call_reader(data.source, data.path, data.reader_arguments(), quiet=quiet)
+    mending = data.mending()
+    return mend(dataset, **mending, train=experiment.arguments()["periods"].train) if mending else dataset
 
 
 def _call_reader(source: str, path: Any, options: dict[str, Any], *, quiet: bool) -> Any:
@@ -373,7 +378,7 @@ def _train(experiment: Any, folder: Path, *, device: str, workers: int | None, r
     from runoff_lstm.many_runs import cross_validate, train_ensemble
     from runoff_lstm.run_folder import train_run
 
-    dataset = _read(experiment.data, quiet=quiet)
+    dataset = _read(experiment, quiet=quiet)
     arguments = experiment.arguments()
     common: dict[str, Any] = {"device": _device(device), "resume": resume}
     many = {"settings": experiment.settings(), "workers": workers, "show_progress": not quiet, **common}

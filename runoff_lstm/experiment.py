@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runoff_lstm.fitting import Recipe
+from runoff_lstm.gaps import formula_names
 from runoff_lstm.many_runs import FoldKind
 from runoff_lstm.models import Architecture
 from runoff_lstm.periods import Period, Periods
@@ -19,8 +20,11 @@ from runoff_lstm.run_folder import METRICS
 from runoff_lstm.schema import InputError, nearest
 from runoff_lstm.training import Inputs
 
-_COMMON = {"source", "path", "gauge_ids", "forcing", "static_attributes", "on_missing"}
+_COMMON = {"source", "path", "gauge_ids", "forcing", "static_attributes", "on_missing", "resample", "derive", "fill"}
 """Keys of [data] that every source understands."""
+
+_MENDED = {"resample", "derive", "fill"}
+"""Tables of [data] that say how it is mended after it was read."""
 
 Dates = tuple[datetime.date, datetime.date]
 
@@ -38,6 +42,29 @@ class Csv(Table):
     decimal: str | None = None
     encoding: str | None = None
     date_format: str | None = None
+
+
+class Resample(Table):
+    """[data.resample]: to which step, and the share of its values that has to be there; see `runoff_lstm.gaps`."""
+
+    step: str
+    share: float = 1.0
+
+
+class Derive(Table):
+    """[data.derive.NAME]: a variable from others."""
+
+    formula: str
+    units: str
+
+
+class Fill(Table):
+    """[data.fill.NAME]: what is put into gaps of a variable that are no longer than `limit` steps."""
+
+    method: Literal["earlier", "interpolation", "climatology"]
+    limit: int = Field(ge=1)
+    period: str | None = None
+    tries: int | None = Field(default=None, ge=1)
 
 
 class Data(Table):
@@ -59,13 +86,25 @@ class Data(Table):
     products: list[str] | None = None
     estimated: Literal["keep", "missing"] = "keep"
     form: Literal["csv", "netcdf"] | None = None
+    resample: Resample | None = None
+    derive: dict[str, Derive] = {}
+    fill: dict[str, Fill] = {}
 
     def reader_arguments(self) -> dict[str, Any]:
         """What to call the reader with, beside the path."""
         given = self.model_dump(
-            exclude={"source", "path", "forcing", "static_attributes"}, exclude_defaults=True, exclude_none=True
+            exclude={"source", "path", "forcing", "static_attributes", *_MENDED}, exclude_defaults=True, exclude_none=True
         )
-        return {**given, "variables": [*self.forcing, *self.static_attributes, "discharge"]}
+        wanted = [*self.forcing, *self.static_attributes, "discharge"]
+        for name, derived in reversed(self.derive.items()):  # what one is made of may itself be derived before it
+            if name in wanted:
+                wanted.remove(name)
+            wanted += [one for one in formula_names(derived.formula) if one not in wanted]
+        return {**given, "variables": wanted}
+
+    def mending(self) -> dict[str, Any]:
+        """What to call `mend` with; empty where the data are taken as they are."""
+        return self.model_dump(include=_MENDED, exclude_defaults=True, exclude_none=True)
 
 
 class PeriodTable(Table):

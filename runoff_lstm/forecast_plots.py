@@ -85,9 +85,9 @@ def plot_forecasts(
     ahead = valid_times(issued[shown], forecast.sizes[LEAD_TIME], step=times[1] - times[0])
     begin = observed.reindex({TIME: issued[shown]}).values
     for place, number in enumerate(shown):
-        known = np.isfinite(begin[place])
-        moments = np.concatenate([[issued[number].to_datetime64()] if known else [], ahead[place]]).astype("datetime64[ns]")
-        values = np.concatenate([begin[place : place + 1] if known else [], forecast.values[number]])
+        from_here = slice(0, 1) if np.isfinite(begin[place]) else slice(0, 0)
+        moments = np.concatenate([issued[number : number + 1].to_numpy()[from_here], ahead[place]])
+        values = np.concatenate([begin[place : place + 1][from_here], forecast.values[number]])
         label = "forecast" if place == 0 else None
         axes.plot(moments, values, color=SIMULATED_COLOUR, linewidth=1.0, alpha=0.75, label=label)
     axes.plot(issued[shown], begin, "o", color=SIMULATED_COLOUR, markersize=3.5, label="issue date", zorder=4)

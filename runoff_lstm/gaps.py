@@ -2,9 +2,12 @@
 
 import ast
 import datetime
+import functools
+import inspect
 import json
 import logging
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +18,7 @@ import xarray as xr
 
 from runoff_lstm.periods import Period
 from runoff_lstm.schema import AREA, BASIN, DAY, DISCHARGE, SOURCE, TIME, InputError, discharge_units, nearest, time_step, times_of
-from runoff_lstm.units import canonical_units, convert, discharge_to_depth
+from runoff_lstm.units import Values, canonical_units, convert, discharge_to_depth
 
 LOG = logging.getLogger(__name__)
 
@@ -43,8 +46,8 @@ FUNCTIONS: dict[str, np.ufunc] = {
 LONGEST_FORMULA = 500
 
 _SPANS = {"min": "minute", "h": "hour", "d": "day", "w": "week", "ms": "month"}
-_EXTREME = re.compile(r"(?<!\d)(min|max)(imum)?(?![a-z])", re.IGNORECASE)
-_STATE = re.compile(r"swe|snow_?(depth|pack|water)|water_equivalent|soil_?(water|moisture)|storage|level|stage", re.IGNORECASE)
+_EXTREME = re.compile(r"(?<!\d)(?<!\d_)(min|max)(imum)?(?![a-z])", re.IGNORECASE)
+_STATE = re.compile(r"swe|snw|snow_?(depth|pack|water)|water_equivalent|soil_?(water|moisture)|storage|level|stage", re.IGNORECASE)
 
 
 def formula_names(formula: str) -> list[str]:
@@ -53,7 +56,9 @@ def formula_names(formula: str) -> list[str]:
     >>> formula_names("max(tmin + tmax, 0) / 2")
     ['tmin', 'tmax']
     """
-    return list(dict.fromkeys(node.id for node in _names(_parse(formula))))
+    inputs: dict[str, Values] = defaultdict(lambda: np.ones(1))
+    _evaluate(formula, inputs)
+    return list(inputs)
 
 
 def derive(dataset: xr.Dataset, name: str, formula: str, *, units: str) -> xr.Dataset:
@@ -95,21 +100,26 @@ def derive(dataset: xr.Dataset, name: str, formula: str, *, units: str) -> xr.Da
     if not names:
         raise InputError(f"derive {name}: the formula '{formula}' names no variable; write a number as an attribute instead")
     inputs = {one: _input(dataset, one, name) for one in names}
-    with np.errstate(all="ignore"):
-        result = np.asarray(_value(_parse(formula), {one: values.astype(np.float64) for one, values in inputs.items()}))
+    missing = functools.reduce(np.logical_or, map(np.isnan, inputs.values()))
+    result = _evaluate(formula, inputs)
     dims = (BASIN, TIME) if any(TIME in dataset[one].dims for one in names) else (BASIN,)
-    missing = np.logical_or.reduce(np.broadcast_arrays(*(np.isnan(values) for values in inputs.values())))
     if TIME in dims:
-        result, units = _canonical(dataset, name, result, units)
+        times = _times(dataset)
+        step, source = np.timedelta64(times[1] - times[0]), units
+        units = _kept_units(name, source, step)
+        if name == DISCHARGE:
+            result = discharge_to_depth(result, source, area_km2=dataset[AREA].values if AREA in dataset else None, step=step)
+        elif units != source:
+            result = convert(result, source, units)
     with np.errstate(over="ignore"):
-        result = np.where(missing, np.nan, result).astype(np.float32)
-    _tell(dataset, name, ~np.isfinite(result) & ~missing, "without a finite result, made NaN")
-    result[~np.isfinite(result)] = np.nan
-    made = dataset.assign(
-        {name: (dims, result.reshape([dataset.sizes[dim] for dim in dims]), {"units": units, "long_name": formula})}
-    )
+        made = np.where(missing, np.nan, result).astype(np.float32)
+    infinite = ~np.isfinite(made) & ~missing
+    _tell(dataset, name, infinite, "without a finite result, made NaN")
+    made[infinite] = np.nan
+    attrs = {"units": units, "long_name": formula}
+    derived = dataset.assign({name: (dims, made.reshape([dataset.sizes[dim] for dim in dims]), attrs)})
     masks = [_mask(dataset, one) for one in names if one + FILLED in dataset]
-    return _with_mask(made, name, np.logical_or.reduce(masks) & ~np.isnan(result)) if masks else made
+    return _with_mask(derived, name, functools.reduce(np.logical_or, masks) & ~np.isnan(made)) if masks else derived
 
 
 def fill_from_earlier(dataset: xr.Dataset, name: str, *, period: Span, tries: int = 1, limit: int) -> xr.Dataset:
@@ -140,13 +150,18 @@ def fill_from_earlier(dataset: xr.Dataset, name: str, *, period: Span, tries: in
     """
     times = _times(dataset)
     span = _span(period)
-    if tries < 1:
-        raise InputError(f"tries = {tries} is not understood; give the number of periods to look back, from 1 on")
-    earlier = [times - span * back for back in range(1, tries + 1)]
+    if not isinstance(tries, int | np.integer) or tries < 1:
+        raise InputError(f"fill {name}: tries = {tries!r} is not understood; give the number of periods to look back, from 1 on")
+    try:
+        earlier = [times - span * back for back in range(1, tries + 1)]
+    except (OverflowError, pd.errors.OutOfBoundsDatetime):
+        raise InputError(f"fill {name}: {tries} period(s) of {period} reach back beyond any calendar; look less far") from None
     if not (earlier[0] < times).all():
-        raise InputError(f"the period {period} does not lie back; give one above zero, such as '1 day'")
+        raise InputError(f"fill {name}: the period {period} does not lie back; give one above zero, such as '1 day'")
     if earlier[0][-1] >= times[0] and not earlier[0].isin(times).any():
-        raise InputError(f"no step of the data lies {period} before another; give a period that is a multiple of their step")
+        raise InputError(
+            f"fill {name}: no step of the data lies {period} before another; give a period that is a multiple of their step"
+        )
     places = [times.get_indexer(one) for one in earlier]
 
     def propose(known: np.ndarray) -> np.ndarray:
@@ -241,13 +256,14 @@ def resample(dataset: xr.Dataset, step: Span, *, share: float = 1.0) -> xr.Datas
     """
     times = _times(dataset)
     if not 0 < share <= 1:
-        raise InputError(f"share = {share} is not understood; give the share of steps that must have a value, above 0 and up to 1")
+        raise InputError(
+            f"resample: share = {share} is not understood; give the share of steps that must have a value, above 0 and up to 1"
+        )
     old = pd.Timedelta(time_step(times))
     labels, lengths = _new_steps(times, step, old)
     starts = np.flatnonzero(np.append(True, labels[1:] != labels[:-1]))
-    new_times, parts = labels[starts], (lengths[starts] / old).to_numpy().round()
-    new_step = lengths[0].to_timedelta64()
-    variables: dict[str, Any] = {}
+    parts, new_step = (lengths[starts] / old).to_numpy().round(), lengths[0].to_timedelta64()
+    resampled = dataset.drop_dims(TIME).assign_coords({TIME: (TIME, labels[starts], dataset[TIME].attrs)})
     for name, values in ((str(one), values) for one, values in dataset.data_vars.items() if TIME in values.dims):
         if name.endswith(FILLED) and name.removesuffix(FILLED) in dataset:
             continue
@@ -255,24 +271,19 @@ def resample(dataset: xr.Dataset, step: Span, *, share: float = 1.0) -> xr.Datas
         made = _aggregate(values.transpose(BASIN, TIME).values, starts, parts, share=share, kind=kind)
         made = made if units == values.attrs["units"] else convert(made, values.attrs["units"], units)
         attrs = {**values.attrs, "units": units, "cell_methods": f"time: {kind}"}
-        variables[name] = ((BASIN, TIME), made.astype(np.float32), attrs)
+        resampled[name] = ((BASIN, TIME), made.astype(np.float32), attrs)
         LOG.info("%s: resampled to %s by %s, in %s; %d step(s) missing", name, step, kind, units, int(np.isnan(made).sum()))
-    untimed = [one for one, values in dataset.variables.items() if TIME not in values.dims]
-    resampled = xr.Dataset(variables, {BASIN: dataset[BASIN], TIME: new_times}, dataset.attrs).assign(dataset[untimed].data_vars)
-    resampled = resampled.assign_coords(dataset[untimed].coords)
-    for name in variables:
         if name + FILLED in dataset:
             filled = np.logical_or.reduceat(_mask(dataset, name), starts, axis=1)
-            resampled = _with_mask(resampled, name, filled & ~np.isnan(resampled[name].values))
+            resampled = _with_mask(resampled, name, filled & ~np.isnan(made))
     return resampled
 
 
-FILLS: dict[str, tuple[Callable[..., xr.Dataset], tuple[str, ...], tuple[str, ...]]] = {
-    "earlier": (fill_from_earlier, ("limit", "period"), ("tries",)),
-    "interpolation": (fill_by_interpolation, ("limit",), ()),
-    "climatology": (fill_by_climatology, ("limit",), ()),
+FILLS: dict[str, Callable[..., xr.Dataset]] = {
+    "earlier": fill_from_earlier,
+    "interpolation": fill_by_interpolation,
+    "climatology": fill_by_climatology,
 }
-"""Methods of filling: the function, the settings it needs, and those it may have."""
 
 
 def mend(
@@ -317,9 +328,9 @@ def mend(
     for key in given.keys() & source.keys():
         raise InputError(f"{key}: the data were mended before, which a run could not repeat; read them again and mend them at once")
     if resample:
-        dataset = _resample(dataset, **_checked("resample", given["resample"], ("step",), ("share",)))
+        dataset = _call(_resample, dataset, table=given["resample"], where="resample")
     for name, table in given.get("derive", {}).items():
-        dataset = _derive(dataset, name, **_checked(f"derive {name}", table, ("formula", "units")))
+        dataset = _call(_derive, dataset, name, table=table, where=f"derive {name}")
     for name, table in given.get("fill", {}).items():
         dataset = _fill_as(dataset, name, table, train)
     return dataset.assign_attrs({SOURCE: json.dumps({**source, **given}, default=str)})
@@ -329,114 +340,87 @@ _derive, _resample = derive, resample  # under the names that mend gives to its 
 
 
 def _fill_as(dataset: xr.Dataset, name: str, table: Mapping[str, Any], train: Period | None) -> xr.Dataset:
-    method = table.get("method")
+    where, method = f"fill {name}", table.get("method")
     if method not in FILLS:
-        raise InputError(f"fill {name}: method {method!r} is not known; {nearest(str(method), FILLS)}")
-    function, needed, possible = FILLS[method]
-    settings = _checked(f"fill {name}", table, ("method", *needed), possible)
-    del settings["method"]
+        raise InputError(f"{where}: method {method!r} is not known; {nearest(str(method), FILLS)}")
+    settings = {key: value for key, value in table.items() if key != "method"}
     if method == "climatology":
-        if train is None:
-            raise InputError(f"fill {name}: climatology is the mean over the training period; give the period train")
+        if train is None or "period" in settings:
+            raise InputError(f"{where}: climatology is the mean over the training period; give the period train, and no other")
         settings["period"] = train
-    return function(dataset, name, **settings)
+    return _call(FILLS[method], dataset, name, table=settings, where=where)
 
 
-def _checked(where: str, table: Mapping[str, Any], needed: tuple[str, ...], possible: tuple[str, ...] = ()) -> dict[str, Any]:
+def _call(function: Callable[..., xr.Dataset], *given: Any, table: Mapping[str, Any], where: str) -> xr.Dataset:
+    """Call a function with the settings of a table, whose keys must be those of its other parameters."""
+    parameters = dict(list(inspect.signature(function).parameters.items())[len(given) :])
     for key in table:
-        if key not in (*needed, *possible):
-            raise InputError(f"{where} has no setting '{key}'; {nearest(key, (*needed, *possible))}")
-    for key in needed:
-        if key not in table:
+        if key not in parameters:
+            raise InputError(f"{where} has no setting '{key}'; {nearest(key, parameters)}")
+    for key, parameter in parameters.items():
+        if parameter.default is parameter.empty and key not in table:
             raise InputError(f"{where} has no {key}; add it")
-    return dict(table)
+    return function(*given, **table)
 
 
 def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _without_none(one) if isinstance(one, Mapping) else one for key, one in table.items() if one is not None}
 
 
-def _parse(formula: str) -> ast.expr:
-    """The tree of a formula, of whitelisted nodes alone."""
+def _evaluate(formula: str, inputs: Mapping[str, Values]) -> Values:
+    """Value of a formula, of whitelisted parts alone; a division by zero is infinite."""
     if len(formula) > LONGEST_FORMULA:
         raise InputError(f"the formula '{formula[:40]} ...' is longer than {LONGEST_FORMULA} characters; derive it in two steps")
     try:
         tree = ast.parse(" ".join(formula.split()), mode="eval").body
+        with np.errstate(all="ignore"):
+            return _value(tree, inputs)
+    except InputError as error:
+        raise InputError(f"the formula '{formula}': {error}") from None
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise InputError(f"the formula '{formula}' cannot be read; write it as (tmin + tmax) / 2") from None
-    for node in ast.walk(tree):
-        if not _is_allowed(node):
-            remedy = "write a power as **" if isinstance(node, ast.BitXor) else f"functions are {', '.join(FUNCTIONS)}"
-            part = ast.unparse(node) if isinstance(node, ast.expr) else type(node).__name__
-            raise InputError(f"the formula '{formula}': {part} is not understood; use names, numbers, + - * / **; {remedy}")
-    return tree
 
 
-def _is_allowed(node: ast.AST) -> bool:
+def _value(node: ast.expr, inputs: Mapping[str, Values]) -> Values:
     match node:
-        case ast.Constant(value=value):
-            return type(value) in (int, float) and value < 1e300
-        case ast.Call(func=ast.Name(id=function), args=args, keywords=[]) if function in FUNCTIONS:
-            return len(args) >= 2 if function in ("min", "max") else len(args) == 1
-        case ast.BinOp(op=op):
-            return type(op) in OPERATORS
-        case ast.UnaryOp(op=op):
-            return isinstance(op, ast.USub | ast.UAdd)
-    return isinstance(node, ast.Name | ast.Load | ast.USub | ast.UAdd | tuple(OPERATORS))
-
-
-def _names(tree: ast.expr) -> list[ast.Name]:
-    """The names of variables in a checked tree, in order."""
-    functions = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in functions]
-    return sorted(names, key=lambda node: node.col_offset)
-
-
-def _value(node: ast.expr, inputs: Mapping[str, np.ndarray]) -> Any:
-    """Value of a checked tree; numbers are float64, so that no power of integers runs away."""
-    match node:
-        case ast.Constant(value=value):
-            return np.float64(str(value))
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool) and number < 1e300:
+            return np.asarray(number, dtype=np.float64)  # a power of Python's integers could run for ever
         case ast.Name(id=name):
             return inputs[name]
-        case ast.BinOp(left=left, op=op, right=right):
-            return OPERATORS[type(op)](_value(left, inputs), _value(right, inputs))
-        case ast.UnaryOp(op=op, operand=operand):
-            return _value(operand, inputs) * (-1 if isinstance(op, ast.USub) else 1)
-        case ast.Call(func=ast.Name(id=function), args=[first, *others]):
-            value = _value(first, inputs)
-            for other in others:
-                value = FUNCTIONS[function](value, _value(other, inputs))
-            return value if others else FUNCTIONS[function](value)
-    raise AssertionError(ast.dump(node))
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_value(operand, inputs)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
+            return np.asarray(OPERATORS[type(op)](_value(left, inputs), _value(right, inputs)))
+        case ast.Call(func=ast.Name(id=name), args=[_, *others] as args, keywords=[]) if name in FUNCTIONS:
+            function, values = FUNCTIONS[name], [_value(one, inputs) for one in args]
+            if function.nin == 2 and others:
+                return functools.reduce(function, values)
+            if function.nin == 1 and not others:
+                return np.asarray(function(values[0]))
+    raise InputError(f"{ast.unparse(node)} is not understood; use names, numbers, + - * / ** and {', '.join(FUNCTIONS)}")
 
 
-def _input(dataset: xr.Dataset, name: str, wanted: str) -> np.ndarray:
+def _input(dataset: xr.Dataset, name: str, wanted: str) -> Values:
     """A variable as (basin, time), or (basin, 1) where it does not vary in time."""
     values = _variable(dataset, name, f"derive {wanted}")
     if set(values.dims) not in ({BASIN}, {BASIN, TIME}) or values.dtype.kind not in "fiu":
         raise InputError(f"derive {wanted}: '{name}' is {values.dtype} over {values.dims}; numbers over (basin, time) are needed")
-    return values.transpose(BASIN, TIME).values if TIME in values.dims else values.values[:, None]
+    numbers = values.transpose(BASIN, TIME).values if TIME in values.dims else values.values[:, None]
+    return numbers.astype(np.float64)
 
 
-def _canonical(dataset: xr.Dataset, name: str, values: np.ndarray, units: str) -> tuple[np.ndarray, str]:
-    """Derived values, (basin, time), in the unit in which such a variable is kept."""
-    times = _times(dataset)
-    step = np.timedelta64(times[1] - times[0])
+def _kept_units(name: str, units: str, step: np.timedelta64) -> str:
+    """The unit in which a variable over time is kept."""
     try:
-        if name == DISCHARGE:
-            area = dataset[AREA].values if AREA in dataset else None
-            return discharge_to_depth(values, units, area_km2=area, step=step), discharge_units(step)
-        canonical = canonical_units(units, step)
-        return (values if canonical == units else convert(values, units, canonical)), canonical
+        return discharge_units(step) if name == DISCHARGE else canonical_units(units, step)
     except InputError as error:
-        raise InputError(f"derive {name}: {error}") from None
+        raise InputError(f"{name}: {error}") from None
 
 
 def _fill(dataset: xr.Dataset, name: str, propose: Callable[[np.ndarray], np.ndarray], *, limit: int, how: str) -> xr.Dataset:
     """Fill the short gaps with what `propose` makes of the measured values, (basin, time), NaN where it has nothing."""
-    if limit < 1:
-        raise InputError(f"fill {name}: limit = {limit} is not understood; give the longest gap to fill in steps, from 1 on")
+    if not isinstance(limit, int | np.integer) or limit < 1:
+        raise InputError(f"fill {name}: limit = {limit!r} is not understood; give the longest gap to fill in steps, from 1 on")
     variable = _variable(dataset, name, "fill")
     if set(variable.dims) != {BASIN, TIME}:
         raise InputError(f"fill: '{name}' is over {variable.dims}; only a variable over (basin, time) can be filled")
@@ -480,10 +464,7 @@ def _kind(name: str, values: xr.DataArray, step: np.timedelta64) -> tuple[str, s
         raise InputError(
             f"resample: {name} has no unit, which tells a sum from a mean; set its attribute units ('1' where it has none)"
         )
-    try:
-        canonical = discharge_units(step) if name == DISCHARGE else canonical_units(units, step)
-    except InputError as error:
-        raise InputError(f"resample: {name}: {error}") from None
+    canonical = _kept_units(name, units, step)
     extreme = _EXTREME.search(name)
     if extreme:
         return f"{extreme[1].lower()}imum", canonical
@@ -505,26 +486,25 @@ def _aggregate(values: np.ndarray, starts: np.ndarray, parts: np.ndarray, *, sha
 def _new_steps(times: pd.DatetimeIndex, step: Span, old: pd.Timedelta) -> tuple[pd.DatetimeIndex, pd.TimedeltaIndex]:
     """Of every step, when the new one it falls into begins and how long that lasts."""
     length, midnight = _span(step), times[0].normalize()
-    if isinstance(length, pd.Timedelta):
-        if length % pd.Timedelta(weeks=1) == pd.Timedelta(0):
-            midnight -= pd.Timedelta(midnight.weekday(), "D")
-        labels = midnight + (times - midnight) // length * length
-        lengths = pd.TimedeltaIndex([length] * len(times))
-    elif length == pd.DateOffset(months=1):
-        labels = times.normalize() - pd.to_timedelta(times.day - 1, "D")
-        lengths = pd.to_timedelta(times.days_in_month, "D")
+    month = length == pd.DateOffset(months=1)
+    if month:
         length = pd.Timedelta(DAY)
-    else:
+    if not isinstance(length, pd.Timedelta):
         raise InputError(f"resample: the step {step} is not understood; give minutes, hours, days, weeks or one month, such as 1D")
     if length < old or length % old:
         raise InputError(
             f"resample: the data have a step of {old}, of which {step} is no multiple; choose a longer step that is one"
         )
+    if length % pd.Timedelta(weeks=1) == pd.Timedelta(0):
+        midnight -= pd.Timedelta(midnight.weekday(), "D")
     if (times[0] - midnight) % old:
         raise InputError(
-            f"resample: steps of {old} that begin at {times[0]} straddle those of {step}; shift the times to the start of whole steps"
+            f"resample: steps of {old} that begin at {times[0]} straddle those of {step}; shift the times to whole steps"
         )
-    return labels, lengths
+    if month:
+        return times.normalize() - pd.to_timedelta(times.day - 1, "D"), pd.to_timedelta(times.days_in_month, "D")
+    labels = midnight + (times - midnight) // length * length
+    return labels, pd.TimedeltaIndex(np.full(len(times), length.to_timedelta64()))
 
 
 def _span(text: Span) -> pd.Timedelta | pd.DateOffset:
@@ -532,12 +512,12 @@ def _span(text: Span) -> pd.Timedelta | pd.DateOffset:
         return pd.Timedelta(text)
     if isinstance(text, pd.DateOffset):
         return text
-    parts = re.fullmatch(r"(\d*)\s*([a-z]+)", text.strip().lower())
+    parts = re.fullmatch(r"(\d{0,6})\s*([a-z]+)", text.strip().lower())
     number, unit = (int(parts[1] or 1), _SPANS.get(parts[2], parts[2].removesuffix("s"))) if parts else (0, "")
     if number and unit in ("month", "year"):
-        return pd.DateOffset(**{f"{unit}s": number})
+        return pd.DateOffset(months=number * (12 if unit == "year" else 1))
     if number and unit in ("minute", "hour", "day", "week"):
-        return pd.Timedelta(**{f"{unit}s": number})
+        return pd.Timedelta(datetime.timedelta(**{f"{unit}s": number}))
     raise InputError(f"'{text}' is no length of time; write it as 6h, 1D, 1W, MS, '1 day' or '1 year'")
 
 

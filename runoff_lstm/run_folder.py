@@ -338,7 +338,7 @@ def check_scored(dataset: xr.Dataset, periods: Periods, name: str) -> Period:
     if name not in periods.named():
         raise InputError(f"the experiment has no {name} period; it has {', '.join(periods.named())}")
     period = periods.named()[name]
-    observed = dataset[DISCHARGE].isel({TIME: period.steps(times_of(dataset))})
+    observed = measured(dataset)[DISCHARGE].isel({TIME: period.steps(times_of(dataset))})
     if not bool(observed.notnull().any()):
         raise InputError(f"no discharge is observed in the {name} period {period}; nothing can be scored")
     return period

@@ -14,6 +14,7 @@ from torch import nn
 from runoff_lstm.bundle import TrainedModel
 from runoff_lstm.evaluation import evaluate
 from runoff_lstm.fitting import Progress, Recipe, fit
+from runoff_lstm.gaps import measured
 from runoff_lstm.inventory import unusable_basins
 from runoff_lstm.models import Architecture, build_model
 from runoff_lstm.observed_inputs import check_lags, input_names
@@ -22,6 +23,9 @@ from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import DischargeScale, Scaler, check_names
 from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, check_basins, nearest, time_step, times_of
 from runoff_lstm.simulation import simulate_windows
+
+TARGET = "target"
+"""Name of the scaled discharge that was measured, beside that which may have been filled."""
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -184,6 +188,7 @@ def prepare(
     if start_from is None or architecture is not None:
         architecture = _with_forecast(architecture, inputs)
     check_inputs(dataset, periods, inputs)
+    with_filled, dataset = dataset, measured(dataset)  # filled discharge may be an input, and nothing else
     _refuse_unusable(dataset, periods, inputs)
     if frozen and start_from is None:
         raise InputError(
@@ -226,13 +231,14 @@ def prepare(
         lead_times=inputs.lead_times,
         forecast_forcing=inputs.forecast_forcing,
     )
-    scaled = scaler.apply(dataset)
+    observed = scaler.apply(dataset[[DISCHARGE]])[DISCHARGE]
+    scaled = scaler.apply(with_filled).assign({TARGET: observed})
     windows = {
-        name: model.windows(scaled, period=period, target=DISCHARGE, one_step=name == "train")
+        name: model.windows(scaled, period=period, target=TARGET, one_step=name == "train")
         for name, period in periods.named().items()
         if name != "test"
     }
-    return Training(model, windows, scale, scaled[DISCHARGE], recipe, seed)
+    return Training(model, windows, scale, observed, recipe, seed)
 
 
 def _with_forecast(architecture: Architecture | None, inputs: Inputs) -> Architecture | None:

@@ -647,3 +647,53 @@ def test_walk_forward_rolls_in_blocks_fits_on_the_way_and_can_be_repeated_from_i
     assert again.exit_code == 0, again.output
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "second" / "test_lead_scores.csv"), table)
     assert "set [windows] lead_times" in refused("walk-forward", LEAF, "--run-dir", tmp_path / "third")
+
+
+def test_hourly_data_with_gaps_are_mended_as_the_file_says_and_filled_discharge_is_neither_learned_nor_scored(tmp_path):
+    hours = make_basins("brook", days=24 * 700, freq="h").isel(basin=0).drop_vars(["leak", "slope", "basin"])
+    table = hours.to_dataframe().round(4).reset_index()
+    table.loc[1000:1005, "rain"] = np.nan
+    table.loc[24 * 600 : 24 * 601, "discharge"] = np.nan
+    table.to_csv(tmp_path / "brook.csv", index=False)
+    config = f"""
+name = "brook"
+[data]
+source = "csv"
+path = "{tmp_path / "brook.csv"}"
+forcing = ["rain", "warmth"]
+units = {{rain = "mm h-1", temperature = "degC", discharge = "mm h-1"}}
+[data.resample]
+step = "1D"
+share = 0.7
+[data.derive.warmth]
+formula = "max(temperature, 0)"
+units = "degC"
+[data.fill.discharge]
+method = "interpolation"
+limit = 3
+[periods]
+train = [2000-03-01, 2001-03-31]
+validation = [2001-04-01, 2001-06-30]
+test = [2001-07-01, 2001-11-20]
+[windows]
+sequence_length = 30
+targets_per_window = 30
+lead_times = 2
+[training]
+steps = 4
+batch_size = 4
+"""
+    (tmp_path / "brook.toml").write_text(config)
+    result = call("train", tmp_path / "brook.toml", "--run-dir", tmp_path / "run", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    with xr.open_dataset(tmp_path / "run" / "test_forecasts.nc") as made:
+        silent = {str(one)[:10] for one in made["issue_date"].values[made["observed"][0, :, 0].isnull()]}
+        assert silent == {"2001-08-22"}
+        assert made["forecast"].attrs["units"] == "mm d-1"
+        assert made["forecast"].notnull().all()
+    coverage = pd.read_csv(tmp_path / "run" / "coverage.csv").set_index("period")
+    assert coverage.loc["train", "without_discharge"] == 0
+    again = call("train", tmp_path / "run" / "experiment.toml", "--run-dir", tmp_path / "again", "--device", "cpu")
+    assert again.exit_code == 0, again.output
+    tables = [pd.read_csv(tmp_path / run / "test_lead_scores.csv") for run in ("run", "again")]
+    pd.testing.assert_frame_equal(*tables)

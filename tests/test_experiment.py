@@ -211,3 +211,67 @@ def test_the_settings_of_an_ensemble_or_of_folds_are_read_back_as_they_were(writ
     assert again.arguments() == experiment.arguments()
     assert (again.seeds, again.folds, again.fine_tuning) == (experiment.seeds, experiment.folds, experiment.fine_tuning)
     assert again.data == experiment.data
+
+
+FORECAST = TEXT.replace("[model]", 'lead_times = 7\nforecast_forcing = ["precipitation"]\n[model]')
+
+
+def test_a_forecast_is_told_by_a_few_lines_of_the_file(write):
+    experiment = read_experiment(write(FORECAST + "[walk_forward]\nevery = 7\nfine_tune = {steps = 60, learning_rate = 1e-3}\n"))
+    inputs = experiment.arguments()["inputs"]
+    assert (inputs.lead_times, inputs.discharge_lags, inputs.forecast_forcing) == (7, (0,), ("precipitation",))
+    assert experiment.walk_forward.model_dump(exclude_none=True) == {
+        "every": 7,
+        "fine_tune": {"steps": 60, "learning_rate": 1e-3},
+    }
+    univariate = read_experiment(write(TEXT.replace('forcing = ["precipitation"]', "forcing = []"), "u.toml"))
+    assert univariate.data.forcing == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seeds = 2\n" + FORECAST, "one model at a time"),
+        (TEXT + "[walk_forward]\nevery = 7\n", r"\[walk_forward\] needs \[windows\] lead_times"),
+        (FORECAST + "[walk_forward]\nfit_evry = 7\n", "did you mean 'fit_every'"),
+        (TEXT.replace("[periods]", '[data.fill.precipitation]\nmethod = "earlir"\nlimit = 3\n[periods]'), "'earlier'"),
+        (TEXT.replace("[periods]", '[data.fill.precipitation]\nmethod = "earlier"\n[periods]'), "limit is missing; add it"),
+    ],
+)
+def test_a_wrong_line_of_a_forecast_is_refused(write, text, message):
+    with pytest.raises(InputError, match=message):
+        read_experiment(write(text))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("discharge_lags = [0]", "lag 0 is for forecasts"),
+        ('lead_times = 3\nforecast_forcing = ["temperature"]', "'temperature' is not among the forcing"),
+        ('forecast_forcing = ["precipitation"]', "needs lead_times"),
+    ],
+)
+def test_inputs_that_cannot_be_are_refused(write, line, message):
+    experiment = read_experiment(write(TEXT.replace("[model]", f"{line}\n[model]")))
+    with pytest.raises(InputError, match=message):
+        experiment.arguments()
+
+
+def test_mending_is_told_in_tables_and_the_reader_reads_what_formulas_need(write):
+    tables = (
+        '[data.resample]\nstep = "1D"\nshare = 0.9\n'
+        '[data.derive.temperature]\nformula = "(tmin + tmax) / 2"\nunits = "degC"\n'
+        '[data.derive.warm]\nformula = "max(temperature, 0)"\nunits = "degC"\n'
+        '[data.fill.precipitation]\nmethod = "earlier"\nperiod = "1 day"\nlimit = 3\n[periods]'
+    )
+    text = TEXT.replace('["precipitation"]', '["precipitation", "warm"]').replace("[periods]", tables)
+    data = read_experiment(write(text)).data
+    assert set(data.reader_arguments()["variables"]) == {"precipitation", "tmin", "tmax", "discharge"}
+    assert data.mending() == {
+        "resample": {"step": "1D", "share": 0.9},
+        "derive": {
+            "temperature": {"formula": "(tmin + tmax) / 2", "units": "degC"},
+            "warm": {"formula": "max(temperature, 0)", "units": "degC"},
+        },
+        "fill": {"precipitation": {"method": "earlier", "period": "1 day", "limit": 3}},
+    }
