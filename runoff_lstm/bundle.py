@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 
 from runoff_lstm.files import written_whole
 from runoff_lstm.lead_times import forecast_dataset
+from runoff_lstm.made_inputs import input_names, with_made_inputs
 from runoff_lstm.models import EALSTM, Architecture, Dropout, Model, RecurrentModel, build_model
-from runoff_lstm.observed_inputs import input_names, with_observed_discharge
 from runoff_lstm.periods import Period
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import Scaler, check_names
@@ -73,6 +73,8 @@ class TrainedModel:
         What it was trained on.
     discharge_lags
         Steps back of the observed discharge it takes as an input; empty: it needs no observations.
+    season
+        Whether it takes the time of the year.
     lead_times, forecast_forcing
         0: it simulates; else how many lead times it forecasts, and the forcing it takes beyond the issue date.
     """
@@ -88,6 +90,7 @@ class TrainedModel:
     training_period: Period
     gauge_ids: tuple[str, ...]
     discharge_lags: tuple[int, ...] = ()
+    season: bool = False
     lead_times: int = 0
     forecast_forcing: tuple[str, ...] = ()
 
@@ -307,8 +310,8 @@ class TrainedModel:
         """
         recursive = one_step and self.architecture.forecast == "recursive"
         return Windows(
-            with_observed_discharge(scaled, self.discharge_lags),
-            [*self.forcing, *input_names(self.discharge_lags)],
+            with_made_inputs(scaled, self.discharge_lags, season=self.season),
+            [*self.forcing, *input_names(self.discharge_lags, season=self.season)],
             target=target,
             static_attributes=self.static_attributes,
             sequence_length=self.sequence_length,
@@ -346,6 +349,8 @@ class TrainedModel:
             (basin,) in `self.units`, NaN until `sequence_length` steps have been seen; the state for the next step.
         """
         self._refuse_lead_times("step")
+        if self.season:
+            raise InputError("the model takes the time of the year, which a step does not know; simulate instead")
         lagged = input_names(self.discharge_lags)[::2]
         missing = [
             name for name in (*self.forcing, *lagged, *self.static_attributes) if name not in {**forcing, **(attributes or {})}
@@ -456,6 +461,7 @@ def write_bundle(model: TrainedModel, path: str | Path) -> Path:
         "training_period": [model.training_period.start.isoformat(), model.training_period.end.isoformat()],
         "gauge_ids": list(model.gauge_ids),
         "discharge_lags": list(model.discharge_lags),
+        "season": model.season,
         "lead_times": model.lead_times,
         "forecast_forcing": list(model.forecast_forcing),
     }
@@ -492,7 +498,7 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Train
     lags, forecast_forcing = (tuple(header.get(name, ())) for name in ("discharge_lags", "forecast_forcing"))
     module = build_model(
         architecture,
-        n_forcings=len(header["forcing"]) + len(input_names(lags)),
+        n_forcings=len(header["forcing"]) + len(input_names(lags, season=header.get("season", False))),
         n_static_attributes=len(header["static_attributes"]),
         zero_flow=-scaler.mean[DISCHARGE] / scaler.std[DISCHARGE],
         lead_times=header.get("lead_times", 0),
@@ -514,6 +520,7 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Train
         training_period=Period(*header["training_period"]),
         gauge_ids=tuple(header["gauge_ids"]),
         discharge_lags=lags,
+        season=header.get("season", False),
         lead_times=header.get("lead_times", 0),
         forecast_forcing=forecast_forcing,
     )

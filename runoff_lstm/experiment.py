@@ -121,6 +121,7 @@ class WindowTable(Table):
     sequence_length: int = Field(default=365, ge=1)
     targets_per_window: int = Field(default=1, ge=1)
     discharge_lags: tuple[int, ...] = ()
+    season: bool = False
     lead_times: int = Field(default=0, ge=0)
     forecast_forcing: tuple[str, ...] = ()
 

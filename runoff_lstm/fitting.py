@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from runoff_lstm.checkpoint import TrainingState, read_checkpoint, write_checkpoint
 from runoff_lstm.files import written_whole
 from runoff_lstm.losses import LOSSES, LossName
+from runoff_lstm.made_inputs import hide_observed_discharge
 from runoff_lstm.memory import freed_memory_kept
 from runoff_lstm.models import Model, State
-from runoff_lstm.observed_inputs import hide_observed_discharge
 from runoff_lstm.sampling import Batch, Tiles, Windows
 from runoff_lstm.scaling import DischargeScale
 from runoff_lstm.schedules import ScheduleName, learning_rate

@@ -16,8 +16,8 @@ from runoff_lstm.evaluation import evaluate
 from runoff_lstm.fitting import Progress, Recipe, fit
 from runoff_lstm.gaps import measured
 from runoff_lstm.inventory import unusable_basins
+from runoff_lstm.made_inputs import check_lags, input_names
 from runoff_lstm.models import Architecture, build_model
-from runoff_lstm.observed_inputs import check_lags, input_names
 from runoff_lstm.periods import Periods
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import DischargeScale, Scaler, check_names
@@ -43,6 +43,8 @@ class Inputs:
     discharge_lags
         Observed discharge as an input: how many steps before the step itself. With lead times lag 0, the discharge of the issue
         date, where nothing else is said.
+    season
+        Whether the time of the year is an input, as sine and cosine.
     lead_times
         0: simulate. n: forecast discharge at lead times 1 to n from an issue date; a window's targets are then issue dates.
     forecast_forcing
@@ -54,6 +56,7 @@ class Inputs:
     sequence_length: int = 365
     targets_per_window: int = 1
     discharge_lags: tuple[int, ...] = ()
+    season: bool = False
     lead_times: int = 0
     forecast_forcing: tuple[str, ...] = ()
 
@@ -207,7 +210,7 @@ def prepare(
         torch.manual_seed(seed)
         module = build_model(
             architecture,
-            n_forcings=len(inputs.forcing) + len(input_names(inputs.discharge_lags)),
+            n_forcings=len(inputs.forcing) + len(input_names(inputs.discharge_lags, season=inputs.season)),
             n_static_attributes=len(inputs.static_attributes),
             zero_flow=scale.zero_flow,
             lead_times=inputs.lead_times,
@@ -228,6 +231,7 @@ def prepare(
         training_period=periods.train,
         gauge_ids=tuple(str(gauge_id) for gauge_id in dataset[BASIN].values),
         discharge_lags=inputs.discharge_lags,
+        season=inputs.season,
         lead_times=inputs.lead_times,
         forecast_forcing=inputs.forecast_forcing,
     )
@@ -283,6 +287,7 @@ def _check_continues(model: TrainedModel, dataset: xr.Dataset, inputs: Inputs, a
         ("forcing", list(inputs.forcing), list(model.forcing)),
         ("static_attributes", list(inputs.static_attributes), list(model.static_attributes)),
         ("discharge_lags", list(inputs.discharge_lags), list(model.discharge_lags)),
+        ("season", [inputs.season], [model.season]),
         ("forecast_forcing", list(inputs.forecast_forcing), list(model.forecast_forcing)),
         ("lead_times", [inputs.lead_times], [model.lead_times]),
     ):

@@ -477,6 +477,7 @@ def test_hours_become_days_by_the_kind_of_each_variable():
         ("tmax_daymet", "maximum"),
         ("t_min", "minimum"),
         ("Tmax(C)", "maximum"),
+        ("TMIN", "minimum"),
         ("temperature_2m_min", "minimum"),
         ("maximum_temperature", "maximum"),
         ("snow_depth_water_equivalent_max", "maximum"),

@@ -30,9 +30,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     warnings.filterwarnings("ignore", category=OutsideTrainingRangeWarning)
     parser.add_argument("seeds", type=int, nargs="?", default=3)
+    parser.add_argument("--names", nargs="+", default=["leaf", "baskatong", "au_saumon"])
     parser.add_argument("--perfect", action="store_true", help="give the observed forcing as a forecast")
     asked = parser.parse_args()
-    for name in ("leaf", "baskatong", "au_saumon"):
+    for name in asked.names:
         config = ROOT / "catchments" / name / "forecast.toml"
         forcing = tomllib.loads(config.read_text())["data"]["forcing"]
         overrides = [f"windows.forecast_forcing={forcing}", *PERFECT] if asked.perfect else []

@@ -3,14 +3,14 @@ import pytest
 import torch
 from conftest import make_basins
 
-from runoff_lstm.observed_inputs import check_lags, hide_observed_discharge, input_names, with_observed_discharge
+from runoff_lstm.made_inputs import check_lags, hide_observed_discharge, input_names, with_made_inputs
 from runoff_lstm.schema import InputError
 
 
 def test_a_lag_is_the_discharge_of_earlier_steps_with_a_flag():
     dataset = make_basins("a", "b", days=10)
     dataset["discharge"][0, 3] = np.nan
-    made = with_observed_discharge(dataset, [0, 2])
+    made = with_made_inputs(dataset, [0, 2])
     observed = dataset["discharge"].values
     np.testing.assert_array_equal(made["discharge_lag_0"], np.nan_to_num(observed))
     np.testing.assert_array_equal(made["discharge_lag_2"][:, 2:], np.nan_to_num(observed)[:, :-2])
@@ -22,7 +22,16 @@ def test_a_lag_is_the_discharge_of_earlier_steps_with_a_flag():
 
 def test_no_lag_adds_nothing():
     dataset = make_basins("a", days=5)
-    assert with_observed_discharge(dataset, []).identical(dataset)
+    assert with_made_inputs(dataset, []).identical(dataset)
+
+
+def test_the_season_goes_round_with_the_year():
+    made = with_made_inputs(make_basins("a", "b", days=800), [], season=True)
+    sin, cos = (made[f"season_{name}"] for name in ("sin", "cos"))
+    np.testing.assert_allclose(sin**2 + cos**2, 1, rtol=1e-5)
+    np.testing.assert_allclose(sin.sel(time="2000-03-31"), 1, atol=0.02)
+    np.testing.assert_allclose(cos.sel(time="2001-07-02"), -1, atol=0.001)
+    assert input_names([0], season=True)[:2] == ["season_sin", "season_cos"]
 
 
 @pytest.mark.parametrize(("lags", "lead_times"), [([0], 0), ([-1], 7), ([1, 1], 0)])

@@ -1,4 +1,4 @@
-"""Observed discharge as an input of a model: lagged, and beside each lag a flag that says whether there was an observation.
+"""Inputs that are made, not read: observed discharge, lagged and with a flag of whether there was any, and the time of the year.
 
 A missing observation is 0 with the flag 0, so that no simulation or forecast fails because a gauge was silent.
 """
@@ -10,16 +10,19 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from runoff_lstm.schema import DISCHARGE, InputError
+from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, times_of
+
+SEASON = ("season_sin", "season_cos")
+"""The time of the year on a circle."""
 
 
-def input_names(lags: Sequence[int]) -> list[str]:
-    """The names of the inputs that `with_observed_discharge` adds: of each lag the observation, then its flag.
+def input_names(lags: Sequence[int], *, season: bool = False) -> list[str]:
+    """The names of the inputs that `with_made_inputs` adds: the season, then of each lag the observation and its flag.
 
     >>> input_names([1, 2])
     ['discharge_lag_1', 'discharge_lag_1_known', 'discharge_lag_2', 'discharge_lag_2_known']
     """
-    return [f"{DISCHARGE}_lag_{lag}{flag}" for lag in lags for flag in ("", "_known")]
+    return [*(SEASON if season else ()), *(f"{DISCHARGE}_lag_{lag}{flag}" for lag in lags for flag in ("", "_known"))]
 
 
 def check_lags(lags: Sequence[int], *, lead_times: int) -> None:
@@ -34,7 +37,7 @@ def check_lags(lags: Sequence[int], *, lead_times: int) -> None:
         raise InputError(f"discharge_lags = {list(lags)}: name each lag once")
 
 
-def with_observed_discharge(scaled: xr.Dataset, lags: Sequence[int]) -> xr.Dataset:
+def with_made_inputs(scaled: xr.Dataset, lags: Sequence[int], *, season: bool = False) -> xr.Dataset:
     """The dataset with the inputs of `input_names`, each (basin, time) float32 without NaN.
 
     Parameters
@@ -43,15 +46,22 @@ def with_observed_discharge(scaled: xr.Dataset, lags: Sequence[int]) -> xr.Datas
         With `discharge` (basin, time), scaled, NaN where nothing was observed.
     lags
         Steps back: the input of a step with lag 1 is the discharge of the step before.
+    season
+        Whether to add the sine and cosine of the time of the year.
     """
-    added = {}
+    added: dict[str, tuple[tuple[str, str], np.ndarray]] = {}
+    if season:
+        times, shape = times_of(scaled), (scaled.sizes[BASIN], scaled.sizes[TIME])
+        angle = 2 * np.pi * (times.day_of_year + times.hour / 24).to_numpy() / 365.25
+        for name, values in zip(SEASON, (np.sin(angle), np.cos(angle)), strict=True):
+            added[name] = ((BASIN, TIME), np.broadcast_to(values.astype(np.float32), shape))
     observed = scaled[DISCHARGE].values if lags else np.zeros((0, 0))
     for lag in lags:
         lagged = np.full(observed.shape, np.nan, dtype=np.float32)
         lagged[:, lag:] = observed[:, : observed.shape[1] - lag]
         known = ~np.isnan(lagged)
         for name, values in zip(input_names([lag]), (np.where(known, lagged, 0), known), strict=True):
-            added[name] = (scaled[DISCHARGE].dims, values.astype(np.float32))
+            added[name] = ((BASIN, TIME), values.astype(np.float32))
     return scaled.assign(added)
 
 
