@@ -7,7 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runoff_lstm.bundle import OutsideTrainingRangeWarning, SilentGaugeWarning, TrainedModel, load_model, write_bundle
+    from runoff_lstm.bundle import (
+        IncompleteInputWarning,
+        OutsideTrainingRangeWarning,
+        SilentGaugeWarning,
+        TrainedModel,
+        load_model,
+        write_bundle,
+    )
     from runoff_lstm.evaluation import METRICS, climatology, evaluate, persistence
     from runoff_lstm.fitting import Recipe
     from runoff_lstm.forecast_plots import plot_forecasts, plot_lead_times
@@ -29,7 +36,14 @@ if TYPE_CHECKING:
     from runoff_lstm.training import Inputs, train
 
 _HOME = {
-    "bundle": ("OutsideTrainingRangeWarning", "SilentGaugeWarning", "TrainedModel", "load_model", "write_bundle"),
+    "bundle": (
+        "IncompleteInputWarning",
+        "OutsideTrainingRangeWarning",
+        "SilentGaugeWarning",
+        "TrainedModel",
+        "load_model",
+        "write_bundle",
+    ),
     "evaluation": ("METRICS", "climatology", "evaluate", "persistence"),
     "fitting": ("Recipe",),
     "forecast_plots": ("plot_forecasts", "plot_lead_times"),
@@ -57,6 +71,7 @@ __all__ = [
     "Architecture",
     "Batch",
     "Dropout",
+    "IncompleteInputWarning",
     "InputError",
     "Inputs",
     "LSTMForecaster",

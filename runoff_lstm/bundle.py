@@ -41,6 +41,10 @@ _GATES: dict[str, dict[str, str]] = {
 }
 
 
+class IncompleteInputWarning(UserWarning):
+    """A forecast could not be made for want of history or of forecast forcing; it is NaN."""
+
+
 class SilentGaugeWarning(UserWarning):
     """No discharge was observed at an issue date; the forecast goes on without."""
 
@@ -182,6 +186,8 @@ class TrainedModel:
 
         Warns
         -----
+        IncompleteInputWarning
+            From an issue date of the period no forecast could be made for a basin, which is NaN.
         SilentGaugeWarning
             No discharge is observed at an issue date; the forecast goes on without.
         OutsideTrainingRangeWarning
@@ -198,10 +204,25 @@ class TrainedModel:
         windows = self.windows(self.scaler.apply(inputs), period=period)
         steps = slice(None) if period is None else period.steps(windows.times)
         scaled = simulate_windows(self.module, windows)[:, steps]
-        self._warn_silent(inputs[DISCHARGE][:, steps], made=~np.isnan(scaled[:, :, 0]))
+        made = ~np.isnan(scaled[:, :, 0])
+        if period is not None:
+            self._warn_unissued(inputs[DISCHARGE][:, steps], made=made)
+        self._warn_silent(inputs[DISCHARGE][:, steps], made=made)
         return forecast_dataset(
             self._discharge(scaled), basin=inputs[BASIN], issue_dates=windows.times[steps], units=self.units, step=self.time_step
         )
+
+    def _warn_unissued(self, observed: xr.DataArray, *, made: np.ndarray) -> None:
+        """Tell the basins for which a forecast was asked and could not be made."""
+        for basin in np.flatnonzero(~made.all(axis=1))[:5]:
+            dates = observed.indexes[TIME][~made[basin]]
+            ahead = f", or {', '.join(self.forecast_forcing)} up to the last lead time" if self.forecast_forcing else ""
+            warnings.warn(
+                f"basin {observed[BASIN].values[basin]}: no forecast from {len(dates)} issue date(s), the first "
+                f"{_label(dates[0])}; {self.sequence_length} steps of complete forcing up to it are needed{ahead}",
+                IncompleteInputWarning,
+                stacklevel=3,
+            )
 
     def _warn_silent(self, observed: xr.DataArray, *, made: np.ndarray) -> None:
         """Tell the issue dates at which nothing was observed."""
@@ -210,7 +231,7 @@ class TrainedModel:
             dates = observed.indexes[TIME][silent[basin]]
             warnings.warn(
                 f"basin {observed[BASIN].values[basin]}: no discharge is observed at {len(dates)} issue date(s), the first "
-                f"{dates[0]:%Y-%m-%d %H:%M}; the forecast goes on without it".replace(" 00:00", ""),
+                f"{_label(dates[0])}; the forecast goes on without it",
                 SilentGaugeWarning,
                 stacklevel=3,
             )
@@ -440,6 +461,10 @@ class TrainedModel:
                 OutsideTrainingRangeWarning,
                 stacklevel=4,
             )
+
+
+def _label(moment: pd.Timestamp) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}".removesuffix(" 00:00")
 
 
 def _with_flags(observed: torch.Tensor) -> torch.Tensor:

@@ -164,7 +164,7 @@ def simulate(
     *,
     debug: Debug = False,
 ) -> None:
-    """Simulate discharge from forcing; observations are not needed."""
+    """Simulate discharge from forcing; observations are needed only by a model trained with discharge_lags."""
     with _one_sentence(debug=debug):
         from runoff_lstm.bundle import load_model
         from runoff_lstm.files import written_whole
@@ -174,7 +174,7 @@ def simulate(
         if mode not in ("windows", "continuous"):
             raise InputError(f"--mode {mode}: choose windows or continuous")
         trained = load_model(model, device=resolve_device(_device(device)))
-        wanted = [*trained.forcing, *trained.static_attributes]
+        wanted = [*trained.forcing, *trained.static_attributes, *(["discharge"] if trained.discharge_lags else [])]
         given = {"units": _pairs(unit, "--unit"), "rename": _pairs(rename, "--rename")}
         options = {"variables": wanted, **{name: value for name, value in given.items() if value}}
         dataset = _call_reader(_source_of(data), data, options, quiet=False)

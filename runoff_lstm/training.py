@@ -252,10 +252,8 @@ def _with_forecast(architecture: Architecture | None, inputs: Inputs) -> Archite
             raise InputError(f'forecast = "{architecture.forecast}" needs lead_times, such as lead_times = 7')
         return architecture
     method = (architecture and architecture.forecast) or "direct"
-    if method == "recursive" and inputs.discharge_lags != (0,):
-        raise InputError(
-            f'discharge_lags = {list(inputs.discharge_lags)}: forecast = "recursive" feeds back lag 0 alone; leave it out'
-        )
+    if method == "recursive" and (inputs.discharge_lags != (0,) or inputs.season):
+        raise InputError('forecast = "recursive" feeds back discharge of lag 0 alone; leave out discharge_lags and season')
     return replace(architecture or Architecture(), forecast=method)
 
 

@@ -6,7 +6,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from runoff_lstm.bundle import OutsideTrainingRangeWarning, SilentGaugeWarning, TrainedModel, load_model, write_bundle
+from runoff_lstm.bundle import (
+    IncompleteInputWarning,
+    OutsideTrainingRangeWarning,
+    SilentGaugeWarning,
+    TrainedModel,
+    load_model,
+    write_bundle,
+)
 from runoff_lstm.models import Architecture, Dropout, build_model
 from runoff_lstm.periods import Period
 from runoff_lstm.scaling import Scaler
@@ -307,3 +314,27 @@ def test_what_a_forecasting_model_is_not_for_is_refused(basins, tmp_path):
         model_for(basins).forecast(basins)
     with pytest.raises(InputError, match="the issue date 2007-01-01 is outside the data"):
         model.forecast(basins, period=Period("2007-01-01", "2007-01-01"))
+
+
+def test_a_basin_without_enough_history_at_the_issue_date_is_told_and_the_others_are_forecast(basins):
+    model = lagged_model(basins, lags=(0,), lead_times=3)
+    basins = basins.copy(deep=True)
+    basins["rain"][0, 410] = np.nan
+    day = basins.indexes["time"][420]
+    first = basins["basin"].values[0]
+    with pytest.warns(IncompleteInputWarning, match=f"basin {first}: no forecast from 1 issue date.*20 steps of complete forcing"):
+        made = model.forecast(basins, period=Period(day, day))["forecast"]
+    assert made[0].isnull().all()
+    assert made[1:].notnull().all()
+
+
+def test_a_forecast_forcing_that_is_too_short_is_refused(basins):
+    plain = lagged_model(basins, lags=(0,), lead_times=3)
+    form = replace(FORM, forecast="direct")
+    module = build_model(form, n_forcings=4, lead_times=3, future=(0,)).eval()
+    model = replace(plain, module=module, architecture=form, forecast_forcing=("rain",))
+    last = basins.indexes["time"][-2]
+    with pytest.raises(InputError, match="forcing given as a forecast is not complete to lead time 3"):
+        model.forecast(basins, period=Period(last, last))
+    with pytest.raises(InputError, match="the data have no forcing 'rain'"):
+        model.forecast(basins.rename(rain="shower"))

@@ -322,6 +322,7 @@ def test_what_was_filled_is_logged_by_basin_and_a_variable_wholly_missing_is_tol
     fill_by_interpolation(of(rain=[[1, NAN, 3], [NAN, NAN, NAN]]), "rain", limit=3)
     assert "basin 01013500: rain: 1 value(s) filled by interpolation, the first on 2001-01-02" in caplog.text
     assert "basin 01022500: rain is missing throughout, and stays so" in caplog.text
+    assert "basin 01013500: rain is missing throughout" not in caplog.text
     assert {record.name for record in caplog.records} == {"runoff_lstm.gaps"}
 
 
@@ -583,6 +584,11 @@ def test_a_new_step_with_a_filled_part_is_filled():
     assert daily["discharge_filled"].dtype == np.int8
     equal(row(measured(daily), "discharge"), [24, NAN, NAN, 24])
     xr.testing.assert_identical(resample(check_basins(filled), "1D"), daily)
+
+
+def test_a_variable_that_only_ends_like_a_mask_is_resampled_as_any_other():
+    data = of(reservoir_filled=[0.2] * 7 + [0.4] * 7, units={"reservoir_filled": "1"})
+    equal(row(resample(data, "1W"), "reservoir_filled"), [0.2, 0.4])
 
 
 def test_attributes_and_what_is_known_of_the_dataset_are_kept():

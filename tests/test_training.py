@@ -252,3 +252,104 @@ def test_the_gpu_trains_to_what_the_cpu_trains_to(basins, periods):
     np.testing.assert_allclose(
         gpu.model.simulate(basins)["simulated"], cpu.model.simulate(basins)["simulated"], rtol=1e-2, atol=1e-2
     )
+
+
+LEADS = dataclasses.replace(INPUTS, lead_times=3)
+
+
+@pytest.mark.parametrize(
+    "inputs", [LEADS, dataclasses.replace(LEADS, forecast_forcing=("rain",)), dataclasses.replace(INPUTS, discharge_lags=(1,))]
+)
+def test_nothing_of_the_test_period_is_seen_by_what_learns_from_observed_discharge(basins, periods, inputs):
+    before = weights(basins, periods, inputs=inputs)
+    after_validation = basins["time"] > np.datetime64("2001-05-31")
+    poisoned = basins.assign({name: basins[name].where(~after_validation, 12.0) for name in ("rain", "temperature", "discharge")})
+    assert_equal(weights(poisoned, periods, inputs=inputs), before)
+    first_days = basins["time"] > np.datetime64("2001-05-20")  # inside the validation: the poison has to show
+    seen = basins.assign(discharge=basins["discharge"].where(~first_days, 12.0))
+    histories = [
+        train(one, periods=periods, inputs=inputs, recipe=RECIPE, architecture=SMALL, device="cpu").history
+        for one in (basins, seen)
+    ]
+    assert (histories[0]["validation_NSE"] != histories[1]["validation_NSE"]).all()
+
+
+def test_filled_discharge_is_an_input_and_never_a_target(basins, periods):
+    hole = slice(300, 310)
+    measured = basins.copy(deep=True)
+    measured["discharge"][:, hole] = np.nan
+    mask = measured["discharge"].isnull().astype("int8")
+    inputs = dataclasses.replace(INPUTS, discharge_lags=(1,))
+    filled = [measured.assign(discharge=measured["discharge"].fillna(value), discharge_filled=mask) for value in (1.0, 2.0)]
+    trained = [prepare(one, periods=periods, inputs=inputs, recipe=RECIPE, device="cpu") for one in (measured, *filled)]
+    for one in trained[1:]:
+        assert one.model.scaler == trained[0].model.scaler
+        assert one.windows["train"].n_targets == trained[0].windows["train"].n_targets
+        assert one.scale.zero_flow == trained[0].scale.zero_flow
+    batches = [one.windows["train"].gather(one.windows["train"].calendar_tiles()) for one in trained]
+    for one in batches[1:]:
+        torch.testing.assert_close(one.discharge, batches[0].discharge, equal_nan=True)
+        assert not torch.equal(one.forcing, batches[0].forcing)
+
+
+@pytest.mark.filterwarnings("ignore::runoff_lstm.bundle.OutsideTrainingRangeWarning")
+def test_a_model_that_has_seen_silent_gauges_does_better_without_the_gauge(basin, periods):
+    recipe = Recipe(steps=150, batch_size=8, learning_rate=2e-2, schedule="one_cycle", validate_every=150)
+    silent = basin.assign(discharge=basin["discharge"] * np.nan)
+    observed, error = basin["discharge"].sel(time=periods.test.label_slice).values, {}
+    for share in (0.0, 0.5):
+        made = train(
+            basin, periods=periods, inputs=dataclasses.replace(INPUTS, discharge_lags=(1,)), architecture=SMALL, device="cpu",
+            recipe=dataclasses.replace(recipe, hide_discharge=share),
+        ).model.simulate(silent, period=periods.test)["simulated"].values  # fmt: skip
+        error[share] = float(((made - observed) ** 2).mean())
+    assert error[0.5] < 0.5 * error[0.0]
+
+
+def test_a_recursive_model_learns_one_step_and_is_validated_on_all_lead_times(basins, periods):
+    architecture = dataclasses.replace(SMALL, forecast="recursive")
+    training = prepare(basins, periods=periods, inputs=LEADS, recipe=RECIPE, architecture=architecture, device="cpu")
+    batches = {name: next(one.batches(one.calendar_tiles(), 4)) for name, one in training.windows.items()}
+    assert batches["train"].discharge.shape[2] == 3  # discharge, rain and temperature of the next step
+    assert batches["validation"].discharge.shape[2] == 3  # lead times 1 to 3
+    assert (training.windows["train"].lead_times, training.windows["validation"].lead_times) == (1, 3)
+    assert np.isfinite(training.run().history["validation_NSE"]).all()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "architecture", "message"),
+    [
+        (INPUTS, dataclasses.replace(SMALL, forecast="direct"), 'forecast = "direct" needs lead_times'),
+        (
+            dataclasses.replace(LEADS, season=True),
+            dataclasses.replace(SMALL, forecast="recursive"),
+            "feeds back discharge of lag 0 alone",
+        ),
+        (
+            dataclasses.replace(LEADS, discharge_lags=(0, 1)),
+            dataclasses.replace(SMALL, forecast="recursive"),
+            "feeds back discharge",
+        ),
+        (Inputs(()), SMALL, "no forcing variable is named"),
+    ],
+)
+def test_ways_to_forecast_that_cannot_be_are_refused(basins, periods, inputs, architecture, message):
+    with pytest.raises(InputError, match=message):
+        prepare(basins, periods=periods, inputs=inputs, recipe=RECIPE, architecture=architecture, device="cpu")
+
+
+def test_gradient_length_saves_work_in_forecasts_and_is_refused_where_they_are_recursive(basins, periods):
+    recipe = dataclasses.replace(RECIPE, gradient_length=10)
+    inputs = dataclasses.replace(LEADS, forecast_forcing=("rain",))
+    assert_equal(*(weights(basins, periods, inputs=inputs, recipe=recipe) for _ in range(2)))
+    with pytest.raises(InputError, match='gradient_length is not for forecast = "recursive"'):
+        weights(basins, periods, inputs=LEADS, recipe=recipe, architecture=dataclasses.replace(SMALL, forecast="recursive"))
+
+
+@pytest.mark.filterwarnings("ignore::runoff_lstm.bundle.OutsideTrainingRangeWarning")
+def test_discharge_alone_can_be_forecast(basins, periods):
+    trained = train(
+        basins, periods=periods, inputs=dataclasses.replace(LEADS, forcing=()), recipe=RECIPE, architecture=SMALL, device="cpu"
+    )
+    made = trained.model.forecast(basins[["discharge"]], period=periods.test)["forecast"]
+    assert made.notnull().all()
