@@ -17,16 +17,26 @@ import pandas as pd
 import xarray as xr
 
 from runoff_lstm.periods import Period
-from runoff_lstm.schema import AREA, BASIN, DAY, DISCHARGE, SOURCE, TIME, InputError, discharge_units, nearest, time_step, times_of
+from runoff_lstm.schema import (
+    AREA,
+    BASIN,
+    DAY,
+    DISCHARGE,
+    FILLED,
+    SOURCE,
+    TIME,
+    InputError,
+    discharge_units,
+    nearest,
+    time_step,
+    times_of,
+)
 from runoff_lstm.units import Values, canonical_units, convert, discharge_to_depth
 
 LOG = logging.getLogger(__name__)
 
 Span = str | datetime.timedelta | pd.DateOffset
 """A length of time: "1 day", "6h", "1D", "1W", "MS" (a month), "1 year", or an object of datetime or pandas."""
-
-FILLED = "_filled"
-"""Ending of a mask over (basin, time): 1 where the variable named before it was filled, 0 where measured or still missing."""
 
 OPERATORS: dict[type[ast.operator], np.ufunc] = {
     ast.Add: np.add,

@@ -18,6 +18,9 @@ AREA = "area_km2"
 ALWAYS_KEPT = (AREA, "gauge_lat", "gauge_lon")
 """Variables over (basin,) that are kept, where they are there, whatever else is picked: the area, and where the gauge stands."""
 
+FILLED = "_filled"
+"""Ending of a mask over (basin, time): 1 where the variable named before it was filled, 0 where measured or still missing."""
+
 SET_MISSING = "set_missing"
 """Coordinate over (basin,): how many values a reader has made NaN."""
 

@@ -18,6 +18,7 @@ from runoff_lstm.schema import (
     AREA,
     BASIN,
     DISCHARGE,
+    FILLED,
     SET_MISSING,
     SOURCE,
     TIME,
@@ -299,7 +300,7 @@ def _select_variables(raw: xr.Dataset, wanted: Sequence[str] | None) -> xr.Datas
         if name not in known:
             hint = nearest(name, known)
             raise InputError(f"the data have no variable '{name}'; {hint} (rename = {{{name} = \"...\"}} maps another name)")
-    return raw[[name for name in known if name in wanted or name in ALWAYS_KEPT]]
+    return raw[[name for name in known if name in ALWAYS_KEPT or name.removesuffix(FILLED) in wanted or name in wanted]]
 
 
 def _plain_times(raw: xr.Dataset) -> pd.DatetimeIndex:

@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 from conftest import make_basins
 
+from runoff_lstm.gaps import fill_by_interpolation, measured
 from runoff_lstm.readers import READERS, read_netcdf, write_dataset
 from runoff_lstm.schema import SOURCE, InputError
 
@@ -334,3 +335,13 @@ def test_a_zarr_store_that_cannot_be_written_leaves_nothing(basins, tmp_path, mo
     with pytest.raises(InputError, match=r"data.zarr cannot be written \(No space left on device\)"):
         write_dataset(basins, tmp_path / "data.zarr")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_mask_of_what_was_filled_comes_with_the_variable_whatever_else_is_picked(tmp_path, basins):
+    holed = basins.copy(deep=True)
+    holed["discharge"][0, 100:103] = np.nan
+    filled = fill_by_interpolation(holed, "discharge", limit=5)
+    write_dataset(filled, tmp_path / "filled.nc")
+    again = read_netcdf(tmp_path / "filled.nc", variables=["rain", "discharge"])
+    assert set(again.data_vars) == {"rain", "discharge", "discharge_filled"}
+    np.testing.assert_array_equal(np.isnan(measured(again)["discharge"]), np.isnan(holed["discharge"]))
