@@ -12,11 +12,11 @@ from typing import Protocol
 
 import hydroeval
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
 from runoff_lstm import signatures
+from runoff_lstm.gaps import calendar_day_means
 from runoff_lstm.schema import BASIN, TIME, InputError, nearest
 from runoff_lstm.signatures import Series, SharedDays, check_pair, per_basin
 
@@ -267,14 +267,9 @@ def climatology(*, observed: xr.DataArray, train: slice, times: pd.DatetimeIndex
         The training period holds no time step.
     """
     seen = _select(observed.transpose(BASIN, TIME), period=train, name="training")
-    mean = pd.DataFrame(seen.values.astype(np.float64).T).groupby(_calendar_keys(pd.DatetimeIndex(seen.indexes[TIME]))).mean()
-    keys = _calendar_keys(times)
-    simulated = mean.reindex(keys).to_numpy(copy=True)
-    leap = (keys // 100) == 229
-    before, after = (mean.reindex(day * 100 + keys[leap] % 100).to_numpy() for day in (228, 301))
-    simulated[leap] = np.where(np.isnan(simulated[leap]), (before + after) / 2, simulated[leap])
+    simulated = calendar_day_means(seen.values, times=pd.DatetimeIndex(seen.indexes[TIME]), at=times)
     attrs = {**observed.attrs, "long_name": "mean discharge of the calendar day over the training period"}
-    return xr.DataArray(simulated.T, {BASIN: observed[BASIN], TIME: times}, (BASIN, TIME), attrs=attrs)
+    return xr.DataArray(simulated, {BASIN: observed[BASIN], TIME: times}, (BASIN, TIME), attrs=attrs)
 
 
 def persistence(*, observed: xr.DataArray) -> xr.DataArray:
@@ -358,8 +353,3 @@ def _select(observed: xr.DataArray, *, period: slice, name: str) -> xr.DataArray
     if selected.sizes[TIME] == 0:
         raise InputError(f"the {name} period {period.start} to {period.stop} holds no step of the record; correct the period")
     return selected
-
-
-def _calendar_keys(times: pd.DatetimeIndex) -> npt.NDArray[np.int64]:
-    """Month, day and hour as one number: 22906 is February 29, 6 o'clock."""
-    return np.asarray(times.month * 10_000 + times.day * 100 + times.hour, dtype=np.int64)

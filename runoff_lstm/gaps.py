@@ -211,18 +211,26 @@ def fill_by_climatology(dataset: xr.Dataset, name: str, *, period: Period, limit
     calendar day stays missing. Other parameters, result and errors: see `fill_from_earlier`.
     """
     times = _times(dataset)
-    keys = np.asarray(times.month * 10_000 + times.day * 100 + times.hour, dtype=np.int64)
     steps = period.steps(times)
 
     def propose(known: np.ndarray) -> np.ndarray:
-        mean = pd.DataFrame(known[:, steps].T.astype(np.float64)).groupby(keys[steps]).mean()
-        found = mean.reindex(keys).to_numpy(copy=True)
-        leap = keys // 100 == 229
-        around = [mean.reindex(day * 100 + keys[leap] % 100).to_numpy() for day in (228, 301)]
-        found[leap] = np.where(np.isnan(found[leap]), (around[0] + around[1]) / 2, found[leap])
-        return found.T
+        return calendar_day_means(known[:, steps], times=times[steps], at=times)
 
     return _fill(dataset, name, propose, limit=limit, how=f"by the mean of the calendar day over {period}")
+
+
+def calendar_day_means(values: np.ndarray, *, times: pd.DatetimeIndex, at: pd.DatetimeIndex) -> Values:
+    """The mean of each calendar day, and within days of the hour, at other times: (basin, at), from (basin, time).
+
+    NaN is left out. February 29 without a value has the mean of February 28 and March 1; any other such calendar day is NaN.
+    """
+    keys, wanted = (np.asarray(one.month * 10_000 + one.day * 100 + one.hour, dtype=np.int64) for one in (times, at))
+    mean = pd.DataFrame(values.T.astype(np.float64)).groupby(keys).mean()
+    found = mean.reindex(wanted).to_numpy(copy=True)
+    leap = wanted // 100 == 229
+    before, after = (mean.reindex(day * 100 + wanted[leap] % 100).to_numpy() for day in (228, 301))
+    found[leap] = np.where(np.isnan(found[leap]), (before + after) / 2, found[leap])
+    return found.T
 
 
 def measured(dataset: xr.Dataset) -> xr.Dataset:
