@@ -174,8 +174,8 @@ class TrainedModel:
         Returns
         -------
         Dataset
-            `forecast` (basin, issue_date, lead_time) in mm d-1 (mm h-1), never below zero; `lead_time` counts steps from 1, the one
-            after the issue date. NaN where an issue date has less than `sequence_length` steps of complete forcing up to it, or an
+            `forecast` (basin, issue_date, lead_time) in mm d-1 (mm h-1), never below zero; `lead_time` is in days (hours where the
+            step is shorter), the first one step after the issue date. NaN where an issue date has less than `sequence_length` steps of complete forcing up to it, or an
             incomplete `forecast_forcing`.
 
         Raises

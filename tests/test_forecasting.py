@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 from conftest import make_basins
 
@@ -25,11 +26,11 @@ def basins():
     return make_basins("a", "b")
 
 
-def trained(basins, method="direct", **options):
+def trained(basins, method="direct", device="cpu", **options):
     periods = Periods(train=Period("2000-01-01", "2001-03-31"), validation=Period("2001-04-01", "2001-07-31"))
     architecture = Architecture(hidden_sizes=(8,), forecast=method)
     return train(
-        basins, periods=periods, inputs=inputs(**options), recipe=RECIPE, architecture=architecture, seed=1, device="cpu"
+        basins, periods=periods, inputs=inputs(**options), recipe=RECIPE, architecture=architecture, seed=1, device=device
     ).model
 
 
@@ -152,3 +153,15 @@ def test_a_period_without_room_for_the_lead_times_and_a_wrong_form_are_refused(b
 
     with pytest.raises(InputError, match=r"the forecaster gave .*'lead_time': 5"):
         walk_forward(Wrong(), basins, period=PERIOD, lead_times=3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("forecast_forcing", [(), ("rain",)])
+@pytest.mark.parametrize("method", ["direct", "encoder_decoder", "recursive"])
+def test_the_gpu_forecasts_what_the_cpu_forecasts(basins, method, forecast_forcing):
+    cpu, gpu = (
+        trained(basins, method, device, forecast_forcing=forecast_forcing).forecast(basins, period=PERIOD)["forecast"]
+        for device in ("cpu", "cuda")
+    )
+    np.testing.assert_allclose(gpu, cpu, rtol=5e-3, atol=5e-3)
