@@ -175,8 +175,8 @@ class TrainedModel:
         -------
         Dataset
             `forecast` (basin, issue_date, lead_time) in mm d-1 (mm h-1), never below zero; `lead_time` is in days (hours where the
-            step is shorter), the first one step after the issue date. NaN where an issue date has less than `sequence_length` steps of complete forcing up to it, or an
-            incomplete `forecast_forcing`.
+            step is shorter), the first one step after the issue date. NaN where an issue date has less than `sequence_length` steps
+            of complete forcing up to it, or an incomplete `forecast_forcing`.
 
         Raises
         ------
@@ -195,11 +195,8 @@ class TrainedModel:
         """
         if not self.lead_times:
             raise InputError("the model simulates, and knows no lead times; train one with lead_times, or simulate")
-        if period is not None and not times_of(dataset)[0] <= period.start <= period.end <= times_of(dataset)[-1]:
-            raise InputError(
-                f"the issue date {period.end if period.start >= times_of(dataset)[0] else period.start:%Y-%m-%d} is outside the "
-                f"data, which run from {times_of(dataset)[0]:%Y-%m-%d} to {times_of(dataset)[-1]:%Y-%m-%d}; choose one inside"
-            )
+        if period is not None:
+            _check_issue_dates(times_of(dataset), period)
         inputs = self._inputs(dataset, period)
         windows = self.windows(self.scaler.apply(inputs), period=period)
         steps = slice(None) if period is None else period.steps(windows.times)
@@ -460,6 +457,16 @@ class TrainedModel:
                 f"(they run from {float(values.min()):.4g} to {float(values.max()):.4g}); the simulation extrapolates there",
                 OutsideTrainingRangeWarning,
                 stacklevel=4,
+            )
+
+
+def _check_issue_dates(times: pd.DatetimeIndex, period: Period) -> None:
+    """Refuse issue dates that are not inside the data."""
+    for date in (period.start, period.end):
+        if not times[0] <= date < times[-1] + (times[1] - times[0]):
+            raise InputError(
+                f"the issue date {_label(date)} is outside the data, which run from {_label(times[0])} to {_label(times[-1])}; "
+                "choose one inside"
             )
 
 

@@ -224,8 +224,14 @@ def forecast(
         dataset = _call_reader(_source_of(data), data, options, quiet=False)
         times = times_of(dataset)
         ahead = trained.lead_times if trained.forecast_forcing else 0
-        first = times[-1 - ahead] if issue_date is None else issue_date
-        made = trained.forecast(dataset, period=Period(first, until or first))
+        if issue_date is None:
+            period = Period.of_steps(times, slice(len(times) - 1 - ahead, len(times) - ahead))
+        else:
+            period = Period(issue_date, until or issue_date)
+        if until is None and times[0] <= period.start <= times[-1]:  # of a day of hourly data its last hour
+            last = period.steps(times).stop
+            period = Period.of_steps(times, slice(last - 1, last))
+        made = trained.forecast(dataset, period=period)
         with written_whole(out) as part:
             made.to_netcdf(part)
         done = int(made["forecast"].notnull().all("lead_time").sum())

@@ -72,11 +72,11 @@ class LSTMForecaster:
                 f"{self.inputs.sequence_length} and {self.validation_steps} steps of validation; begin later"
             )
         cut = len(times) - self.validation_steps
-        validation = Period(times[cut], times[-1]) if self.validation_steps else None
+        validation = Period.of_steps(times, slice(cut, len(times))) if self.validation_steps else None
         going_on = self.fine_tune is not None and self.model is not None
         trained = train(
             history,
-            periods=Periods(train=Period(times[0], times[cut - 1]), validation=validation),
+            periods=Periods(train=Period.of_steps(times, slice(0, cut)), validation=validation),
             inputs=self.inputs,
             recipe=self.fine_tune if going_on and self.fine_tune is not None else self.recipe,
             architecture=None if going_on else self.architecture,
@@ -90,7 +90,8 @@ class LSTMForecaster:
         """Forecasts from the issue dates, dims (basin, issue_date, lead_time)."""
         if self.model is None:
             raise InputError("the forecaster is not trained; call its fit with the history, or give it a model")
-        made = self.model.forecast(known, period=Period(issue_dates[0], issue_dates[-1]))["forecast"]
+        first, last = times_of(known).get_indexer(issue_dates[[0, -1]])
+        made = self.model.forecast(known, period=Period.of_steps(times_of(known), slice(first, last + 1)))["forecast"]
         return made.sel({ISSUE_DATE: issue_dates})
 
 

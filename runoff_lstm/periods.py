@@ -42,6 +42,18 @@ class Period:
         if self.end < self.start:
             raise InputError(f"the period {self} ends before it starts; swap the two dates")
 
+    @classmethod
+    def of_steps(cls, times: pd.DatetimeIndex, steps: slice) -> "Period":
+        """The period of exactly these steps of a time axis: an end at midnight does not mean the whole day of hourly data.
+
+        >>> hours = pd.date_range("2000-01-01", periods=48, freq="h")
+        >>> Period.of_steps(hours, slice(0, 25)).steps(hours)
+        slice(0, 25, None)
+        """
+        last = times[steps.stop - 1]
+        within_days = times[1] - times[0] < pd.Timedelta(1, "D")
+        return cls(times[steps.start], last + pd.Timedelta(1, "s") if within_days and last == last.normalize() else last)
+
     def __str__(self) -> str:
         return f"{_label(self.start)} to {_label(self.end)}"
 

@@ -227,7 +227,7 @@ def last_issue_dates(times: pd.DatetimeIndex, period: Period, lead_times: int) -
     steps = period.steps(times)
     if steps.stop - lead_times <= steps.start:
         raise InputError(f"the period {period} is not longer than the {lead_times} lead times; choose a longer one")
-    return Period(times[steps.start], times[steps.stop - 1 - lead_times])
+    return Period.of_steps(times, slice(steps.start, steps.stop - lead_times))
 
 
 def score_forecasts(

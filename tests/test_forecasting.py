@@ -165,3 +165,16 @@ def test_the_gpu_forecasts_what_the_cpu_forecasts(basins, method, forecast_forci
         for device in ("cpu", "cuda")
     )
     np.testing.assert_allclose(gpu, cpu, rtol=5e-3, atol=5e-3)
+
+
+def test_hourly_origins_at_midnight_stand_for_themselves_and_not_for_their_day():
+    hours = make_basins("a", days=900, freq="h")
+    times = hours.indexes["time"]
+    midnight = 24 * 30
+    asked = Inputs(("rain", "temperature"), sequence_length=20, targets_per_window=10, lead_times=3)
+    forecaster = LSTMForecaster(asked, RECIPE, architecture=Architecture(hidden_sizes=(8,)), device="cpu", validation_steps=100)
+    forecaster.fit(hours.isel(time=slice(0, midnight + 1)))
+    assert forecaster.model.training_period.steps(times) == slice(0, midnight + 1 - 100)
+    period = Period.of_steps(times, slice(midnight, midnight + 25))
+    made = walk_forward(forecaster, hours, period=period, lead_times=3, every=24)
+    assert pd.DatetimeIndex(made["issue_date"].values).equals(times[[midnight, midnight + 24]])
