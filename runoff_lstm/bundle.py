@@ -533,6 +533,7 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Train
         n_forcings=len(header["forcing"]) + len(input_names(lags, season=header.get("season", False))),
         n_static_attributes=len(header["static_attributes"]),
         zero_flow=-scaler.mean[DISCHARGE] / scaler.std[DISCHARGE],
+        from_discharge=bool(lags),
         lead_times=header.get("lead_times", 0),
         future=tuple(list(header["forcing"]).index(name) for name in forecast_forcing),
     )

@@ -213,6 +213,7 @@ def prepare(
             n_forcings=len(inputs.forcing) + len(input_names(inputs.discharge_lags, season=inputs.season)),
             n_static_attributes=len(inputs.static_attributes),
             zero_flow=scale.zero_flow,
+            from_discharge=bool(inputs.discharge_lags),
             lead_times=inputs.lead_times,
             future=tuple(inputs.forcing.index(name) for name in inputs.forecast_forcing),
         )

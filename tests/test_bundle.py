@@ -257,7 +257,7 @@ def lagged_model(dataset, lags=(1, 3), **options):
     plain = model_for(dataset, attributes=())
     torch.manual_seed(4)
     form = replace(FORM, forecast="direct") if options.get("lead_times") else FORM
-    module = build_model(form, n_forcings=2 + 2 * len(lags), lead_times=options.get("lead_times", 0)).eval()
+    module = build_model(form, n_forcings=2 + 2 * len(lags), from_discharge=True, lead_times=options.get("lead_times", 0)).eval()
     return replace(plain, module=module, architecture=form, discharge_lags=lags, **options)
 
 

@@ -87,6 +87,7 @@ def build_model(
     n_forcings: int,
     n_static_attributes: int = 0,
     zero_flow: float = 0.0,
+    from_discharge: bool = False,
     lead_times: int = 0,
     future: tuple[int, ...] = (),
 ) -> Model:
@@ -100,6 +101,8 @@ def build_model(
         Number of inputs; the forcing includes the observed discharge and its flags, which come last.
     zero_flow
         Scaled value of zero discharge, below which a softplus head never falls.
+    from_discharge
+        Whether observed discharge is among the forcing; a head of a simulation then sees the inputs too.
     lead_times, future
         Of forecasts: number of lead times, and the places of the forcing that is known beyond the issue date.
     """
@@ -107,7 +110,8 @@ def build_model(
     stack = _build_stack(architecture, n_forcings=n_forcings + ahead, n_static_attributes=n_static_attributes)
     match architecture.forecast:
         case None:
-            return RecurrentModel(stack, build_head(architecture.head, architecture.hidden_sizes[-1], zero_flow))
+            size = stack.sizes[-1] + (stack.sizes[0] if from_discharge else 0)
+            return RecurrentModel(stack, build_head(architecture.head, size, zero_flow), inputs_to_head=from_discharge)
         case "direct":
             return DirectForecast(stack, lead_times=lead_times, n_future=len(future))
         case "encoder_decoder":

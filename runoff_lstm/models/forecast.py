@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from runoff_lstm.models.dropout import Masks
-from runoff_lstm.models.recurrent import joined
+from runoff_lstm.models.recurrent import beside, joined
 from runoff_lstm.models.stack import Stack, State
 
 ForecastMethod = Literal["direct", "encoder_decoder", "recursive"]
@@ -58,11 +58,10 @@ class ForecastModel(nn.Module):
         """
         inputs = joined(forcing, static_attributes)
         hidden, after = self.stack(inputs, state, last=targets, masks=masks)
-        hidden = torch.cat([hidden, inputs[:, -hidden.shape[1] :].to(hidden.dtype)], dim=2)
-        return self.leads(hidden, static_attributes, future), after
+        return self.leads(beside(hidden, inputs), static_attributes, future), after
 
     def leads(self, hidden: Tensor, static_attributes: Tensor, future: Tensor | None) -> Tensor:
-        """(batch, targets, lead) from the hidden states of the issue dates, (batch, targets, unit)."""
+        """(batch, targets, lead) from the hidden states of the issue dates with their inputs behind, (batch, targets, unit)."""
         raise NotImplementedError
 
     def remember(self, forcing: Tensor, static_attributes: Tensor) -> State:
@@ -72,7 +71,7 @@ class ForecastModel(nn.Module):
 
 
 class DirectForecast(ForecastModel):
-    """One head with an output for each lead time, on the hidden state of the issue date and, if given, on the forcing to come.
+    """One head with an output for each lead time, on the hidden state and inputs of the issue date and any forcing to come.
 
     Parameters
     ----------
@@ -96,7 +95,7 @@ class DirectForecast(ForecastModel):
 
 
 class EncoderDecoderForecast(ForecastModel):
-    """A second LSTM that runs over the lead times, its state handed over from the issue date's hidden state by a learned map.
+    """A second LSTM over the lead times, its first state made from the issue date's hidden state and inputs by a learned map.
 
     Its inputs are the forcing to come, if given, the static attributes, and how far it has got.
 
@@ -156,7 +155,7 @@ class RecursiveForecast(ForecastModel):
         super().__init__(stack, lead_times=lead_times)
         self.n_forcings, self.future = n_forcings, list(future)
         self.predicted = [place for place in range(n_forcings) if place not in future]
-        self.head = nn.Linear(stack.sizes[-1], 1 + len(self.predicted))
+        self.head = nn.Linear(stack.sizes[-1] + stack.sizes[0], 1 + len(self.predicted))
 
     def forward(
         self,
@@ -173,7 +172,7 @@ class RecursiveForecast(ForecastModel):
         inputs = joined(self._with_next(forcing, future, targets), static_attributes)
         if self.training:
             hidden, after = self.stack(inputs, state, last=targets, masks=masks)
-            return self.head(hidden), after
+            return self.head(beside(hidden, inputs)), after
         before = inputs.shape[1] - targets
         if before:
             _, state = self.stack(inputs[:, :before], state, last=1)
@@ -186,7 +185,8 @@ class RecursiveForecast(ForecastModel):
         handed = tuple(
             tuple(torch.stack(one, dim=2).flatten(1, 2) for one in zip(*layer, strict=True)) for layer in zip(*states, strict=True)
         )
-        return self._fed_back(torch.cat(made, dim=1), handed, forcing, static_attributes, future), state
+        hidden = beside(torch.cat(made, dim=1), inputs)
+        return self._fed_back(hidden, handed, forcing, static_attributes, future), state
 
     def _fed_back(self, hidden: Tensor, state: State, forcing: Tensor, static_attributes: Tensor, future: Tensor | None) -> Tensor:
         """(batch, targets, lead) from hidden (batch, targets, unit) and state (1, batch * targets, unit) of the issue dates."""
@@ -202,8 +202,9 @@ class RecursiveForecast(ForecastModel):
             if ahead is not None:
                 weather[:, self.future] = ahead[:, lead - 1]
                 parts.append(ahead[:, lead])
-            step, state = self.stack(joined(torch.cat(parts, dim=1)[:, None], attributes), state)
-            now = self.head(step[:, 0])
+            inputs = joined(torch.cat(parts, dim=1)[:, None], attributes)
+            step, state = self.stack(inputs, state)
+            now = self.head(beside(step, inputs)[:, 0])
             made.append(now[:, 0])
         return torch.stack(made, dim=1).view(batch, targets, self.lead_times)
 

@@ -22,11 +22,14 @@ class RecurrentModel(nn.Module):
         The layers; their inputs are the forcing and, behind it, the static attributes.
     head
         From the last layer's hidden state to discharge.
+    inputs_to_head
+        Whether the head sees the inputs of its step beside the hidden state: where observed discharge is among them, most of
+        what it has to know is there already.
     """
 
-    def __init__(self, stack: Stack, head: LinearHead | SoftplusHead) -> None:
+    def __init__(self, stack: Stack, head: LinearHead | SoftplusHead, *, inputs_to_head: bool = False) -> None:
         super().__init__()
-        self.stack, self.head = stack, head
+        self.stack, self.head, self.inputs_to_head = stack, head, inputs_to_head
 
     def forward(
         self,
@@ -57,8 +60,9 @@ class RecurrentModel(nn.Module):
         discharge, state
             (batch, targets) in scaled units, and the state after the last step.
         """
-        hidden, after = self.stack(joined(forcing, static_attributes), state, last=targets, masks=masks)
-        return self.head(hidden), after
+        inputs = joined(forcing, static_attributes)
+        hidden, after = self.stack(inputs, state, last=targets, masks=masks)
+        return self.head(beside(hidden, inputs) if self.inputs_to_head else hidden), after
 
     def remember(self, forcing: Tensor, static_attributes: Tensor) -> State:
         """The state after a sequence, to go on from there."""
@@ -80,6 +84,11 @@ class RecurrentModel(nn.Module):
             made.append(cell.steps(sequence, begin[place]))
             sequence = made[-1].h
         return made
+
+
+def beside(hidden: Tensor, inputs: Tensor) -> Tensor:
+    """The hidden states (batch, targets, unit) with the inputs of their steps, the last ones of (batch, time, feature), behind."""
+    return torch.cat([hidden, inputs[:, -hidden.shape[1] :].to(hidden.dtype)], dim=2)
 
 
 def joined(forcing: Tensor, static_attributes: Tensor) -> Tensor:

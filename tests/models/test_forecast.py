@@ -60,7 +60,7 @@ def test_the_recursive_way_is_one_step_after_another_fed_back_by_hand():
     by_hand = []
     for lead in range(LEADS):
         hidden, _ = model.stack(sequence)
-        predicted = model.head(hidden[:, -1])
+        predicted = model.head(torch.cat([hidden[:, -1], sequence[:, -1]], dim=1))
         by_hand.append(predicted[:, 0])
         if lead + 1 < LEADS:
             step = torch.stack([known[:, lead], predicted[:, 1], predicted[:, 0], torch.ones(BATCH), known[:, lead + 1]], dim=1)
