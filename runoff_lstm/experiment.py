@@ -59,7 +59,7 @@ class Derive(Table):
 
 
 class Fill(Table):
-    """[data.fill.NAME]: what is put into gaps of a variable that are no longer than `limit` steps."""
+    """[data.fill.NAME], or several [[data.fill.NAME]]: what is put into gaps of no more than `limit` steps."""
 
     method: Literal["earlier", "interpolation", "climatology"]
     limit: int = Field(ge=1)
@@ -88,7 +88,7 @@ class Data(Table):
     form: Literal["csv", "netcdf"] | None = None
     resample: Resample | None = None
     derive: dict[str, Derive] = {}
-    fill: dict[str, Fill] = {}
+    fill: dict[str, Fill | list[Fill]] = {}
 
     def reader_arguments(self) -> dict[str, Any]:
         """What to call the reader with, beside the path."""

@@ -26,7 +26,10 @@ class Forecaster(Protocol):
         """Learn from all that is known at an origin: dims (basin, time), the last step is the origin."""
 
     def forecast(self, known: xr.Dataset, issue_dates: pd.DatetimeIndex) -> xr.DataArray:
-        """Forecasts (basin, issue_date, lead_time); the data end with the last issue date, but for the forcing given beyond."""
+        """Forecasts (basin, issue_date, lead_time), such as `forecast_dataset` makes of an array.
+
+        The data end with the last issue date, but for the forcing given beyond.
+        """
 
 
 class LSTMForecaster:
@@ -35,7 +38,7 @@ class LSTMForecaster:
     Parameters
     ----------
     inputs, recipe, architecture, seed, device
-        How to train it; see `prepare`.
+        How to train it; see `prepare`. A model that is kept needs no recipe.
     model
         A trained one to begin with; None: `fit` comes first.
     validation_steps
@@ -50,7 +53,7 @@ class LSTMForecaster:
     def __init__(
         self,
         inputs: Inputs,
-        recipe: Recipe,
+        recipe: Recipe | None = None,
         *,
         architecture: Architecture | None = None,
         seed: int = 0,
@@ -64,6 +67,8 @@ class LSTMForecaster:
 
     def fit(self, history: xr.Dataset) -> None:
         """Train on a history, its last `validation_steps` set aside."""
+        if self.recipe is None:
+            raise InputError("the forecaster has no recipe to train with; give it one, or keep its model (no fit_every)")
         times = times_of(history)
         first = min(self.inputs.sequence_length - 1, len(times) - 1)
         if len(times) - self.validation_steps <= first + self.inputs.lead_times:
@@ -120,7 +125,8 @@ def walk_forward(
     lead_times
         Steps ahead.
     every
-        Steps from one issue date to the next: 1 rolls step by step, 7 in blocks of a week of daily data.
+        Steps from one issue date to the next: 1 rolls step by step, 7 in blocks of a week of daily data. In blocks each lead time
+        is scored on other days, so that scores of different lead times, climatology's too, differ for that alone.
     fit_every
         Origins after which the forecaster is fitted again, to the history up to the origin; the first forecasts are by the
         forecaster as it comes. None: it is kept throughout.

@@ -8,7 +8,7 @@ import json
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -309,10 +309,12 @@ def mend(
     *,
     derive: Mapping[str, Mapping[str, str]] | None = None,
     resample: Mapping[str, Any] | None = None,
-    fill: Mapping[str, Mapping[str, Any]] | None = None,
+    fill: Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]] | None = None,
     train: Period | None = None,
 ) -> xr.Dataset:
-    """Resample, then derive, then fill, as the tables of an experiment file say.
+    """Resample, fill and derive, as the tables of an experiment file say.
+
+    What is derived is derived from filled variables, and may be filled itself.
 
     Parameters
     ----------
@@ -324,8 +326,8 @@ def mend(
     resample
         `{"step": "1D", "share": 0.9}`.
     fill
-        By the name of the variable: `{"precipitation": {"method": "earlier", "limit": 3, "period": "1 day", "tries": 1}}`; the
-        methods are those of `FILLS`.
+        By the name of the variable: `{"precipitation": {"method": "earlier", "limit": 3, "period": "1 day", "tries": 1}}`, or a
+        list of such, one after the other; the methods are those of `FILLS`.
     train
         The training period, for the method "climatology".
 
@@ -347,26 +349,33 @@ def mend(
         raise InputError(f"{key}: the data were mended before, which a run could not repeat; read them again and mend them at once")
     if resample:
         dataset = _call(_resample, dataset, table=given["resample"], where="resample")
-    for name, table in given.get("derive", {}).items():
+    derived, fills = given.get("derive", {}), given.get("fill", {})
+    for name, settings in fills.items():
+        if name not in derived:
+            dataset = _fill_as(dataset, name, settings, train)
+    for name, table in derived.items():
         dataset = _call(_derive, dataset, name, table=table, where=f"derive {name}")
-    for name, table in given.get("fill", {}).items():
-        dataset = _fill_as(dataset, name, table, train)
+        dataset = _fill_as(dataset, name, fills.get(name, []), train)
     return dataset.assign_attrs({SOURCE: json.dumps({**source, **given}, default=str)})
 
 
 _derive, _resample = derive, resample  # under the names that mend gives to its tables
 
 
-def _fill_as(dataset: xr.Dataset, name: str, table: Mapping[str, Any], train: Period | None) -> xr.Dataset:
-    where, method = f"fill {name}", table.get("method")
-    if method not in FILLS:
-        raise InputError(f"{where}: method {method!r} is not known; {nearest(str(method), FILLS)}")
-    settings = {key: value for key, value in table.items() if key != "method"}
-    if method == "climatology":
-        if train is None or "period" in settings:
-            raise InputError(f"{where}: climatology is the mean over the training period; give the period train, and no other")
-        settings["period"] = train
-    return _call(FILLS[method], dataset, name, table=settings, where=where)
+def _fill_as(
+    dataset: xr.Dataset, name: str, tables: Mapping[str, Any] | Sequence[Mapping[str, Any]], train: Period | None
+) -> xr.Dataset:
+    for table in [tables] if isinstance(tables, Mapping) else tables:
+        where, method = f"fill {name}", table.get("method")
+        if method not in FILLS:
+            raise InputError(f"{where}: method {method!r} is not known; {nearest(str(method), FILLS)}")
+        settings = {key: value for key, value in table.items() if key != "method"}
+        if method == "climatology":
+            if train is None or "period" in settings:
+                raise InputError(f"{where}: climatology is the mean over the training period; give the period train, and no other")
+            settings["period"] = train
+        dataset = _call(FILLS[method], dataset, name, table=settings, where=where)
+    return dataset
 
 
 def _call(function: Callable[..., xr.Dataset], *given: Any, table: Mapping[str, Any], where: str) -> xr.Dataset:

@@ -755,3 +755,23 @@ def test_data_are_mended_only_once_so_that_a_run_can_repeat_it():
     table = {"rain": {"method": "interpolation", "limit": 1}}
     with pytest.raises(InputError, match="fill: the data were mended before"):
         mend(mend(of(rain=[1, NAN, 3]), fill=table), fill=table)
+
+
+def test_what_is_derived_comes_from_filled_variables_and_several_methods_follow_one_another(basins):
+    holed = basins.copy(deep=True)
+    holed["temperature"][:, 100] = np.nan
+    holed["temperature"][:, 200:210] = np.nan
+    mended = mend(
+        holed,
+        fill={
+            "temperature": [
+                {"method": "earlier", "period": "1 day", "limit": 1},
+                {"method": "climatology", "limit": 20},
+            ]
+        },
+        derive={"warmth": {"formula": "max(temperature, 0)", "units": "degC"}},
+        train=Period("2000-01-01", "2001-11-30"),
+    )
+    np.testing.assert_array_equal(mended["temperature"][:, 100], holed["temperature"][:, 99])
+    assert mended["warmth"].notnull().all()
+    assert mended["warmth_filled"].sum() == mended["temperature_filled"].sum() == 11 * basins.sizes["basin"]
