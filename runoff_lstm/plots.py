@@ -513,11 +513,17 @@ def _add_validation(axes: "Axes", updates: Values, validated: Values) -> None:
 
 
 def date_ticks(axes: "Axes") -> None:
+    """Dates along x as short as they can be without doubt about month and year."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     locator = AutoDateLocator(minticks=5, maxticks=13)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    formatter = ConciseDateFormatter(  # type: ignore[no-untyped-call]
+        locator,
+        formats=["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%S.%f"],
+        offset_formats=["", "%Y", "%Y", "%d %b %Y", "%d %b %Y", "%d %b %Y %H:%M"],
+    )
+    axes.xaxis.set_major_formatter(formatter)
 
 
 def _plain_log_ticks(axes: "Axes") -> None:
