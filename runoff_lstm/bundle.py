@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from runoff_lstm.files import written_whole
 from runoff_lstm.lead_times import forecast_dataset
-from runoff_lstm.made_inputs import input_names, with_made_inputs
+from runoff_lstm.made_inputs import input_names, observation_inputs, with_made_inputs
 from runoff_lstm.models import EALSTM, Architecture, Dropout, Model, RecurrentModel, build_model
 from runoff_lstm.periods import Period
 from runoff_lstm.sampling import Windows
@@ -328,7 +328,7 @@ class TrainedModel:
         """
         recursive = one_step and self.architecture.forecast == "recursive"
         return Windows(
-            with_made_inputs(scaled, self.discharge_lags, season=self.season),
+            with_made_inputs(scaled, self.discharge_lags, zero_flow=self.scaler.zero_flow, season=self.season),
             [*self.forcing, *input_names(self.discharge_lags, season=self.season)],
             target=target,
             static_attributes=self.static_attributes,
@@ -369,7 +369,7 @@ class TrainedModel:
         self._refuse_lead_times("step")
         if self.season:
             raise InputError("the model takes the time of the year, which a step does not know; simulate instead")
-        lagged = input_names(self.discharge_lags)[::2]
+        lagged = [f"{DISCHARGE}_lag_{lag}" for lag in self.discharge_lags]
         missing = [
             name for name in (*self.forcing, *lagged, *self.static_attributes) if name not in {**forcing, **(attributes or {})}
         ]
@@ -384,9 +384,10 @@ class TrainedModel:
                 "today's forcing has a missing or infinite value; fill it, or begin anew after the gap with state = None"
             )
         if lagged:
-            columns = [self.scaler.scale(DISCHARGE, np.atleast_1d(np.asarray(forcing[name], dtype=np.float64))) for name in lagged]
-            observed = torch.from_numpy(np.stack(np.broadcast_arrays(*columns), axis=1)).to(device)
-            today = torch.cat([today, _with_flags(observed).expand(len(today), -1)], dim=1)
+            values = [self.scaler.scale(DISCHARGE, np.atleast_1d(np.asarray(forcing[name], dtype=np.float64))) for name in lagged]
+            observed = torch.from_numpy(np.stack(np.broadcast_arrays(*values), axis=1)).to(device)
+            made = observation_inputs(observed, zero_flow=self.scaler.zero_flow).flatten(1)
+            today = torch.cat([today, made.expand(len(today), -1)], dim=1)
         scaled, layers = self.module(today[:, None], fixed, state.layers)
         after = StreamState(layers, state.steps + 1)
         discharge = self._discharge(scaled[:, 0].float().cpu().numpy())
@@ -474,12 +475,6 @@ def _label(moment: pd.Timestamp) -> str:
     return f"{moment:%Y-%m-%d %H:%M}".removesuffix(" 00:00")
 
 
-def _with_flags(observed: torch.Tensor) -> torch.Tensor:
-    """(basin, 2 lag): each observation, 0 where it is NaN, and its flag; from (basin, lag)."""
-    known = torch.isfinite(observed)
-    return torch.stack([torch.where(known, observed, 0.0), known.to(observed.dtype)], dim=2).flatten(1)
-
-
 def write_bundle(model: TrainedModel, path: str | Path) -> Path:
     """Write a trained model as one safetensors file, whole or not at all."""
     header: dict[str, Any] = {
@@ -532,7 +527,7 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Train
         architecture,
         n_forcings=len(header["forcing"]) + len(input_names(lags, season=header.get("season", False))),
         n_static_attributes=len(header["static_attributes"]),
-        zero_flow=-scaler.mean[DISCHARGE] / scaler.std[DISCHARGE],
+        zero_flow=scaler.zero_flow,
         from_discharge=bool(lags),
         lead_times=header.get("lead_times", 0),
         future=tuple(list(header["forcing"]).index(name) for name in forecast_forcing),

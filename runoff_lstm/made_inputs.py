@@ -1,6 +1,7 @@
-"""Inputs that are made, not read: observed discharge, lagged and with a flag of whether there was any, and the time of the year.
+"""Inputs that are made, not read: observed discharge, lagged, with a flag of whether there was any, and the time of the year.
 
-A missing observation is 0 with the flag 0, so that no simulation or forecast fails because a gauge was silent.
+An observation comes as it is and by its logarithm, in which small rivers and low flows are told apart. A missing one is 0 with the
+flag 0, so that no simulation or forecast fails because a gauge was silent.
 """
 
 from collections.abc import Sequence
@@ -12,17 +13,20 @@ from torch import Tensor
 
 from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, times_of
 
+_FORMS = ("", "_log", "_known")
+"""The inputs that are made of one observation."""
+
 SEASON = ("season_sin", "season_cos")
 """The time of the year on a circle."""
 
 
 def input_names(lags: Sequence[int], *, season: bool = False) -> list[str]:
-    """The names of the inputs that `with_made_inputs` adds: the season, then of each lag the observation and its flag.
+    """The names of the inputs that `with_made_inputs` adds: the season, then of each lag the observation, its logarithm, its flag.
 
-    >>> input_names([1, 2])
-    ['discharge_lag_1', 'discharge_lag_1_known', 'discharge_lag_2', 'discharge_lag_2_known']
+    >>> input_names([1])
+    ['discharge_lag_1', 'discharge_lag_1_log', 'discharge_lag_1_known']
     """
-    return [*(SEASON if season else ()), *(f"{DISCHARGE}_lag_{lag}{flag}" for lag in lags for flag in ("", "_known"))]
+    return [*(SEASON if season else ()), *(f"{DISCHARGE}_lag_{lag}{form}" for lag in lags for form in _FORMS)]
 
 
 def check_lags(lags: Sequence[int], *, lead_times: int) -> None:
@@ -37,7 +41,7 @@ def check_lags(lags: Sequence[int], *, lead_times: int) -> None:
         raise InputError(f"discharge_lags = {list(lags)}: name each lag once")
 
 
-def with_made_inputs(scaled: xr.Dataset, lags: Sequence[int], *, season: bool = False) -> xr.Dataset:
+def with_made_inputs(scaled: xr.Dataset, lags: Sequence[int], *, zero_flow: float, season: bool = False) -> xr.Dataset:
     """The dataset with the inputs of `input_names`, each (basin, time) float32 without NaN.
 
     Parameters
@@ -46,6 +50,8 @@ def with_made_inputs(scaled: xr.Dataset, lags: Sequence[int], *, season: bool = 
         With `discharge` (basin, time), scaled, NaN where nothing was observed.
     lags
         Steps back: the input of a step with lag 1 is the discharge of the step before.
+    zero_flow
+        Scaled value of zero discharge.
     season
         Whether to add the sine and cosine of the time of the year.
     """
@@ -59,10 +65,21 @@ def with_made_inputs(scaled: xr.Dataset, lags: Sequence[int], *, season: bool = 
     for lag in lags:
         lagged = np.full(observed.shape, np.nan, dtype=np.float32)
         lagged[:, lag:] = observed[:, : observed.shape[1] - lag]
-        known = ~np.isnan(lagged)
-        for name, values in zip(input_names([lag]), (np.where(known, lagged, 0), known), strict=True):
-            added[name] = ((BASIN, TIME), values.astype(np.float32))
+        made = observation_inputs(torch.from_numpy(lagged), zero_flow=zero_flow).numpy()
+        for place, name in enumerate(input_names([lag])):
+            added[name] = ((BASIN, TIME), made[..., place])
     return scaled.assign(added)
+
+
+def observation_inputs(scaled: Tensor, *, zero_flow: float) -> Tensor:
+    """What is made of observations: as they are, log10(sqrt(u) + 0.05), and the flag, along a new last dimension; 0 where NaN.
+
+    u is discharge in units of its standard deviation in training, so scaled discharge counted from `zero_flow`. A logarithm of the
+    root is what Feng et al. (2020), doi:10.1029/2019WR026793, scale discharge by.
+    """
+    known = ~torch.isnan(scaled)
+    logarithm = torch.log10(torch.sqrt((scaled - zero_flow).clamp(min=0)) + 0.05)
+    return torch.stack([torch.where(known, scaled, 0.0), torch.where(known, logarithm, 0.0), known.to(scaled.dtype)], dim=-1)
 
 
 def hide_observed_discharge(forcing: Tensor, lags: Sequence[int], share: float) -> Tensor:
@@ -87,6 +104,6 @@ def hide_observed_discharge(forcing: Tensor, lags: Sequence[int], share: float) 
     begin = (begin * steps).floor()
     stop = torch.where(chosen < share, begin + 1 + (length * steps).floor(), begin)
     step = torch.arange(steps, device=forcing.device)
-    hidden = [(step - lag >= begin - max(lags)) & (step - lag < stop - max(lags)) for lag in lags for _ in range(2)]
-    observed = forcing[..., -2 * len(lags) :].masked_fill(torch.stack(hidden, dim=2), 0.0)
-    return torch.cat([forcing[..., : -2 * len(lags)], observed], dim=2)
+    hidden = [(step - lag >= begin - max(lags)) & (step - lag < stop - max(lags)) for lag in lags for _ in _FORMS]
+    observed = forcing[..., -len(hidden) :].masked_fill(torch.stack(hidden, dim=2), 0.0)
+    return torch.cat([forcing[..., : -len(hidden)], observed], dim=2)

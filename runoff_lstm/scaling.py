@@ -63,6 +63,11 @@ class Scaler:
         ranges = {name: _range(name, one, period) for name, one in values.items()}
         return cls(*({name: one[place] for name, one in ranges.items()} for place in range(4)))
 
+    @property
+    def zero_flow(self) -> float:
+        """Scaled value of zero discharge."""
+        return -self.mean[DISCHARGE] / self.std[DISCHARGE]
+
     def widened(self, dataset: xr.Dataset, period: Period) -> "Scaler":
         """The same centre and spread, the range widened to the training period of further data: for a model that learns on."""
         within = dataset.isel(time=period.steps(times_of(dataset)))
@@ -109,7 +114,7 @@ class DischargeScale:
         """Measure each basin's discharge over the training period, and no other day."""
         discharge = dataset[DISCHARGE].isel(time=period.steps(times_of(dataset))).values.astype(np.float64)
         per_day = 24.0 if dataset[DISCHARGE].attrs.get("units") == "mm h-1" else 1.0
-        return cls(-scaler.mean[DISCHARGE] / scaler.std[DISCHARGE], np.nanstd(discharge, axis=1) * per_day)
+        return cls(scaler.zero_flow, np.nanstd(discharge, axis=1) * per_day)
 
 
 def check_names(

@@ -28,7 +28,7 @@ FORM = Architecture(hidden_sizes=(8, 4), dropout=Dropout(output=0.4))
 
 def model_for(dataset, architecture=FORM, attributes=("leak",)):
     scaler = Scaler.fit(dataset, WHOLE, forcing=FORCING, static_attributes=attributes)
-    zero = -scaler.mean["discharge"] / scaler.std["discharge"]
+    zero = scaler.zero_flow
     torch.manual_seed(4)
     return TrainedModel(
         module=build_model(architecture, n_forcings=2, n_static_attributes=len(attributes), zero_flow=zero).eval(),
@@ -257,7 +257,7 @@ def lagged_model(dataset, lags=(1, 3), **options):
     plain = model_for(dataset, attributes=())
     torch.manual_seed(4)
     form = replace(FORM, forecast="direct") if options.get("lead_times") else FORM
-    module = build_model(form, n_forcings=2 + 2 * len(lags), from_discharge=True, lead_times=options.get("lead_times", 0)).eval()
+    module = build_model(form, n_forcings=2 + 3 * len(lags), from_discharge=True, lead_times=options.get("lead_times", 0)).eval()
     return replace(plain, module=module, architecture=form, discharge_lags=lags, **options)
 
 
@@ -331,7 +331,7 @@ def test_a_basin_without_enough_history_at_the_issue_date_is_told_and_the_others
 def test_a_forecast_forcing_that_is_too_short_is_refused(basins):
     plain = lagged_model(basins, lags=(0,), lead_times=3)
     form = replace(FORM, forecast="direct")
-    module = build_model(form, n_forcings=4, lead_times=3, future=(0,)).eval()
+    module = build_model(form, n_forcings=5, lead_times=3, future=(0,)).eval()
     model = replace(plain, module=module, architecture=form, forecast_forcing=("rain",))
     last = basins.indexes["time"][-2]
     with pytest.raises(InputError, match="forcing given as a forecast is not complete to lead time 3"):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from runoff_lstm.made_inputs import input_names
 from runoff_lstm.models.dropout import GATES, Dropout, LayerType
 from runoff_lstm.models.ealstm import EALSTM
 from runoff_lstm.models.forecast import (
@@ -100,7 +101,7 @@ def build_model(
     n_forcings, n_static_attributes
         Number of inputs; the forcing includes the observed discharge and its flags, which come last.
     zero_flow
-        Scaled value of zero discharge, below which a softplus head never falls.
+        Scaled value of zero discharge, below which a softplus head never falls, and of which a logarithm is counted.
     from_discharge
         Whether observed discharge is among the forcing; a head of a simulation then sees the inputs too.
     lead_times, future
@@ -123,7 +124,8 @@ def build_model(
                 dropout=architecture.dropout.output or 0.0,
             )
         case "recursive":
-            return RecursiveForecast(stack, lead_times=lead_times, n_forcings=n_forcings - 2, future=future)
+            weather = n_forcings - len(input_names([0]))
+            return RecursiveForecast(stack, lead_times=lead_times, n_forcings=weather, future=future, zero_flow=zero_flow)
 
 
 def _build_stack(architecture: Architecture, *, n_forcings: int, n_static_attributes: int) -> Stack:

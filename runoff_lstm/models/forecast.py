@@ -9,6 +9,7 @@ from typing import Literal, cast, get_args
 import torch
 from torch import Tensor, nn
 
+from runoff_lstm.made_inputs import observation_inputs
 from runoff_lstm.models.dropout import Masks
 from runoff_lstm.models.recurrent import beside, joined
 from runoff_lstm.models.stack import Stack, State
@@ -144,15 +145,21 @@ class RecursiveForecast(ForecastModel):
     Parameters
     ----------
     stack
-        The layers; their inputs are the forcing, the observed discharge and its flag, the forcing known ahead, and the attributes.
+        The layers; their inputs are the forcing, what is made of observed discharge (see `observation_inputs`), the forcing known
+        ahead, and the attributes.
     lead_times
         Number of lead times.
     n_forcings, future
         Number of forcing variables, without the observed discharge, and the places of those known beyond the issue date.
+    zero_flow
+        Scaled value of zero discharge.
     """
 
-    def __init__(self, stack: Stack, *, lead_times: int, n_forcings: int, future: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, stack: Stack, *, lead_times: int, n_forcings: int, future: tuple[int, ...] = (), zero_flow: float = 0.0
+    ) -> None:
         super().__init__(stack, lead_times=lead_times)
+        self.zero_flow = zero_flow
         self.n_forcings, self.future = n_forcings, list(future)
         self.predicted = [place for place in range(n_forcings) if place not in future]
         self.head = nn.Linear(stack.sizes[-1] + stack.sizes[0], 1 + len(self.predicted))
@@ -198,7 +205,7 @@ class RecursiveForecast(ForecastModel):
         for lead in range(1, self.lead_times):
             weather = forcing.new_empty(len(now), self.n_forcings)
             weather[:, self.predicted] = now[:, 1:].to(weather.dtype)
-            parts = [weather, now[:, :1].to(weather.dtype), torch.ones_like(weather[:, :1] if self.n_forcings else now[:, :1])]
+            parts = [weather, observation_inputs(now[:, 0].to(weather.dtype), zero_flow=self.zero_flow)]
             if ahead is not None:
                 weather[:, self.future] = ahead[:, lead - 1]
                 parts.append(ahead[:, lead])

@@ -8,12 +8,12 @@ from runoff_lstm.schema import InputError
 BATCH, STEPS, ISSUED, LEADS = 3, 20, 5, 4
 
 
-def make(method, *, future=(), n_forcings=4, static=2, **options):
+def make(method, *, future=(), n_forcings=5, static=2, **options):
     architecture = Architecture(hidden_sizes=(8,), forecast=method, **options)
     return build_model(architecture, n_forcings=n_forcings, n_static_attributes=static, lead_times=LEADS, future=future).eval()
 
 
-def inputs(future=(), n_forcings=4, static=2):
+def inputs(future=(), n_forcings=5, static=2):
     torch.manual_seed(1)
     ahead = torch.randn(BATCH, ISSUED + LEADS - 1, len(future)) if future else None
     forcing = torch.randn(BATCH, STEPS, n_forcings)
@@ -51,7 +51,7 @@ def test_the_forcing_to_come_counts_at_its_lead_time_and_where_it_is_recursive_o
 
 
 def test_the_recursive_way_is_one_step_after_another_fed_back_by_hand():
-    model = make("recursive", future=(0,), n_forcings=4, static=0)
+    model = make("recursive", future=(0,), n_forcings=5, static=0)
     forcing, attributes, ahead = inputs((0,), static=0)
     made, _ = model(forcing, attributes, targets=1, future=ahead[:, ISSUED - 1 :])
     known = ahead[:, ISSUED - 1 :, 0]
@@ -63,7 +63,9 @@ def test_the_recursive_way_is_one_step_after_another_fed_back_by_hand():
         predicted = model.head(torch.cat([hidden[:, -1], sequence[:, -1]], dim=1))
         by_hand.append(predicted[:, 0])
         if lead + 1 < LEADS:
-            step = torch.stack([known[:, lead], predicted[:, 1], predicted[:, 0], torch.ones(BATCH), known[:, lead + 1]], dim=1)
+            logarithm = torch.log10(predicted[:, 0].clamp(min=0).sqrt() + 0.05)
+            fed_back = [predicted[:, 0], logarithm, torch.ones(BATCH)]
+            step = torch.stack([known[:, lead], predicted[:, 1], *fed_back, known[:, lead + 1]], dim=1)
             sequence = torch.cat([sequence, step[:, None]], dim=1)
     torch.testing.assert_close(made[:, 0], torch.stack(by_hand, dim=1), rtol=1e-5, atol=1e-6)
 
@@ -73,10 +75,10 @@ def test_the_recursive_way_learns_the_next_step_and_the_forcing_it_will_not_know
     forcing, attributes, ahead = inputs((0,))
     made, _ = model(forcing, attributes, targets=ISSUED, future=ahead[:, :ISSUED])
     assert made.shape == (BATCH, ISSUED, 2)
-    univariate = make("recursive", n_forcings=2).train()
-    made, _ = univariate(torch.randn(BATCH, STEPS, 2), attributes, targets=ISSUED)
+    univariate = make("recursive", n_forcings=3).train()
+    made, _ = univariate(torch.randn(BATCH, STEPS, 3), attributes, targets=ISSUED)
     assert made.shape == (BATCH, ISSUED, 1)
-    assert univariate.eval()(torch.randn(BATCH, STEPS, 2), attributes, targets=ISSUED)[0].shape == (BATCH, ISSUED, LEADS)
+    assert univariate.eval()(torch.randn(BATCH, STEPS, 3), attributes, targets=ISSUED)[0].shape == (BATCH, ISSUED, LEADS)
 
 
 @pytest.mark.parametrize("method", ["direct", "encoder_decoder"])
