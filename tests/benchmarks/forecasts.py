@@ -22,7 +22,7 @@ from runoff_lstm.schema import times_of
 
 ROOT = Path(__file__).parents[2]
 
-PERFECT = ["model.forecast='encoder_decoder'", "training.steps=480", "training.learning_rate=1e-2"]
+PERFECT = ["model.dropout.recurrent=0.1", "model.forecast='encoder_decoder'", "training.steps=480", "training.learning_rate=1e-2"]
 """Settings for forecasts that are given the forcing to come."""
 
 
