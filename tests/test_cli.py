@@ -282,7 +282,7 @@ def test_the_variants_of_the_benchmark_differ_in_what_they_are_about_alone(monke
         "ealstm": {"model"},
         "without_attributes": {"data"},
         "ungauged": {"folds", "training"},
-        "forecast": {"windows", "training"},
+        "forecast": {"windows", "model", "training"},
         "strict": {"periods", "windows", "model", "training"},
     }
     assert {path.stem for path in folder.glob("*.toml")} == {"camels_us", *differs}
