@@ -317,7 +317,8 @@ def split_basins(
     inside = dataset.sel({BASIN: [gauge_id for gauge_id in known if gauge_id not in set(held_out)]})
     outside = dataset.sel({BASIN: list(held_out)})
     if on_missing == "skip":
-        faults = unusable_basins(inside, periods.train, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
+        chosen = {"forcing": inputs.forcing, "static_attributes": inputs.static_attributes}
+        faults = unusable_basins(measured(inside), periods.train, **chosen)
         inside = _without(inside, faults, on_missing)
     outside = _without(outside, basins_without_attributes(outside, inputs.static_attributes), on_missing)
     if inside.sizes[BASIN] == 0:

@@ -140,7 +140,9 @@ class Training:
         for lead, one in enumerate(series, start=1 if windows.lead_times else 0):
             observed = self.observed.shift({TIME: -lead})
             errors.append(1 - evaluate(observed=observed, simulated=observed.copy(data=one), metrics=["NSE"])["NSE"].to_numpy())
-        return float(np.nanmedian(1 - (np.exp(np.mean(np.log(errors), axis=0)) if windows.lead_times else errors[0])))
+        if not windows.lead_times:
+            return float(np.nanmedian(1 - errors[0]))
+        return float(np.nanmedian(1 - np.exp(np.mean(np.log(np.maximum(errors, 1e-12)), axis=0))))
 
 
 def prepare(
