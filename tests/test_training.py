@@ -5,11 +5,13 @@ import pytest
 import torch
 from conftest import make_basins
 
+from runoff_lstm import fitting
 from runoff_lstm.bundle import load_model, write_bundle
 from runoff_lstm.fitting import Recipe
 from runoff_lstm.models import Architecture, Dropout
 from runoff_lstm.periods import Period, Periods
 from runoff_lstm.schema import InputError
+from runoff_lstm.simulation import simulate_windows
 from runoff_lstm.training import Inputs, prepare, resolve_device, train
 
 INPUTS = Inputs(("rain", "temperature"), sequence_length=30, targets_per_window=30)
@@ -353,3 +355,39 @@ def test_discharge_alone_can_be_forecast(basins, periods):
     )
     made = trained.model.forecast(basins[["discharge"]], period=periods.test)["forecast"]
     assert made.notnull().all()
+
+
+def test_lead_times_count_by_their_relative_error_the_near_ones_most(basins, periods):
+    training = prepare(basins, periods=periods, inputs=LEADS, recipe=RECIPE, architecture=SMALL, device="cpu")
+    state = fitting._Training(
+        training.model.module, training.windows["train"], RECIPE, scale=training.scale, validate=None, seed=0, checkpoint=None
+    )
+    batch = next(training.windows["train"].batches(training.windows["train"].training_tiles(seed=0, epoch=0), 4))
+    simulated = batch.discharge.nan_to_num() + torch.tensor([0.1, 0.5, 2.0])
+    squared = np.array([0.01, 0.25, 4.0])
+    weights_of_leads = np.array([1, 1 / 2, 1 / 3])
+    expected = np.exp((weights_of_leads * np.log(squared)).sum() / weights_of_leads.sum())
+    assert float(state.loss(batch, simulated)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_forecasts_are_validated_by_the_geometric_mean_of_their_errors(basins, periods):
+    training = prepare(basins, periods=periods, inputs=LEADS, recipe=RECIPE, architecture=SMALL, device="cpu")
+    made, errors = simulate_windows(training.model.module, training.windows["validation"]).astype(float), []
+    for lead in (1, 2, 3):
+        issued = np.flatnonzero(np.isfinite(made[0, :, 0]))
+        s, o = made[:, issued, lead - 1], training.observed.values[:, issued + lead].astype(float)
+        errors.append(((s - o) ** 2).sum(1) / ((o - o.mean(1, keepdims=True)) ** 2).sum(1))
+    assert training.validation_nse() == pytest.approx(np.median(1 - np.exp(np.log(errors).mean(0))), abs=1e-5)
+
+
+def test_the_season_is_an_input_that_comes_back_with_the_bundle(basins, periods, tmp_path):
+    inputs = dataclasses.replace(INPUTS, season=True)
+    model = train(basins, periods=periods, inputs=inputs, recipe=RECIPE, architecture=SMALL, device="cpu").model
+    assert model.module.stack.layers[0].input_size == 4
+    again = load_model(write_bundle(model, tmp_path / "m.safetensors"))
+    now = model.simulate(basins)["simulated"].values
+    np.testing.assert_array_equal(again.simulate(basins)["simulated"].values, now)
+    half_a_year_later = basins.assign_coords(time=basins["time"] + np.timedelta64(182, "D"))
+    assert np.nanmax(np.abs(model.simulate(half_a_year_later)["simulated"].values - now)) > 1e-3
+    with pytest.raises(InputError, match="the time of the year, which a step does not know"):
+        model.step({"rain": 1.0, "temperature": 2.0})
