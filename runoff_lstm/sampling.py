@@ -193,8 +193,6 @@ class Windows:
         targets = [] if target is None else [np.where(self._target_steps(steps), dataset[target].values, np.nan)]
         targets += [np.where(self._target_steps(steps), dataset[name].values, np.nan) for name in also_predict]
         self._targets = self._place(_target_block(targets, history.shape, rows_after=rows_after), storage)
-        issue_dates = torch.from_numpy(np.pad(self._valid.ravel(), (0, rows_after)) if lead_times else np.zeros(0, dtype=bool))
-        self._issue_dates = self._place(issue_dates[:, None], storage)
         self._attributes = _attributes(dataset, static_attributes).to(self.device)
 
     @property
@@ -321,13 +319,11 @@ class Windows:
         return Batch(forcing, self._attributes[basin], discharge, basin, day, future)
 
     def _gather_targets(self, row: Tensor) -> Tensor:
-        """(batch, target), of forecasts (batch, target, lead); NaN where the step, or the issue date, is not a valid one."""
+        """(batch, target), of forecasts (batch, target, lead); NaN where nothing is observed or the period ends."""
         if not self.lead_times:
             return self._rows(self._targets, row, self.targets_per_window)[..., 0]
         ahead = self._rows(self._targets, row + 1, self.targets_per_window + self.lead_times - 1)
-        discharge = ahead.unfold(1, self.lead_times, 1).flatten(2)
-        issued = self._rows(self._issue_dates, row, self.targets_per_window)
-        return discharge.masked_fill(~issued, torch.nan)
+        return ahead.unfold(1, self.lead_times, 1).flatten(2)
 
     def batches(self, tiles: Tiles, batch_size: int, *, skip: int = 0) -> Iterator[Batch]:
         """The tiles as batches in their order, the last one as small as it comes; `skip` leaves out that many batches."""

@@ -372,6 +372,7 @@ def test_lead_times_count_by_their_relative_error_the_near_ones_most(basins, per
 
 def test_forecasts_are_validated_by_the_geometric_mean_of_their_errors(basins, periods):
     training = prepare(basins, periods=periods, inputs=LEADS, recipe=RECIPE, architecture=SMALL, device="cpu")
+    training.model.module.eval()
     made, errors = simulate_windows(training.model.module, training.windows["validation"]).astype(float), []
     for lead in (1, 2, 3):
         issued = np.flatnonzero(np.isfinite(made[0, :, 0]))
