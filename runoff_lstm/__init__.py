@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from runoff_lstm.evaluation import METRICS, climatology, evaluate, persistence
     from runoff_lstm.fitting import Recipe
     from runoff_lstm.forecast_plots import plot_forecasts, plot_lead_times
-    from runoff_lstm.forecast_run import walk_forward_run
-    from runoff_lstm.forecasting import LSTMForecaster, walk_forward
+    from runoff_lstm.forecasting import FineTune, LSTMForecaster, Walk, walk_forward
     from runoff_lstm.gaps import derive, fill_by_climatology, fill_by_interpolation, fill_from_earlier, measured, mend, resample
     from runoff_lstm.inventory import inventory
     from runoff_lstm.keras_bridge import from_keras, keras_windows, to_keras
     from runoff_lstm.lead_times import forecast_dataset, score_lead_times, summary_line
-    from runoff_lstm.many_runs import cross_validate, evaluate_ensemble, train_ensemble
+    from runoff_lstm.many_runs import cross_validate, load_models, train_ensemble
     from runoff_lstm.models import Architecture, Dropout
     from runoff_lstm.periods import Period, Periods
     from runoff_lstm.readers import READERS, read_camels_us, read_caravan, read_csv, read_netcdf, write_dataset
     from runoff_lstm.regional import compare, read_scores, summary, worst_basins
     from runoff_lstm.run_folder import default_folder, train_run
+    from runoff_lstm.run_scores import evaluate_run
     from runoff_lstm.sampling import Batch, Windows
     from runoff_lstm.scaling import Scaler
     from runoff_lstm.schema import InputError, check_basins
@@ -42,23 +42,24 @@ _HOME = {
         "SilentGaugeWarning",
         "TrainedModel",
         "load_model",
+        "load_models",
         "write_bundle",
     ),
     "evaluation": ("METRICS", "climatology", "evaluate", "persistence"),
     "fitting": ("Recipe",),
     "forecast_plots": ("plot_forecasts", "plot_lead_times"),
-    "forecast_run": ("walk_forward_run",),
-    "forecasting": ("LSTMForecaster", "walk_forward"),
+    "forecasting": ("FineTune", "LSTMForecaster", "Walk", "walk_forward"),
     "gaps": ("derive", "fill_by_climatology", "fill_by_interpolation", "fill_from_earlier", "measured", "mend", "resample"),
     "inventory": ("inventory",),
     "keras_bridge": ("from_keras", "keras_windows", "to_keras"),
     "lead_times": ("forecast_dataset", "score_lead_times", "summary_line"),
-    "many_runs": ("cross_validate", "evaluate_ensemble", "train_ensemble"),
+    "many_runs": ("cross_validate", "load_models", "train_ensemble"),
     "models": ("Architecture", "Dropout"),
     "periods": ("Period", "Periods"),
     "readers": ("READERS", "read_camels_us", "read_caravan", "read_csv", "read_netcdf", "write_dataset"),
     "regional": ("compare", "read_scores", "summary", "worst_basins"),
     "run_folder": ("default_folder", "train_run"),
+    "run_scores": ("evaluate_run",),
     "sampling": ("Batch", "Windows"),
     "scaling": ("Scaler",),
     "schema": ("InputError", "check_basins"),
@@ -71,6 +72,7 @@ __all__ = [
     "Architecture",
     "Batch",
     "Dropout",
+    "FineTune",
     "IncompleteInputWarning",
     "InputError",
     "Inputs",
@@ -82,6 +84,7 @@ __all__ = [
     "Scaler",
     "SilentGaugeWarning",
     "TrainedModel",
+    "Walk",
     "Windows",
     "check_basins",
     "climatology",
@@ -90,7 +93,7 @@ __all__ = [
     "default_folder",
     "derive",
     "evaluate",
-    "evaluate_ensemble",
+    "evaluate_run",
     "fill_by_climatology",
     "fill_by_interpolation",
     "fill_from_earlier",
@@ -99,6 +102,7 @@ __all__ = [
     "inventory",
     "keras_windows",
     "load_model",
+    "load_models",
     "measured",
     "mend",
     "persistence",
@@ -118,7 +122,6 @@ __all__ = [
     "train_ensemble",
     "train_run",
     "walk_forward",
-    "walk_forward_run",
     "worst_basins",
     "write_bundle",
     "write_dataset",

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from runoff_lstm.many_runs import ManyRuns
-    from runoff_lstm.run_folder import LeadScores, Run, Scores
+    from runoff_lstm.run_folder import Run
+    from runoff_lstm.run_scores import LeadScores, Scores
 
 app = typer.Typer(
     name="runoff-lstm",
@@ -29,16 +30,19 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, no table.
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, mps or auto.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Take the place of a value of the config: training.steps=500")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Runs at a time; default: one a processor, two on a GPU.", min=1)]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="In place of the config's.")]
+SeedsOption = Annotated[int | None, typer.Option("--seeds", help="An ensemble of so many members, from the seed on.", min=1)]
+NewRunDir = Annotated[Path | None, typer.Option("--run-dir", help="Where to; default: runs/<name>-<timestamp>.")]
 RunDir = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
 
 
 @app.command()
 def train(
     config: Annotated[Path, typer.Argument(help="Experiment file (TOML).", show_default=False)],
-    run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Where to; default: runs/<name>-<timestamp>.")] = None,
+    run_dir: NewRunDir = None,
     device: DeviceOption = "auto",
-    seed: Annotated[int | None, typer.Option("--seed", help="In place of the config's.")] = None,
-    seeds: Annotated[int | None, typer.Option("--seeds", help="An ensemble of so many members, from the seed on.", min=1)] = None,
+    seed: SeedOption = None,
+    seeds: SeedsOption = None,
     start_from: Annotated[Path | None, typer.Option("--start-from", help="A model.safetensors to go on from.")] = None,
     workers: Workers = None,
     overrides: Overrides = None,
@@ -51,9 +55,7 @@ def train(
         from runoff_lstm.experiment import read_experiment
         from runoff_lstm.run_folder import default_folder
 
-        settings = list(overrides or [])
-        settings += [] if seed is None else [f"seed={seed}"]
-        settings += [] if seeds is None else [f"seeds={seeds}"]
+        settings = _overrides(overrides, seed=seed, seeds=seeds)
         settings += [] if start_from is None else [f"fine_tuning.start_from={str(start_from.resolve())!r}"]
         experiment = read_experiment(config, overrides=settings)
         _train(experiment, run_dir or default_folder(experiment.name), device=device, workers=workers, resume=False, quiet=quiet)
@@ -79,30 +81,21 @@ def evaluate(
 ) -> None:
     """Simulate and score a period of a finished run; writes <period>_metrics.csv and the like into its folder."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.bundle import load_model
-        from runoff_lstm.many_runs import evaluate_ensemble
-        from runoff_lstm.run_folder import evaluate_forecasts, evaluate_run, split_basins
+        from runoff_lstm.many_runs import load_models
+        from runoff_lstm.run_folder import split_basins
+        from runoff_lstm.run_scores import evaluate_run
         from runoff_lstm.schema import InputError
         from runoff_lstm.training import resolve_device
 
         experiment = _experiment_of(run_dir)
-        if experiment.folds is not None:
-            raise InputError(f"{run_dir} is a cross-validation; evaluate one of its folds, such as {run_dir / 'fold-1'}")
+        if experiment.walk_forward is not None:  # its last model may have been fitted to any period
+            raise InputError(f"{run_dir} is a walk through the test period, scored already; evaluate a run without [walk_forward]")
+        models = load_models(run_dir, device=resolve_device(_device(device)))
         arguments = experiment.arguments()
-        chosen = {"name": experiment.name, "period_name": period, **{key: arguments[key] for key in ("periods", "metrics")}}
         dataset = _read(experiment, quiet=quiet)
         _, dataset = split_basins(dataset, **{key: arguments[key] for key in ("periods", "inputs", "held_out", "on_missing")})
-        if experiment.seeds > 1:
-            scores = evaluate_ensemble(run_dir, dataset, _seeds(experiment), device=_device(device), **chosen)
-        else:
-            model = load_model(run_dir / "model.safetensors", device=resolve_device(_device(device)))
-            if model.lead_times:
-                del chosen["metrics"]
-                _show_lead_scores(
-                    evaluate_forecasts(run_dir, model, dataset, **chosen), f"{experiment.name}, {period} period", quiet=quiet
-                )
-                return
-            scores = evaluate_run(run_dir, model, dataset, **chosen)
+        chosen = {key: arguments[key] for key in ("name", "periods", "metrics")}
+        scores = evaluate_run(run_dir, models, dataset, period_name=period, **chosen)
         if not quiet:
             _show_scores(scores, f"{experiment.name}, {period} period")
 
@@ -134,7 +127,7 @@ def compare(
         if out is None:
             return
         if out.suffix == ".csv":
-            from runoff_lstm.run_folder import write_csv
+            from runoff_lstm.files import write_csv
 
             write_csv(compared.values.rename_axis("gauge_id"), out)
         elif out.suffix == ".png":
@@ -150,7 +143,9 @@ def compare(
 
 @app.command()
 def simulate(
-    model: Annotated[Path, typer.Argument(help="A model.safetensors.", show_default=False)],
+    model: Annotated[
+        Path, typer.Argument(help="A model.safetensors, or a run folder: of an ensemble the mean.", show_default=False)
+    ],
     data: Annotated[Path, typer.Argument(help="netCDF file, Zarr store, CSV file or folder of CSV files.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="netCDF file to write.", show_default=False)],
     mode: Annotated[str, typer.Option("--mode", help="windows (as trained) or continuous (one pass, state kept).")] = "windows",
@@ -166,21 +161,25 @@ def simulate(
 ) -> None:
     """Simulate discharge from forcing; observations are needed only by a model trained with discharge_lags."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.bundle import load_model
         from runoff_lstm.files import written_whole
+        from runoff_lstm.many_runs import load_models
+        from runoff_lstm.run_scores import mean_of
         from runoff_lstm.schema import InputError
         from runoff_lstm.training import resolve_device
 
         if mode not in ("windows", "continuous"):
             raise InputError(f"--mode {mode}: choose windows or continuous")
-        trained = load_model(model, device=resolve_device(_device(device)))
+        models = load_models(model, device=resolve_device(_device(device)))
+        trained = models[0]
+        if mc_samples is not None and len(models) > 1:
+            raise InputError(f"--mc-samples {mc_samples} is for one model; name one of the {len(models)} members of {model}")
         wanted = [*trained.forcing, *trained.static_attributes, *(["discharge"] if trained.discharge_lags else [])]
         given = {"units": _pairs(unit, "--unit"), "rename": _pairs(rename, "--rename")}
         options = {"variables": wanted, **{name: value for name, value in given.items() if value}}
         dataset = _call_reader(_source_of(data), data, options, quiet=False)
-        simulated = trained.simulate(
-            dataset, mode="windows" if mode == "windows" else "continuous", mc_samples=mc_samples, seed=seed
-        )
+        passed: Any = {"mode": mode, "mc_samples": mc_samples, "seed": seed}
+        made = [one.simulate(dataset, **passed) for one in models]
+        simulated = made[0].assign(simulated=mean_of([one["simulated"] for one in made]))
         with written_whole(out) as part:
             simulated.assign_attrs(Conventions="CF-1.11", featureType="timeSeries").to_netcdf(part)
         members = "" if mc_samples is None else f"{mc_samples} member(s), "
@@ -190,7 +189,9 @@ def simulate(
 
 @app.command()
 def forecast(
-    model: Annotated[Path, typer.Argument(help="A model.safetensors trained with lead times.", show_default=False)],
+    model: Annotated[
+        Path, typer.Argument(help="A model.safetensors, or a run folder: of an ensemble the mean.", show_default=False)
+    ],
     data: Annotated[Path, typer.Argument(help="netCDF file, Zarr store, CSV file or folder of CSV files.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="netCDF file to write.", show_default=False)],
     issue_date: Annotated[
@@ -207,13 +208,15 @@ def forecast(
 ) -> None:
     """Forecast discharge from an issue date; of what comes after it only the forecast forcing is used."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.bundle import load_model
         from runoff_lstm.files import written_whole
+        from runoff_lstm.many_runs import load_models
         from runoff_lstm.periods import Period
+        from runoff_lstm.run_scores import mean_of
         from runoff_lstm.schema import times_of
         from runoff_lstm.training import resolve_device
 
-        trained = load_model(model, device=resolve_device(_device(device)))
+        models = load_models(model, device=resolve_device(_device(device)))
+        trained = models[0]
         given = {
             "units": _pairs(unit, "--unit"),
             "rename": _pairs(rename, "--rename"),
@@ -232,6 +235,8 @@ def forecast(
             last = period.steps(times).stop
             period = Period.of_steps(times, slice(last - 1, last))
         made = trained.forecast(dataset, period=period)
+        members = [made["forecast"], *(one.forecast(dataset, period=period)["forecast"] for one in models[1:])]
+        made = made.assign(forecast=mean_of(members))
         with written_whole(out) as part:
             made.to_netcdf(part)
         done = int(made["forecast"].notnull().all("lead_time").sum())
@@ -241,9 +246,11 @@ def forecast(
 @app.command("walk-forward")
 def walk_forward(
     config: Annotated[Path, typer.Argument(help="Experiment file (TOML) with lead_times.", show_default=False)],
-    run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Where to; default: runs/<name>-<timestamp>.")] = None,
+    run_dir: NewRunDir = None,
     device: DeviceOption = "auto",
-    seed: Annotated[int | None, typer.Option("--seed", help="In place of the config's.")] = None,
+    seed: SeedOption = None,
+    seeds: SeedsOption = None,
+    workers: Workers = None,
     overrides: Overrides = None,
     *,
     quiet: Quiet = False,
@@ -255,10 +262,10 @@ def walk_forward(
         from runoff_lstm.run_folder import default_folder
         from runoff_lstm.schema import InputError
 
-        experiment = read_experiment(config, overrides=[*(overrides or []), *([] if seed is None else [f"seed={seed}"])])
+        experiment = read_experiment(config, overrides=_overrides(overrides, seed=seed, seeds=seeds))
         if not experiment.windows.lead_times:
             raise InputError(f"{config} simulates; set [windows] lead_times, such as lead_times = 7, to forecast")
-        _train(experiment, run_dir or default_folder(experiment.name), device=device, workers=None, resume=False, quiet=quiet)
+        _train(experiment, run_dir or default_folder(experiment.name), device=device, workers=workers, resume=False, quiet=quiet)
 
 
 @app.command()
@@ -283,9 +290,9 @@ def convert(  # noqa: PLR0913, PLR0917 - typer makes an option of each
 ) -> None:
     """Turn data of any known source into one canonical CF netCDF file or Zarr store; <out>.basins.csv says what was found."""
     with _one_sentence(debug=debug):
+        from runoff_lstm.files import write_csv
         from runoff_lstm.inventory import inventory
         from runoff_lstm.readers import ARCHIVES, READERS, check_target, write_dataset
-        from runoff_lstm.run_folder import write_csv
         from runoff_lstm.schema import InputError, nearest
 
         if source not in READERS:
@@ -380,7 +387,6 @@ def _call_reader(source: str, path: Any, options: dict[str, Any], *, quiet: bool
 
 def _train(experiment: Any, folder: Path, *, device: str, workers: int | None, resume: bool, quiet: bool) -> None:
     """One run or many, as the experiment says."""
-    from runoff_lstm.forecast_run import walk_forward_run
     from runoff_lstm.many_runs import cross_validate, train_ensemble
     from runoff_lstm.run_folder import train_run
 
@@ -397,19 +403,19 @@ def _train(experiment: Any, folder: Path, *, device: str, workers: int | None, r
             )
         elif experiment.seeds > 1:
             del arguments["seed"]
-            done = train_ensemble(folder, dataset, _seeds(experiment), **many, **arguments)
+            seeds = [experiment.seed + place for place in range(experiment.seeds)]
+            done = train_ensemble(folder, dataset, seeds, **many, **arguments)
         else:
             silent: dict[str, Any] = {"observe": lambda _: None} if quiet else {}
-            rolling = experiment.walk_forward and experiment.walk_forward.model_dump()
-            run = walk_forward_run if rolling else train_run
-            _show_run(run(folder, dataset, **(rolling or {}), **arguments, **common, **silent), quiet=quiet)
+            _show_run(train_run(folder, dataset, **arguments, **common, **silent), quiet=quiet)
             return
     if not quiet:
         _show_many(done, experiment.name)
 
 
-def _seeds(experiment: Any) -> list[int]:
-    return [experiment.seed + place for place in range(experiment.seeds)]
+def _overrides(given: list[str] | None, **options: int | None) -> list[str]:
+    """What --set says, and what options of their own say."""
+    return [*(given or []), *(f"{name}={value}" for name, value in options.items() if value is not None)]
 
 
 def _experiment_of(run_dir: Path) -> Any:
@@ -467,31 +473,7 @@ def _show_run(run: "Run", *, quiet: bool) -> None:
         typer.echo(f"{period}: {sums['used']} of {sums['steps']} steps used ({left_out})")
     if run.scores is not None:
         _show_scores(run.scores, f"{run.name}, test period")
-    if run.lead_scores is not None:
-        _show_lead_scores(run.lead_scores, f"{run.name}, test period", quiet=quiet)
     typer.echo(f"run folder: {os.path.relpath(run.path)}")
-
-
-def _show_lead_scores(scores: "LeadScores", title: str, *, quiet: bool) -> None:
-    """NSE by lead time of the model and its yardsticks (over many basins medians), then a line of RMSE for each."""
-    if quiet:
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    from runoff_lstm.lead_times import summary_line
-
-    table = scores.table
-    basins, models = table["gauge_id"].nunique(), list(table["model"].unique())
-    shown = Table(title=f"{title}, NSE" + ("" if basins == 1 else f", median of {basins} basins"))
-    for heading in ("lead time", *models):
-        shown.add_column(heading, justify="right")
-    for lead, rows in table.groupby("lead_time"):
-        shown.add_row(str(lead), *(f"{rows.loc[rows['model'] == model, 'NSE'].median():.3f}" for model in models))
-    Console().print(shown)
-    typer.echo(f"RMSE [{scores.forecast.attrs['units']}], all lead times together in brackets, then each:")
-    for model in models:
-        typer.echo(summary_line(table, model))
 
 
 def _show_many(done: "ManyRuns", name: str) -> None:
@@ -541,10 +523,16 @@ def _cell(value: Any) -> str:
     return f"{value:.0f}" if value == round(value, 0) else f"{value:.3f}"
 
 
-def _show_scores(scores: "Scores", title: str) -> None:
-    """One table, a row a metric: the model beside its yardsticks; over many basins their medians."""
+def _show_scores(scores: "Scores | LeadScores", title: str) -> None:
+    """One table, a row a metric: the model beside its yardsticks; over many basins their medians. Forecasts: by lead time."""
     from rich.console import Console
     from rich.table import Table
+
+    from runoff_lstm.run_scores import LeadScores
+
+    if isinstance(scores, LeadScores):
+        _show_lead_scores(scores, title)
+        return
 
     columns = {"model": scores.metrics}
     columns |= {str(name): table.drop(columns="yardstick") for name, table in scores.yardsticks.groupby("yardstick")}
@@ -560,6 +548,26 @@ def _show_scores(scores: "Scores", title: str) -> None:
 
         of = summary(scores.metrics["NSE"])
         typer.echo(f"NSE: median {of.median:.4f}, mean {of.mean:.4f}, at or below 0 in {of.at_or_below_zero} of {of.basins} basins")
+
+
+def _show_lead_scores(scores: "LeadScores", title: str) -> None:
+    """NSE by lead time of the model and its yardsticks (over many basins medians), then a line of RMSE for each."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from runoff_lstm.lead_times import summary_line
+
+    table = scores.table
+    basins, models = table["gauge_id"].nunique(), list(table["model"].unique())
+    shown = Table(title=f"{title}, NSE" + ("" if basins == 1 else f", median of {basins} basins"))
+    for heading in ("lead time", *models):
+        shown.add_column(heading, justify="right")
+    for lead, rows in table.groupby("lead_time"):
+        shown.add_row(str(lead), *(f"{rows.loc[rows['model'] == model, 'NSE'].median():.3f}" for model in models))
+    Console().print(shown)
+    typer.echo(f"RMSE [{scores.forecast.attrs['units']}], all lead times together in brackets, then each:")
+    for model in models:
+        typer.echo(summary_line(table, model))
 
 
 def _figure(values: "pd.Series[float]", metric: str) -> str:

@@ -11,12 +11,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runoff_lstm.fitting import Recipe
+from runoff_lstm.forecasting import Walk
 from runoff_lstm.gaps import formula_names
 from runoff_lstm.many_runs import FoldKind
 from runoff_lstm.models import Architecture
 from runoff_lstm.periods import Period, Periods
 from runoff_lstm.readers import ARCHIVES
-from runoff_lstm.run_folder import METRICS
+from runoff_lstm.run_scores import METRICS
 from runoff_lstm.schema import InputError, nearest
 from runoff_lstm.training import Inputs
 
@@ -126,22 +127,6 @@ class WindowTable(Table):
     forecast_forcing: tuple[str, ...] = ()
 
 
-class FineTuneTable(Table):
-    """[walk_forward.fine_tune]: updates with which the model goes on at each new fit, instead of beginning afresh."""
-
-    steps: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-
-
-class WalkForwardTable(Table):
-    """[walk_forward]: steps between issue dates, origins between two fits (none: kept), steps of history (none: all)."""
-
-    every: int = Field(default=1, ge=1)
-    fit_every: int | None = Field(default=None, ge=1)
-    window: int | None = Field(default=None, ge=1)
-    fine_tune: FineTuneTable | None = None
-
-
 class EvaluationTable(Table):
     """[evaluation]: the columns of the table of scores, and basins that are scored without having been trained on."""
 
@@ -178,7 +163,7 @@ class Experiment(Table):
     evaluation: EvaluationTable = EvaluationTable()
     fine_tuning: FineTuning | None = None
     folds: Folds | None = None
-    walk_forward: WalkForwardTable | None = None
+    walk_forward: Walk | None = None
 
     def arguments(self) -> dict[str, Any]:
         """The experiment as the arguments of `train_run`."""
@@ -194,6 +179,7 @@ class Experiment(Table):
             "seed": self.seed,
             "held_out": tuple(self.evaluation.held_out),
             "on_missing": self.data.on_missing,
+            "walk": self.walk_forward,
             **({} if self.fine_tuning is None else self.fine_tuning.model_dump()),
         }
 
@@ -249,8 +235,6 @@ def _refuse_what_does_not_apply(experiment: Experiment, path: Path) -> None:
     for archive, own in ARCHIVES.items():
         for name in (given & set(own)) - set(ARCHIVES.get(source, ("attributes", "units"))):
             raise InputError(f'{path}: [data] {name} is for source = "{archive}", not "{source}"; remove it')
-    if experiment.windows.lead_times and (experiment.folds is not None or experiment.seeds > 1):
-        raise InputError(f"{path}: forecasts are trained one model at a time; leave out [folds] and seeds, or lead_times")
     if experiment.walk_forward is not None and not experiment.windows.lead_times:
         raise InputError(f"{path}: [walk_forward] needs [windows] lead_times, such as lead_times = 7")
     if experiment.folds is not None and experiment.seeds > 1:
@@ -298,11 +282,12 @@ def _override(table: dict[str, Any], override: str) -> None:
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first thing that is wrong, by its place in the file."""
-    first = error.errors()[0]
+    """The first thing that is wrong, by its place in the file; an unknown key before all else: it may be a missing one misspelt."""
+    unknown = ("extra_forbidden", "unexpected_keyword_argument")
+    first = min(error.errors(), key=lambda one: one["type"] not in unknown)
     place = [str(part) for part in first["loc"]]
     where = f"[{'.'.join(place[:-1])}] {place[-1]}" if len(place) > 1 else place[0] if place else "the file"
-    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if first["type"] in unknown:
         return f"{where}: unknown key; {nearest(place[-1], _known_keys(place[:-1]))}"
     if first["type"] in ("missing", "missing_argument"):
         return f"{where} is missing; add it"

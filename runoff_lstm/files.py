@@ -1,9 +1,11 @@
-"""From a path to a file that is written whole or not at all."""
+"""From a path, or a table, to a file that is written whole or not at all."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pandas as pd
 
 from runoff_lstm.schema import InputError
 
@@ -30,3 +32,9 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise InputError(f"{path} could not be written ({error}); make room or choose another place") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table with six digits, whole or not at all."""
+    with written_whole(path) as part:
+        table.to_csv(part, float_format="%.6g")

@@ -4,6 +4,7 @@ Works for any model that has `fit` and `forecast`; `LSTMForecaster` makes one of
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ import xarray as xr
 
 from runoff_lstm.bundle import TrainedModel
 from runoff_lstm.fitting import Recipe
-from runoff_lstm.lead_times import ISSUE_DATE, LEAD_TIME
+from runoff_lstm.lead_times import ISSUE_DATE, LEAD_TIME, last_issue_dates
 from runoff_lstm.models import Architecture
 from runoff_lstm.periods import Period, Periods
 from runoff_lstm.schema import BASIN, TIME, InputError, times_of
@@ -30,6 +31,48 @@ class Forecaster(Protocol):
 
         The data end with the last issue date, but for the forcing given beyond.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTune:
+    """How a model goes on at each new fit: so many updates at one rate."""
+
+    steps: int
+    learning_rate: float
+
+    def __post_init__(self) -> None:
+        _check_above_zero(self, "steps", "learning_rate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """How the origin of forecasts rolls through a period, and what happens to the model on the way.
+
+    Attributes
+    ----------
+    every, fit_every, window
+        See `walk_forward`: steps from one issue date to the next; origins between two fits, None: the model is kept; steps of
+        history that it is fitted to, None: all.
+    fine_tune
+        How the model goes on at each new fit; None: it is trained afresh.
+    """
+
+    every: int = 1
+    fit_every: int | None = None
+    window: int | None = None
+    fine_tune: FineTune | None = None
+
+    def __post_init__(self) -> None:
+        _check_above_zero(self, "every", "fit_every", "window")
+        if self.fine_tune is not None and self.fit_every is None:
+            raise InputError("fine_tune says how a model is fitted again; set fit_every, the number of origins between two fits")
+
+
+def _check_above_zero(asked: object, *names: str) -> None:
+    for name in names:
+        value = getattr(asked, name)
+        if value is not None and not value > 0:
+            raise InputError(f"[walk_forward] {name} = {value} must be above zero")
 
 
 class LSTMForecaster:
@@ -187,3 +230,52 @@ def _checked(made: xr.DataArray, dataset: xr.Dataset, issue_dates: pd.DatetimeIn
             f"the forecaster gave {dict(made.sizes)} from {issue_dates[0]:%Y-%m-%d} on, not {wanted}; mend its forecast"
         )
     return made.transpose(BASIN, ISSUE_DATE, LEAD_TIME)
+
+
+def walk_with(
+    model: TrainedModel,
+    dataset: xr.Dataset,
+    walk: Walk,
+    *,
+    periods: Periods,
+    inputs: Inputs,
+    recipe: Recipe,
+    seed: int = 0,
+    device: Device = "auto",
+) -> tuple[xr.DataArray, TrainedModel]:
+    """Forecasts (basin, issue_date, lead_time) of the test period, and the last model, walking from a trained one.
+
+    At each new fit the validation period slides to the end of the history, keeping its length; the other arguments are those that
+    the model was trained with.
+    """
+    if periods.test is None:
+        raise InputError("the walk goes through the test period; name one in [periods]")
+    times = times_of(dataset)
+    going_on = None
+    if walk.fine_tune is not None:
+        steps, rate = walk.fine_tune.steps, walk.fine_tune.learning_rate
+        going_on = replace(
+            recipe, steps=steps, epochs=None, learning_rate=rate, schedule="constant", milestones=(), validate_every=steps
+        )
+    forecaster = LSTMForecaster(
+        inputs,
+        recipe,
+        architecture=model.architecture,
+        seed=seed,
+        device=device,
+        model=model,
+        validation_steps=0 if periods.validation is None else len(times[periods.validation.steps(times)]),
+        fine_tune=going_on,
+    )
+    forecast = walk_forward(
+        forecaster,
+        dataset,
+        period=last_issue_dates(times, periods.test, inputs.lead_times),
+        lead_times=inputs.lead_times,
+        every=walk.every,
+        fit_every=walk.fit_every,
+        window=walk.window,
+        forecast_forcing=inputs.forecast_forcing,
+    )
+    assert forecaster.model is not None
+    return forecast, forecaster.model

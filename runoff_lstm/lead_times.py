@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from runoff_lstm.evaluation import GAUGE_ID, climatology, evaluate
+from runoff_lstm.periods import Period
 from runoff_lstm.schema import BASIN, DAY, TIME, InputError
 
 ISSUE_DATE = "issue_date"
@@ -37,6 +38,14 @@ _SEASONS = {
     10: "SON",
     11: "SON",
 }
+
+
+def last_issue_dates(times: pd.DatetimeIndex, period: Period, lead_times: int) -> Period:
+    """The issue dates of a period whose forecasts end within it."""
+    steps = period.steps(times)
+    if steps.stop - lead_times <= steps.start:
+        raise InputError(f"the period {period} is not longer than the {lead_times} lead times; choose a longer one")
+    return Period.of_steps(times, slice(steps.start, steps.stop - lead_times))
 
 
 def forecast_dataset(

@@ -19,13 +19,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+import torch
 import xarray as xr
 
-from runoff_lstm.bundle import load_model
+from runoff_lstm.bundle import TrainedModel, load_model
+from runoff_lstm.files import write_csv
 from runoff_lstm.fitting import Progress
+from runoff_lstm.lead_times import ISSUE_DATE, YARDSTICKS
 from runoff_lstm.periods import Period, Periods, temporal_folds, ungauged_folds
 from runoff_lstm.progress import training_bars
-from runoff_lstm.run_folder import Scores, check_scored, create_folder, score_period, train_run, write_csv
+from runoff_lstm.run_folder import create_folder, train_run
+from runoff_lstm.run_scores import LeadScores, Scores, mean_of, score
 from runoff_lstm.schema import BASIN, TIME, InputError
 from runoff_lstm.training import Device, check_inputs, resolve_device
 
@@ -46,12 +50,12 @@ class ManyRuns:
     runs
         A row per run: what sets it apart, its folder, and the median of every metric over its basins.
     scores
-        Of the ensemble's mean hydrographs, or of all folds together.
+        Of the mean of the members' hydrographs (or forecasts), or of all folds together: `Scores`, of forecasts `LeadScores`.
     """
 
     path: Path
     runs: pd.DataFrame
-    scores: Scores
+    scores: Scores | LeadScores
 
 
 def train_ensemble(
@@ -66,7 +70,7 @@ def train_ensemble(
     show_progress: bool = True,
     **arguments: Any,
 ) -> ManyRuns:
-    """Train a member for every seed; the ensemble is the mean of the members' hydrographs.
+    """Train a member for every seed; the ensemble is the mean of the members' hydrographs, or of their forecasts.
 
     Parameters
     ----------
@@ -100,9 +104,8 @@ def train_ensemble(
         raise InputError(f"seeds = {list(seeds)}: each may come once")
     jobs = {f"seed-{seed}": {**arguments, "seed": seed} for seed in seeds}
     _run_all(folder, dataset, jobs, settings, device=device, workers=workers, resume=resume, show_progress=show_progress)
-    simulated = xr.concat([_simulated(folder / label) for label in jobs], dim="member").mean("member", keep_attrs=True)
     chosen = {key: arguments[key] for key in ("name", "periods", "metrics") if key in arguments}
-    scores = score_period(folder, dataset, simulated, **chosen)
+    scores = score(folder, dataset, mean_of([_made(folder / label) for label in jobs]), **chosen)
     return ManyRuns(folder, _table(folder, list(jobs), {"seed": list(seeds)}), scores)
 
 
@@ -158,25 +161,33 @@ def cross_validate(
         periods = Periods(train=blocks[0].train, test=Period(blocks[0].test.start, blocks[-1].test.end))  # type: ignore[union-attr]
     _run_all(folder, dataset, jobs, settings, device=device, workers=workers, resume=resume, show_progress=show_progress)
     write_csv(told.set_index(told.columns[0]), folder / "folds.csv")
-    parts = [_simulated(folder / label) for label in jobs]
-    simulated = xr.concat(parts, dim=BASIN if by == "basin" else TIME, join="outer")
-    kept = set(simulated[BASIN].values.tolist())
-    simulated = simulated.sel({BASIN: [one for one in dataset[BASIN].values.tolist() if one in kept]})
+    parts = [_made(folder / label) for label in jobs]
+    along = BASIN if by == "basin" else ISSUE_DATE if arguments["inputs"].lead_times else TIME
+    made = xr.concat(parts, dim=along, join="outer")
+    kept = set(made[BASIN].values.tolist())
+    made = made.sel({BASIN: [one for one in dataset[BASIN].values.tolist() if one in kept]})
     chosen = {key: arguments[key] for key in ("name", "metrics") if key in arguments}
-    scores = score_period(folder, dataset, simulated, periods=periods, **chosen)
+    scores = score(folder, dataset, made, periods=periods, **chosen)
     return ManyRuns(folder, _table(folder, list(jobs), {"fold": list(range(1, len(jobs) + 1))}), scores)
 
 
-def evaluate_ensemble(
-    folder: Path, dataset: xr.Dataset, seeds: Sequence[int], *, device: Device = "auto", **arguments: Any
-) -> Scores:
-    """Simulate and score a period by the mean of an ensemble's members; arguments are those of `evaluate_run`."""
-    periods, period_name = arguments["periods"], arguments.get("period_name", "test")
-    period = check_scored(dataset, periods, period_name)
-    where = resolve_device(device)
-    models = [load_model(folder / f"seed-{seed}" / "model.safetensors", device=where) for seed in seeds]
-    members = [model.simulate(dataset, period=period)["simulated"] for model in models]
-    return score_period(folder, dataset, xr.concat(members, dim="member").mean("member", keep_attrs=True), **arguments)
+def load_models(path: str | Path, *, device: str | torch.device = "cpu") -> list[TrainedModel]:
+    """The model of a bundle's file or of a run folder, or all members of an ensemble's folder, by seed.
+
+    Raises
+    ------
+    InputError
+        The folder is no run folder, a cross-validation, or not finished.
+    """
+    path = Path(path)
+    if not path.is_dir() or (path / "model.safetensors").is_file():
+        return [load_model(path / "model.safetensors" if path.is_dir() else path, device=device)]
+    if (path / "fold-1").is_dir():
+        raise InputError(f"{path} is a cross-validation; name one of its folds, such as {path / 'fold-1'}")
+    members = sorted(path.glob("seed-*"), key=lambda member: int(member.name.removeprefix("seed-")))
+    if not members or not (path / "runs.csv").is_file():
+        raise InputError(f"{path} has no trained model; give a model.safetensors or a finished run folder")
+    return [load_model(member / "model.safetensors", device=device) for member in members]
 
 
 def _run_all(
@@ -271,8 +282,6 @@ def _teller(label: str, observe: Callable[[str, Progress], None]) -> Callable[[P
 
 def _run_apart(path: Path, dataset: xr.Dataset, job: Mapping[str, Any], threads: int, messenger: _Messenger) -> None:
     """One run in a process of its own, which leaves an interrupt to the process that waits for it and ends when that one does."""
-    import torch
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.showwarning = lambda message, *_, **__: print(f"note: {path.name}: {message}", file=sys.stderr)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -298,19 +307,30 @@ def _run_one(path: Path, dataset: xr.Dataset, job: Mapping[str, Any], observe: C
 
 
 def _is_done(folder: Path) -> bool:
-    return (folder / "test_metrics.csv").is_file()
+    return any((folder / name).is_file() for name in ("test_metrics.csv", "test_lead_scores.csv"))
 
 
-def _simulated(folder: Path) -> xr.DataArray:
-    with xr.open_dataset(folder / "test_simulation.nc") as simulation:
-        simulated: xr.DataArray = simulation["simulated"].load()
-    return simulated
+def _made(folder: Path) -> xr.DataArray:
+    """What a run has simulated, or forecast, of its test period."""
+    forecasts = folder / "test_forecasts.nc"
+    file, name = (forecasts, "forecast") if forecasts.is_file() else (folder / "test_simulation.nc", "simulated")
+    with xr.open_dataset(file) as opened:
+        made: xr.DataArray = opened[name].load()
+    return made
 
 
 def _table(folder: Path, labels: Sequence[str], apart: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
-    """A row per run with the medians of its metrics, written to runs.csv."""
-    tables = [pd.read_csv(folder / label / "test_metrics.csv", index_col=0) for label in labels]
-    medians = pd.DataFrame([one.median() for one in tables]).reset_index(drop=True)
+    """A row per run with the medians over its basins of its metrics, of forecasts of the NSE by lead time; written to runs.csv."""
+    medians = pd.DataFrame([_medians(folder / label) for label in labels]).reset_index(drop=True)
     table = pd.concat([pd.DataFrame({**apart, "folder": labels}), medians], axis=1).set_index(next(iter(apart)))
     write_csv(table, folder / "runs.csv")
     return table
+
+
+def _medians(folder: Path) -> "pd.Series[float]":
+    by_lead = folder / "test_lead_scores.csv"
+    if not by_lead.is_file():
+        return pd.read_csv(folder / "test_metrics.csv", index_col=0).median()
+    table = pd.read_csv(by_lead)
+    own = table[~table["model"].isin(YARDSTICKS)]
+    return own.groupby("lead_time")["NSE"].median().rename(lambda lead: f"NSE lead {lead}")

@@ -450,7 +450,7 @@ def test_folds_are_trained_and_a_fold_is_evaluated_but_not_all_of_them(region, t
     assert result.exit_code == 0, result.output
     assert pd.read_csv(tmp_path / "folds" / "folds.csv", dtype=str)["gauge_id"].nunique() == 3
     message = refused("evaluate", tmp_path / "folds")
-    assert "is a cross-validation; evaluate one of its folds, such as" in message
+    assert "is a cross-validation; name one of its folds, such as" in message
     fold = tmp_path / "folds" / "fold-1"
     before = (fold / "test_metrics.csv").read_text()
     assert call("evaluate", fold, "--device", "cpu").exit_code == 0
@@ -646,7 +646,57 @@ def test_walk_forward_rolls_in_blocks_fits_on_the_way_and_can_be_repeated_from_i
     again = call("train", tmp_path / "first" / "experiment.toml", "--run-dir", tmp_path / "second", "--device", "cpu")
     assert again.exit_code == 0, again.output
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "second" / "test_lead_scores.csv"), table)
+    assert "is a walk through the test period, scored already" in refused("evaluate", tmp_path / "first")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "first" / "test_lead_scores.csv"), table)
     assert "set [windows] lead_times" in refused("walk-forward", LEAF, "--run-dir", tmp_path / "third")
+
+
+@pytest.fixture(scope="module")
+def forecast_ensemble(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "ensemble"
+    result = call("walk-forward", FORECAST, "--run-dir", folder, "--seeds", 2, "--workers", 1, *QUICK)
+    assert result.exit_code == 0, result.output
+    return folder, result.output
+
+
+def test_forecasts_of_several_seeds_are_scored_together_and_evaluated_to_the_same(forecast_ensemble):
+    folder, output = forecast_ensemble
+    assert "leaf_forecast: medians of each run" in output
+    assert output.count("NSE lead") == 6  # of the seven columns as many as a narrow terminal has room for
+    assert "leaf_forecast, all together, NSE" in output
+    assert pd.read_csv(folder / "runs.csv")["seed"].tolist() == [1, 2]
+    before = (folder / "test_lead_scores.csv").read_text()
+    assert call("evaluate", folder, "--device", "cpu").exit_code == 0
+    assert (folder / "test_lead_scores.csv").read_text() == before
+
+
+def test_a_forecast_by_an_ensemble_is_the_mean_of_those_of_its_members(forecast_ensemble, tmp_path):
+    folder, _ = forecast_ensemble
+    made = []
+    for place, source in enumerate([folder, folder / "seed-1", folder / "seed-2" / "model.safetensors"]):
+        out = tmp_path / f"{place}.nc"
+        result = call("forecast", source, LEAF.with_name("leaf.nc"), "-o", out, "--issue-date", "1983-03-04", "--device", "cpu")
+        assert result.exit_code == 0, result.output
+        made.append(xr.load_dataset(out))
+    assert float(abs(made[1]["forecast"] - made[2]["forecast"]).max()) > 1e-3
+    np.testing.assert_allclose(made[0]["forecast"], (made[1]["forecast"] + made[2]["forecast"]) / 2, rtol=1e-6)
+    assert made[0].attrs == made[1].attrs
+    assert made[0]["forecast"].attrs == made[1]["forecast"].attrs
+
+
+def test_a_simulation_by_an_ensemble_is_the_mean_of_those_of_its_members(ensemble, region, tmp_path):
+    folder, _ = ensemble
+    made = []
+    for place, source in enumerate([folder, folder / "seed-3", folder / "seed-4"]):
+        out = tmp_path / f"{place}.nc"
+        result = call("simulate", source, region.with_name("region.nc"), "-o", out, "--device", "cpu")
+        assert result.exit_code == 0, result.output
+        made.append(xr.load_dataset(out))
+    np.testing.assert_allclose(made[0]["simulated"], (made[1]["simulated"] + made[2]["simulated"]) / 2, rtol=1e-6)
+    assert made[0]["simulated"].attrs == made[1]["simulated"].attrs
+    message = refused("simulate", folder, region.with_name("region.nc"), "-o", tmp_path / "x.nc", "--mc-samples", 3)
+    assert "--mc-samples 3 is for one model; name one of the 2 members of" in message
+    assert not (tmp_path / "x.nc").exists()
 
 
 def test_hourly_data_with_gaps_are_mended_as_the_file_says_and_filled_discharge_is_neither_learned_nor_scored(tmp_path):

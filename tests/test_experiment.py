@@ -6,6 +6,7 @@ import pytest
 import tomli_w
 
 from runoff_lstm.experiment import read_experiment
+from runoff_lstm.forecasting import FineTune, Walk
 from runoff_lstm.models import Architecture, Dropout
 from runoff_lstm.models.dropout import DropoutKind
 from runoff_lstm.periods import Period
@@ -217,13 +218,12 @@ FORECAST = TEXT.replace("[model]", 'lead_times = 7\nforecast_forcing = ["precipi
 
 
 def test_a_forecast_is_told_by_a_few_lines_of_the_file(write):
-    experiment = read_experiment(write(FORECAST + "[walk_forward]\nevery = 7\nfine_tune = {steps = 60, learning_rate = 1e-3}\n"))
-    inputs = experiment.arguments()["inputs"]
+    experiment = read_experiment(
+        write(FORECAST + "[walk_forward]\nevery = 7\nfit_every = 4\nfine_tune = {steps = 60, learning_rate = 1e-3}\n")
+    )
+    inputs, walk = (experiment.arguments()[name] for name in ("inputs", "walk"))
     assert (inputs.lead_times, inputs.discharge_lags, inputs.forecast_forcing) == (7, (0,), ("precipitation",))
-    assert experiment.walk_forward.model_dump(exclude_none=True) == {
-        "every": 7,
-        "fine_tune": {"steps": 60, "learning_rate": 1e-3},
-    }
+    assert walk == Walk(every=7, fit_every=4, fine_tune=FineTune(steps=60, learning_rate=1e-3))
     univariate = read_experiment(write(TEXT.replace('forcing = ["precipitation"]', "forcing = []"), "u.toml"))
     assert univariate.data.forcing == []
 
@@ -231,7 +231,9 @@ def test_a_forecast_is_told_by_a_few_lines_of_the_file(write):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("seeds = 2\n" + FORECAST, "one model at a time"),
+        (FORECAST + "[walk_forward]\nevery = 0\n", r"\[walk_forward\] every = 0 must be above zero"),
+        (FORECAST + "[walk_forward]\nfine_tune = {steps = 60, learning_rate = 1e-3}\n", "set fit_every, the number of origins"),
+        (FORECAST + "[walk_forward]\nfit_every = 2\nfine_tune = {steps = 60, learning_rte = 1}\n", "did you mean 'learning_rate'"),
         (TEXT + "[walk_forward]\nevery = 7\n", r"\[walk_forward\] needs \[windows\] lead_times"),
         (FORECAST + "[walk_forward]\nfit_evry = 7\n", "did you mean 'fit_every'"),
         (TEXT.replace("[periods]", '[data.fill.precipitation]\nmethod = "earlir"\nlimit = 3\n[periods]'), "'earlier'"),

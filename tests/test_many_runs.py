@@ -3,18 +3,22 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 from conftest import make_basins
 from safetensors.torch import load_file
 
-from runoff_lstm import fitting, many_runs, run_folder
+from runoff_lstm import fitting, many_runs, run_folder, run_scores
 from runoff_lstm.bundle import load_model
 from runoff_lstm.evaluation import evaluate
 from runoff_lstm.fitting import Recipe
-from runoff_lstm.many_runs import cross_validate, evaluate_ensemble, train_ensemble
+from runoff_lstm.forecasting import FineTune, Walk
+from runoff_lstm.lead_times import score_lead_times
+from runoff_lstm.many_runs import cross_validate, load_models, train_ensemble
 from runoff_lstm.models import Architecture, Dropout
 from runoff_lstm.periods import Period, Periods, temporal_folds, ungauged_folds
 from runoff_lstm.run_folder import train_run
+from runoff_lstm.run_scores import evaluate_run
 from runoff_lstm.schema import InputError
 from runoff_lstm.training import Inputs
 
@@ -42,8 +46,11 @@ class StoppedError(Exception):
 def _no_pictures():
     """These tests look at numbers; pictures take longer to draw than the models to train."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("plot_history", "plot_distribution", "figure_hydrograph", "write_figure"):
-            patch.setattr(run_folder, name, lambda *_, **__: None)
+        patch.setattr(run_folder, "plot_history", lambda *_, **__: None)
+        for name in ("plot_distribution", "figure_hydrograph", "plot_lead_times", "plot_forecasts"):
+            patch.setattr(run_scores, name, lambda *_, **__: None)
+        for home in (run_folder, run_scores):
+            patch.setattr(home, "write_figure", lambda *_, **__: None)
         yield
 
 
@@ -133,15 +140,92 @@ def test_the_table_of_runs_has_the_medians_of_each_member(ensemble):
 def test_evaluating_the_ensemble_gives_its_scores(data, ensemble, tmp_path):
     shutil.copytree(ensemble.path, tmp_path / "copy")
     chosen = {key: ARGUMENTS[key] for key in ("name", "periods", "metrics")}
-    again = evaluate_ensemble(tmp_path / "copy", data, [3, 4], device="cpu", **chosen)
+    models = load_models(tmp_path / "copy")
+    again = evaluate_run(tmp_path / "copy", models, data, **chosen)
     pd.testing.assert_frame_equal(again.metrics, ensemble.scores.metrics)
     for name in ("test_metrics.csv", "test_yardsticks.csv"):
         assert (tmp_path / "copy" / name).read_text() == (ensemble.path / name).read_text()
     with pytest.raises(InputError, match="no spring period; it has train, validation, test"):
-        evaluate_ensemble(tmp_path / "copy", data, [3, 4], device="cpu", **chosen, period_name="spring")
+        evaluate_run(tmp_path / "copy", models, data, **chosen, period_name="spring")
     silent = data.assign(discharge=data["discharge"].where(data["time"] < np.datetime64("2001-06-01")))
     with pytest.raises(InputError, match="no discharge is observed in the test period"):
-        evaluate_ensemble(tmp_path / "copy", silent, [3, 4], device="cpu", **chosen)
+        evaluate_run(tmp_path / "copy", models, silent, **chosen)
+
+
+def test_models_are_found_in_a_file_a_run_folder_and_an_ensemble_by_seed(ensemble, by_basin, tmp_path):
+    member = ensemble.path / "seed-4"
+    for path in (member / "model.safetensors", member):
+        (model,) = load_models(path)
+        assert torch.equal(model.module.head.linear.weight, load_model(member / "model.safetensors").module.head.linear.weight)
+    shutil.copytree(ensemble.path, tmp_path / "many")
+    shutil.copytree(member, tmp_path / "many" / "seed-10")
+    heads = [model.module.head.linear.weight for model in load_models(tmp_path / "many")]
+    assert len(heads) == 3
+    assert torch.equal(heads[1], heads[2])
+    assert not torch.equal(heads[0], heads[1])
+    (tmp_path / "many" / "runs.csv").unlink()
+    with pytest.raises(InputError, match=r"has no trained model; give a model\.safetensors or a finished run folder"):
+        load_models(tmp_path / "many")
+    with pytest.raises(InputError, match=r"is a cross-validation; name one of its folds, such as .*fold-1"):
+        load_models(by_basin.path)
+
+
+FORECASTS = {
+    **ARGUMENTS,
+    "inputs": Inputs(("rain", "temperature"), ("leak", "slope"), sequence_length=30, targets_per_window=30, lead_times=3),
+}
+
+
+def forecasts(folder):
+    with xr.open_dataset(folder / "test_forecasts.nc") as opened:
+        return opened["forecast"].load()
+
+
+def test_an_ensemble_of_forecasts_is_the_mean_of_its_members_forecasts_and_is_scored_by_lead_time(data, tmp_path):
+    done = ensemble_of(tmp_path / "run", data, **FORECASTS)
+    one, other = (forecasts(done.path / f"seed-{seed}") for seed in (3, 4))
+    assert float(abs(one - other).max()) > 0.01
+    np.testing.assert_array_equal(forecasts(done.path), (one.values + other.values) / 2)
+    expected = score_lead_times((one + other) / 2, observed=data["discharge"], train=PERIODS.train.label_slice, name="lstm")
+    pd.testing.assert_frame_equal(done.scores.table, expected, rtol=1e-5)
+    single = pd.read_csv(done.path / "seed-3" / "test_lead_scores.csv")
+    first = single[(single["model"] == "lstm") & (single["lead_time"] == 1)]
+    assert done.runs.columns.tolist() == ["folder", "NSE lead 1", "NSE lead 2", "NSE lead 3"]
+    assert done.runs.loc[3, "NSE lead 1"] == pytest.approx(first["NSE"].median())
+    before = contents(done.path / "seed-3")
+    again = ensemble_of(tmp_path / "run", data, **FORECASTS, resume=True)
+    assert contents(done.path / "seed-3") == before
+    pd.testing.assert_frame_equal(again.scores.table, done.scores.table)
+
+
+def test_members_of_an_ensemble_walk_forward_each_by_itself(data, tmp_path):
+    walk = Walk(every=7, fit_every=5, fine_tune=FineTune(steps=2, learning_rate=1e-3))
+    done = ensemble_of(tmp_path / "run", data, **FORECASTS, walk=walk)
+    train_run(tmp_path / "alone", data, **FORECASTS, walk=walk, seed=4, device="cpu", observe=lambda _: None)
+    np.testing.assert_array_equal(forecasts(tmp_path / "alone"), forecasts(done.path / "seed-4"))
+    assert forecasts(done.path).sizes["issue_date"] == forecasts(tmp_path / "alone").sizes["issue_date"] == 26
+    kept = train_run(tmp_path / "kept", data, **FORECASTS, walk=Walk(every=7), seed=4, device="cpu", observe=lambda _: None)
+    assert float(abs(kept.scores.forecast - forecasts(done.path / "seed-4")).max()) > 1e-4
+
+
+def test_forecasts_in_folds_of_basins_are_by_models_that_have_not_seen_them(data, tmp_path):
+    done = folds_of(tmp_path / "run", data, fold_seed=1, **FORECASTS)
+    assert done.scores.table["gauge_id"].unique().tolist() == GAUGE_IDS
+    for place, fold in enumerate(ungauged_folds(GAUGE_IDS, 2, seed=1)):
+        own = forecasts(done.path / f"fold-{place + 1}")
+        np.testing.assert_array_equal(own, done.scores.forecast.sel(basin=own["basin"]))
+        assert set(own["basin"].values) == set(fold)
+
+
+def test_forecasts_in_folds_of_periods_end_within_their_blocks(data, tmp_path):
+    done = folds_of(tmp_path / "run", data, by="period", number=3, **FORECASTS)
+    issued = done.scores.forecast.indexes["issue_date"]
+    blocks = [block.test for block in temporal_folds(PERIODS.train, 3)]
+    expected = [pd.date_range(block.start, block.end - pd.Timedelta(days=3)) for block in blocks]
+    assert issued.tolist() == [date for dates in expected for date in dates]
+    np.testing.assert_array_equal(
+        done.scores.forecast, xr.concat([forecasts(done.path / f"fold-{place}") for place in (1, 2, 3)], dim="issue_date")
+    )
 
 
 @pytest.mark.parametrize("first_checkpoint", [True, False])

@@ -10,13 +10,14 @@ import pytest
 import xarray as xr
 from conftest import make_basins
 
-from runoff_lstm import run_folder
+from runoff_lstm import run_folder, run_scores
 from runoff_lstm.bundle import load_model
 from runoff_lstm.experiment import read_experiment
 from runoff_lstm.fitting import Recipe
 from runoff_lstm.models import Architecture
 from runoff_lstm.periods import Period, Periods
-from runoff_lstm.run_folder import evaluate_run, train_run
+from runoff_lstm.run_folder import train_run
+from runoff_lstm.run_scores import evaluate_run
 from runoff_lstm.schema import SOURCE, InputError
 from runoff_lstm.training import Inputs
 
@@ -101,12 +102,12 @@ def test_a_run_without_test_period_has_no_scores(tmp_path, basins, periods):
 
 def test_other_periods_are_scored_on_request(tmp_path, basins, periods):
     result = run(tmp_path / "run", basins, periods)
-    evaluate_run(result.path, result.model, basins, name="small", periods=periods, period_name="validation")
+    evaluate_run(result.path, [result.model], basins, name="small", periods=periods, period_name="validation")
     assert {"validation_metrics.csv", "validation_simulation.nc", "validation_hydrograph.png"} <= {
         one.name for one in result.path.iterdir()
     }
     with pytest.raises(InputError, match="no spring period; it has train, validation, test"):
-        evaluate_run(result.path, result.model, basins, name="small", periods=periods, period_name="spring")
+        evaluate_run(result.path, [result.model], basins, name="small", periods=periods, period_name="spring")
 
 
 def test_a_test_period_without_observations_is_refused(tmp_path, basins, periods):
@@ -135,6 +136,7 @@ def test_hourly_data_run_from_end_to_end(tmp_path):
 
 
 WITH_ATTRIBUTES = dataclasses.replace(INPUTS, static_attributes=("leak", "slope"))
+PICTURES = {run_folder: ("plot_history", "write_figure"), run_scores: ("plot_distribution", "figure_hydrograph", "write_figure")}
 FOUR = ("01013500", "01022500", "02064000", "03015500")
 
 
@@ -144,8 +146,9 @@ def assert_equal(one, other):
 
 
 def without_pictures(monkeypatch):
-    for name in ("plot_history", "plot_distribution", "figure_hydrograph", "write_figure"):
-        monkeypatch.setattr(run_folder, name, lambda *_, **__: None)
+    for home, names in PICTURES.items():
+        for name in names:
+            monkeypatch.setattr(home, name, lambda *_, **__: None)
 
 
 def test_basins_held_out_are_scored_alone_and_nothing_of_them_is_seen_in_training(tmp_path, periods, monkeypatch):
@@ -225,8 +228,8 @@ def test_places_of_the_gauges_make_a_map(tmp_path, basins, periods, monkeypatch)
         drawn.update(given)
         return original(**given)
 
-    original = run_folder.plot_map
-    monkeypatch.setattr(run_folder, "plot_map", record)
+    original = run_scores.plot_map
+    monkeypatch.setattr(run_scores, "plot_map", record)
     placed = basins.assign(gauge_lat=("basin", [47.2, 44.6, 37.0]), gauge_lon=("basin", [-68.6, -67.9, -78.9]))
     result = run(tmp_path / "run", placed, periods, metrics=["KGE", "NSE"])
     assert {one.name for one in result.path.iterdir()} == {*FILES, "map.png"}
@@ -239,7 +242,7 @@ def test_the_table_of_scores_is_written_last(tmp_path, basins, periods, monkeypa
     def full(*_, **__):
         raise InputError("the disk is full")
 
-    monkeypatch.setattr(run_folder, "plot_distribution", full)
+    monkeypatch.setattr(run_scores, "plot_distribution", full)
     with pytest.raises(InputError, match="the disk is full"):
         run(tmp_path / "run", basins, periods)
     assert (tmp_path / "run" / "test_simulation.nc").exists()

@@ -1,4 +1,4 @@
-"""Scores by lead time of the shipped forecast configs, several seeds, and of the same with the weather of the days to come given.
+"""Scores by lead time of the shipped forecast configs, seed by seed and together, or with the weather of the days to come given.
 
 python tests/benchmarks/forecasts.py [SEEDS] [--perfect]
 """
@@ -16,8 +16,10 @@ import pandas as pd
 from runoff_lstm.bundle import OutsideTrainingRangeWarning
 from runoff_lstm.experiment import read_experiment
 from runoff_lstm.forecasting import LSTMForecaster, walk_forward
+from runoff_lstm.lead_times import last_issue_dates, score_lead_times
 from runoff_lstm.readers import READERS
-from runoff_lstm.run_folder import last_issue_dates, train_run
+from runoff_lstm.run_folder import train_run
+from runoff_lstm.run_scores import mean_of
 from runoff_lstm.schema import times_of
 
 ROOT = Path(__file__).parents[2]
@@ -37,14 +39,15 @@ def main() -> None:
         config = ROOT / "catchments" / name / "forecast.toml"
         forcing = tomllib.loads(config.read_text())["data"]["forcing"]
         overrides = [f"windows.forecast_forcing={forcing}", *PERFECT] if asked.perfect else []
-        tables, seconds, walks = [], [], []
+        tables, forecasts, seconds, walks = [], [], [], []
         for seed in range(1, asked.seeds + 1):
             experiment = read_experiment(config, overrides=[*overrides, f"seed={seed}"])
             dataset = READERS[experiment.data.source](experiment.data.path, **experiment.data.reader_arguments())
             arguments = experiment.arguments()
             with tempfile.TemporaryDirectory() as folder:
                 run = train_run(Path(folder) / "run", dataset, **arguments, observe=lambda _: None)
-            tables.append(run.lead_scores.table.assign(seed=seed))
+            tables.append(run.scores.table.assign(seed=seed))
+            forecasts.append(run.scores.forecast)
             seconds.append(run.history["seconds"].iloc[-1])
             inputs = arguments["inputs"]
             period = last_issue_dates(times_of(dataset), arguments["periods"].test, inputs.lead_times)
@@ -56,9 +59,13 @@ def main() -> None:
             walks.append(time.perf_counter() - start)
         table = pd.concat(tables, ignore_index=True)
         table.loc[table["model"] == "lstm", "model"] = "lstm, seed " + table["seed"].astype(str)
+        together = score_lead_times(
+            mean_of(forecasts), observed=dataset["discharge"], train=arguments["periods"].train.label_slice, name="lstm, ensemble"
+        )
         wide = table.drop_duplicates(["model", "lead_time"]).pivot_table(index="model", columns="lead_time", values="NSE")
         own = [one for one in wide.index if one.startswith("lstm")]
         wide.loc["lstm, median"] = wide.loc[own].median()
+        wide.loc["lstm, ensemble"] = together[together["model"] == "lstm, ensemble"].set_index("lead_time")["NSE"]
         print(
             f"\n{name}: training {np.median(seconds):.1f} s, walk over {made.sizes['issue_date']} origins {np.median(walks):.2f} s"
         )

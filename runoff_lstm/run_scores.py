@@ -1,0 +1,223 @@
+"""From what a model makes of a period, a simulation or forecasts, to the scores, tables, netCDF and pictures of a run folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from runoff_lstm.bundle import TrainedModel
+from runoff_lstm.evaluation import evaluate, score_yardsticks
+from runoff_lstm.files import write_csv, written_whole
+from runoff_lstm.forecast_plots import plot_forecasts, plot_lead_times
+from runoff_lstm.gaps import measured
+from runoff_lstm.lead_times import LEAD_TIME, last_issue_dates, observed_ahead, score_lead_times
+from runoff_lstm.periods import Period, Periods
+from runoff_lstm.plots import figure_hydrograph, plot_distribution, plot_map, write_figure
+from runoff_lstm.regional import worst_basins
+from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, is_precipitation, times_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+METRICS = ("NSE", "KGE", "KGE_r", "KGE_alpha", "KGE_beta", "RMSE")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one period's evaluation gives.
+
+    Attributes
+    ----------
+    metrics, yardsticks
+        A row per gauge: the model's, and those of climatology and persistence.
+    simulation
+        `observed` and `simulated`, dims (basin, time), mm d-1 (mm h-1).
+    """
+
+    metrics: pd.DataFrame
+    yardsticks: pd.DataFrame
+    simulation: xr.Dataset
+
+
+@dataclass(frozen=True)
+class LeadScores:
+    """What one period's forecasts give.
+
+    Attributes
+    ----------
+    table
+        A row for each model or yardstick, gauge and lead time; see `score_lead_times`.
+    forecast
+        (basin, issue_date, lead_time), mm d-1 (mm h-1).
+    """
+
+    table: pd.DataFrame
+    forecast: xr.DataArray
+
+
+def evaluate_run(
+    folder: Path,
+    models: Sequence[TrainedModel],
+    dataset: xr.Dataset,
+    *,
+    name: str,
+    periods: Periods,
+    period_name: str = "test",
+    metrics: Sequence[str] = METRICS,
+) -> Scores | LeadScores:
+    """Simulate or forecast one period by the mean of the models, and score it; see `score`.
+
+    Raises
+    ------
+    InputError
+        The experiment has no such period, or no discharge is observed in it.
+    """
+    period = check_scored(dataset, periods, period_name)
+    parts = [made_by(model, dataset, period) for model in models]
+    return score(folder, dataset, mean_of(parts), name=name, periods=periods, period_name=period_name, metrics=metrics)
+
+
+def made_by(model: TrainedModel, dataset: xr.Dataset, period: Period) -> xr.DataArray:
+    """A simulation (basin, time) of a period, or the forecasts (basin, issue_date, lead_time) that end within it."""
+    if not model.lead_times:
+        return model.simulate(dataset, period=period)["simulated"]
+    return model.forecast(dataset, period=last_issue_dates(times_of(dataset), period, model.lead_times))["forecast"]
+
+
+def mean_of(members: Sequence[xr.DataArray]) -> xr.DataArray:
+    """The mean of the hydrographs, or forecasts, of an ensemble's members: NaN where any of them is."""
+    return xr.concat(members, dim="model").mean("model", skipna=False, keep_attrs=True)
+
+
+def score(
+    folder: Path,
+    dataset: xr.Dataset,
+    made: xr.DataArray,
+    *,
+    name: str,
+    periods: Periods,
+    period_name: str = "test",
+    metrics: Sequence[str] = METRICS,
+) -> Scores | LeadScores:
+    """Score a simulation or forecasts of one period, beside climatology and persistence; write tables, netCDF and pictures.
+
+    With several basins a simulation also leaves the worst ten with what may explain it, the distribution of the first metric and,
+    where the data know the gauges' places, its map. Forecasts are scored by lead time (see `score_lead_times`), whatever `metrics`.
+    """
+    if LEAD_TIME in made.dims:
+        return _score_forecasts(folder, dataset, made, name=name, periods=periods, period_name=period_name)
+    return _score_simulation(folder, dataset, made, name=name, periods=periods, period_name=period_name, metrics=metrics)
+
+
+def check_scored(dataset: xr.Dataset, periods: Periods, name: str) -> Period:
+    """The period of that name, refused where the experiment does not have it or no discharge is observed in it."""
+    if name not in periods.named():
+        raise InputError(f"the experiment has no {name} period; it has {', '.join(periods.named())}")
+    period = periods.named()[name]
+    observed = measured(dataset)[DISCHARGE].isel({TIME: period.steps(times_of(dataset))})
+    if not bool(observed.notnull().any()):
+        raise InputError(f"no discharge is observed in the {name} period {period}; nothing can be scored")
+    return period
+
+
+def _score_forecasts(
+    folder: Path, dataset: xr.Dataset, forecast: xr.DataArray, *, name: str, periods: Periods, period_name: str
+) -> LeadScores:
+    dataset = measured(dataset.sel({BASIN: forecast[BASIN]}))
+    scored = partial(score_lead_times, forecast, observed=dataset[DISCHARGE], train=periods.train.label_slice, name="lstm")
+    scores, by_season = LeadScores(scored(), forecast), scored(by="season")
+    write_csv(by_season.set_index("model"), folder / f"{period_name}_lead_scores_by_season.csv")
+    made = xr.Dataset({"forecast": forecast, "observed": observed_ahead(dataset[DISCHARGE], forecast)})
+    made[BASIN].attrs = {"cf_role": "timeseries_id", "long_name": "gauge id"}
+    with written_whole(folder / f"{period_name}_forecasts.nc") as part:
+        made.assign_attrs(Conventions="CF-1.11", title=f"{name}: forecast and observed discharge").to_netcdf(part)
+    prefix = "" if period_name == "test" else f"{period_name}_"
+    write_figure(plot_lead_times(scores=scores.table), folder / f"{prefix}lead_times.png")
+    write_figure(_spaghetti(dataset[DISCHARGE], scores, name=name), folder / f"{prefix}forecasts.png")
+    write_csv(scores.table.set_index("model"), folder / f"{period_name}_lead_scores.csv")  # last: where it is, all is
+    return scores
+
+
+def _spaghetti(observed: xr.DataArray, scores: LeadScores, *, name: str) -> "Axes":
+    """The forecasts of half a year around the largest flood of the basin whose NSE at lead time 1 is the median one."""
+    first = scores.table[(scores.table["model"] == "lstm") & (scores.table["lead_time"] == 1)].sort_values("NSE")
+    gauge_id = str(first["gauge_id"].iloc[len(first) // 2])
+    forecast = scores.forecast.sel({BASIN: gauge_id})
+    issued = forecast.indexes["issue_date"]
+    series = observed.sel({BASIN: gauge_id, TIME: slice(issued[0], issued[-1])})
+    peak = int(np.nanargmax(series.values)) if series.notnull().any() else 0
+    begin = min(max(0, peak - 60), max(0, len(issued) - 120))
+    lead_times = forecast.sizes["lead_time"]
+    title = f"{name}, {gauge_id}: forecasts of {lead_times} steps, one in {max(1, lead_times // 2)} shown"
+    return plot_forecasts(observed=series[begin : begin + 120], forecast=forecast, every=max(1, lead_times // 2), title=title)
+
+
+def _score_simulation(
+    folder: Path,
+    dataset: xr.Dataset,
+    simulated: xr.DataArray,
+    *,
+    name: str,
+    periods: Periods,
+    period_name: str,
+    metrics: Sequence[str],
+) -> Scores:
+    period = periods.named()[period_name]
+    dataset = measured(dataset.sel({BASIN: simulated[BASIN]}))
+    observed = dataset[DISCHARGE].sel({TIME: simulated[TIME]})
+    scores = Scores(
+        metrics=evaluate(observed=observed, simulated=simulated, metrics=metrics),
+        yardsticks=score_yardsticks(
+            observed=dataset[DISCHARGE], train=periods.train.label_slice, test=period.label_slice, metrics=metrics
+        ),
+        simulation=_simulation(observed, simulated, name),
+    )
+    write_csv(scores.yardsticks, folder / f"{period_name}_yardsticks.csv")
+    with written_whole(folder / f"{period_name}_simulation.nc") as part:
+        scores.simulation.to_netcdf(part)
+    prefix = "" if period_name == "test" else f"{period_name}_"
+    write_figure(_hydrograph(dataset, scores, name=name), folder / f"{prefix}hydrograph.png")
+    if dataset.sizes[BASIN] > 1:
+        first = str(scores.metrics.columns[0])
+        values = scores.metrics[first]
+        worst = worst_basins(dataset, values, train=periods.train.label_slice, test=period.label_slice)
+        write_csv(worst, folder / f"{period_name}_worst_basins.csv")
+        curves = {"model": values} | {
+            str(one).partition(" (")[0]: table[first] for one, table in scores.yardsticks.groupby("yardstick")
+        }
+        write_figure(plot_distribution(scores=curves, metric=first), folder / f"{prefix}distribution.png")
+        if "gauge_lat" in dataset and "gauge_lon" in dataset:
+            chart = plot_map(scores=values, latitude=dataset["gauge_lat"], longitude=dataset["gauge_lon"], metric=first)
+            write_figure(chart, folder / f"{prefix}map.png")
+    write_csv(scores.metrics, folder / f"{period_name}_metrics.csv")  # last: where it is, all is
+    return scores
+
+
+def _simulation(observed: xr.DataArray, simulated: xr.DataArray, name: str) -> xr.Dataset:
+    """Observed and simulated discharge as a CF Dataset."""
+    observed = observed.astype("float32").assign_attrs(long_name="observed discharge", units=simulated.attrs["units"])
+    dataset = xr.Dataset({"observed": observed, "simulated": simulated}).drop_attrs(deep=False)
+    dataset[BASIN].attrs = {"cf_role": "timeseries_id", "long_name": "gauge id"}
+    return dataset.assign_attrs(Conventions="CF-1.11", featureType="timeSeries", title=f"{name}: observed and simulated discharge")
+
+
+def _hydrograph(dataset: xr.Dataset, scores: Scores, *, name: str) -> "Figure":
+    """The picture of the basin whose NSE (or first metric) is the median one; of the only basin where there is one."""
+    first = scores.metrics.columns[0]
+    ranked = scores.metrics[first].sort_values(na_position="first")
+    gauge_id = str(ranked.index[len(ranked) // 2])
+    one = scores.simulation.sel({BASIN: gauge_id})
+    rain = [str(variable) for variable in dataset.data_vars if is_precipitation(str(variable))]
+    precipitation = dataset[rain[0]].sel({BASIN: gauge_id, TIME: one[TIME]}) if rain else None
+    of_gauge: dict[str, float] = dict(zip(scores.metrics.columns, scores.metrics.loc[gauge_id].to_numpy(float), strict=True))
+    shown = {metric: value for metric, value in of_gauge.items() if metric in ("NSE", "KGE", "RMSE")}
+    title = name if len(ranked) == 1 else f"{name}, {gauge_id} (the median of {len(ranked)} basins)"
+    return figure_hydrograph(
+        observed=one["observed"], simulated=one["simulated"], precipitation=precipitation, scores=shown, name=title
+    )
