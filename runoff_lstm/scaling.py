@@ -23,15 +23,27 @@ class Scaler:
         By variable, in its own unit. The population standard deviation (divided by n), as the published benchmark has it.
     minimum, maximum
         By variable: the range a trained model has seen.
+    discharge_power
+        Discharge is raised to this power (Box and Cox 1964) before it is centred and scaled; its mean and deviation are those of
+        the power, its range is that of discharge itself.
     """
 
     mean: Mapping[str, float]
     std: Mapping[str, float]
     minimum: Mapping[str, float]
     maximum: Mapping[str, float]
+    discharge_power: float = 1.0
 
     @classmethod
-    def fit(cls, dataset: xr.Dataset, period: Period, *, forcing: Sequence[str], static_attributes: Sequence[str] = ()) -> "Scaler":
+    def fit(
+        cls,
+        dataset: xr.Dataset,
+        period: Period,
+        *,
+        forcing: Sequence[str],
+        static_attributes: Sequence[str] = (),
+        discharge_power: float = 1.0,
+    ) -> "Scaler":
         """Measure the training period.
 
         Parameters
@@ -42,6 +54,8 @@ class Scaler:
             The training period; no other day is looked at.
         forcing, static_attributes
             Names of the variables; `discharge` is always added.
+        discharge_power
+            Above 0, 1 at most; see the attribute.
 
         Raises
         ------
@@ -60,8 +74,10 @@ class Scaler:
             )
         values = {name: training[name].values for name in (*forcing, DISCHARGE)}
         values |= {name: dataset[name].values for name in static_attributes}
-        ranges = {name: _range(name, one, period) for name, one in values.items()}
-        return cls(*({name: one[place] for name, one in ranges.items()} for place in range(4)))
+        power = {DISCHARGE: discharge_power}
+        ranges = {name: _range(name, one, period, power=power.get(name, 1.0)) for name, one in values.items()}
+        mean, std, minimum, maximum = ({name: one[place] for name, one in ranges.items()} for place in range(4))
+        return cls(mean, std, minimum, maximum, discharge_power)
 
     @property
     def zero_flow(self) -> float:
@@ -87,11 +103,16 @@ class Scaler:
 
     def scale(self, name: str, values: np.ndarray) -> np.ndarray:
         """Scaled float32 values of one variable; NaN stays NaN."""
+        if name == DISCHARGE and self.discharge_power != 1:
+            values = np.maximum(values, 0.0) ** self.discharge_power
         return ((values - self.mean[name]) / self.std[name]).astype(np.float32)
 
     def invert(self, name: str, scaled: np.ndarray) -> np.ndarray:
         """Values in the variable's own unit, float32; the inverse of `scale`."""
-        return (scaled.astype(np.float64) * self.std[name] + self.mean[name]).astype(np.float32)
+        values = scaled.astype(np.float64) * self.std[name] + self.mean[name]
+        if name == DISCHARGE and self.discharge_power != 1:
+            values = np.maximum(values, 0.0) ** (1 / self.discharge_power)
+        return values.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -103,7 +124,8 @@ class DischargeScale:
     zero_flow
         Scaled value of zero discharge.
     basin_std
-        Standard deviation of every basin's discharge over the training period in mm d-1, dims (basin,).
+        Standard deviation of every basin's discharge (of its power, where the scaler has one) over the training period in mm d-1,
+        dims (basin,).
     """
 
     zero_flow: float
@@ -114,7 +136,7 @@ class DischargeScale:
         """Measure each basin's discharge over the training period, and no other day."""
         discharge = dataset[DISCHARGE].isel(time=period.steps(times_of(dataset))).values.astype(np.float64)
         per_day = 24.0 if dataset[DISCHARGE].attrs.get("units") == "mm h-1" else 1.0
-        return cls(scaler.zero_flow, np.nanstd(discharge, axis=1) * per_day)
+        return cls(scaler.zero_flow, np.nanstd((discharge * per_day) ** scaler.discharge_power, axis=1))
 
 
 def check_names(
@@ -136,11 +158,13 @@ def check_names(
             raise InputError(f"{kind} '{twice[0]}' is named twice; name it once")
 
 
-def _range(name: str, values: np.ndarray, period: Period) -> tuple[float, float, float, float]:
+def _range(name: str, values: np.ndarray, period: Period, *, power: float = 1.0) -> tuple[float, float, float, float]:
+    """Mean and deviation of the power, and range of the values themselves."""
     present = values[~np.isnan(values)].astype(np.float64)
     if present.size == 0:
         raise InputError(f"{name} has no value in the training period {period}; choose another period or leave it out")
-    mean, std = float(present.mean()), float(present.std())
+    raised = present if power == 1 else present**power
+    mean, std = float(raised.mean()), float(raised.std())
     if not std > 1e-6 * abs(mean):
         raise InputError(
             f"{name} has the same value ({present[0]:.6g}) throughout the training data; it tells the model nothing: leave it out"

@@ -45,6 +45,9 @@ class Inputs:
         date, where nothing else is said.
     season
         Whether the time of the year is an input, as sine and cosine.
+    discharge_power
+        Discharge is learned, and an input, by this power of it: 0.5, its root, lets floods rule less than 1 does. What is
+        simulated, and every score, is discharge; losses see the power.
     lead_times
         0: simulate. n: forecast discharge at lead times 1 to n from an issue date; a window's targets are then issue dates.
     forecast_forcing
@@ -57,10 +60,13 @@ class Inputs:
     targets_per_window: int = 1
     discharge_lags: tuple[int, ...] = ()
     season: bool = False
+    discharge_power: float = 1.0
     lead_times: int = 0
     forecast_forcing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not 0 < self.discharge_power <= 1:
+            raise InputError(f"discharge_power = {self.discharge_power} must be above 0, and 1 (discharge itself) at most")
         if self.lead_times and not self.discharge_lags:
             object.__setattr__(self, "discharge_lags", (0,))
         check_lags(self.discharge_lags, lead_times=self.lead_times)
@@ -135,10 +141,14 @@ class Training:
         windows = self.windows["validation"]
         with torch.autocast(windows.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
             simulated = simulate_windows(self.model.module, windows)
+        scored = self.observed
+        if self.model.scaler.discharge_power != 1:  # the NSE does not mind a scale, but a power
+            simulated = self.model.scaler.invert(DISCHARGE, simulated)
+            scored = scored.copy(data=self.model.scaler.invert(DISCHARGE, scored.values))
         series = np.moveaxis(simulated, 2, 0) if windows.lead_times else simulated[None]
         errors = []
         for lead, one in enumerate(series, start=1 if windows.lead_times else 0):
-            observed = self.observed.shift({TIME: -lead})
+            observed = scored.shift({TIME: -lead})
             errors.append(1 - evaluate(observed=observed, simulated=observed.copy(data=one), metrics=["NSE"])["NSE"].to_numpy())
         if not windows.lead_times:
             return float(np.nanmedian(1 - errors[0]))
@@ -200,7 +210,13 @@ def prepare(
             f"frozen = {list(frozen)}: fresh weights have to be trained; name a model in start_from, or freeze nothing"
         )
     if start_from is None:
-        scaler = Scaler.fit(dataset, periods.train, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
+        scaler = Scaler.fit(
+            dataset,
+            periods.train,
+            forcing=inputs.forcing,
+            static_attributes=inputs.static_attributes,
+            discharge_power=inputs.discharge_power,
+        )
     else:
         _check_continues(start_from, dataset, inputs, architecture)
         scaler, architecture = start_from.scaler.widened(dataset, periods.train), start_from.architecture
@@ -289,6 +305,7 @@ def _check_continues(model: TrainedModel, dataset: xr.Dataset, inputs: Inputs, a
         ("static_attributes", list(inputs.static_attributes), list(model.static_attributes)),
         ("discharge_lags", list(inputs.discharge_lags), list(model.discharge_lags)),
         ("season", [inputs.season], [model.season]),
+        ("discharge_power", [inputs.discharge_power], [model.scaler.discharge_power]),
         ("forecast_forcing", list(inputs.forecast_forcing), list(model.forecast_forcing)),
         ("lead_times", [inputs.lead_times], [model.lead_times]),
     ):

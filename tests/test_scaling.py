@@ -72,6 +72,26 @@ def test_the_spread_of_hourly_discharge_is_told_per_day(basins):
     np.testing.assert_allclose(DischargeScale.fit(hourly, TRAIN, scaler).basin_std, 24 * daily)
 
 
+def test_a_power_of_discharge_is_what_is_scaled_and_discharge_is_what_comes_back(basins):
+    plain, rooted = (Scaler.fit(basins, TRAIN, forcing=NAMES, discharge_power=power) for power in (1, 0.5))
+    flow = basins["discharge"].sel(time=TRAIN.label_slice).values.astype(float)
+    assert rooted.mean["discharge"] == pytest.approx(np.sqrt(flow).mean(), rel=1e-6)
+    assert rooted.std["discharge"] == pytest.approx(np.sqrt(flow).std(), rel=1e-6)
+    assert (rooted.minimum, rooted.maximum) == (plain.minimum, plain.maximum)
+    assert rooted.mean["rain"] == plain.mean["rain"]
+    np.testing.assert_array_equal(rooted.scale("rain", flow), plain.scale("rain", flow))
+    values = np.array([0.0, 0.3, 4.0, np.nan])
+    expected = (np.sqrt(values) - rooted.mean["discharge"]) / rooted.std["discharge"]
+    np.testing.assert_allclose(rooted.scale("discharge", values), expected, rtol=1e-6)
+    assert rooted.zero_flow == pytest.approx(expected[0])
+    np.testing.assert_allclose(rooted.invert("discharge", expected), values, atol=1e-6)
+    assert rooted.invert("discharge", np.array([rooted.zero_flow - 1])) == 0
+    scale = DischargeScale.fit(basins, TRAIN, rooted)
+    np.testing.assert_allclose(scale.basin_std, np.sqrt(flow).std(axis=1), rtol=1e-6)
+    hourly = basins.assign(discharge=basins["discharge"].assign_attrs(units="mm h-1"))
+    np.testing.assert_allclose(DischargeScale.fit(hourly, TRAIN, rooted).basin_std, np.sqrt(24) * scale.basin_std)
+
+
 def test_a_constant_forcing_is_refused(basins):
     with pytest.raises(InputError, match=r"rain has the same value \(2\) throughout"):
         Scaler.fit(basins.assign(rain=xr.full_like(basins["rain"], 2.0)), TRAIN, forcing=NAMES)

@@ -7,6 +7,7 @@ from conftest import make_basins
 
 from runoff_lstm import fitting
 from runoff_lstm.bundle import load_model, write_bundle
+from runoff_lstm.evaluation import evaluate
 from runoff_lstm.fitting import Recipe
 from runoff_lstm.models import Architecture, Dropout
 from runoff_lstm.periods import Period, Periods
@@ -17,6 +18,7 @@ from runoff_lstm.training import Inputs, prepare, resolve_device, train
 INPUTS = Inputs(("rain", "temperature"), sequence_length=30, targets_per_window=30)
 RECIPE = Recipe(steps=20, batch_size=8, learning_rate=1e-2, validate_every=10)
 SMALL = Architecture(hidden_sizes=(8,), dropout=Dropout(output=0.2))
+OUTSIDE = pytest.mark.filterwarnings("ignore::runoff_lstm.bundle.OutsideTrainingRangeWarning")
 
 
 def weights(dataset, periods, **arguments):
@@ -28,7 +30,7 @@ def assert_equal(one, other):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.filterwarnings("ignore::runoff_lstm.bundle.OutsideTrainingRangeWarning")
+@OUTSIDE
 def test_a_trained_model_beats_the_mean_flow(basin, periods):
     recipe = Recipe(steps=150, batch_size=8, learning_rate=2e-2, schedule="one_cycle", validate_every=10)
     trained = train(basin, periods=periods, inputs=INPUTS, recipe=recipe, architecture=SMALL, device="cpu")
@@ -229,6 +231,11 @@ def test_frozen_parts_that_are_not_there_or_leave_nothing_are_refused(basin, per
             r"takes forcing = \['rain', 'temperature'\], in",
         ),
         (lambda d: d, {"inputs": Inputs(("rain", "temperature"), ("slope",))}, r"takes static_attributes = \['leak', 'slope'\]"),
+        (
+            lambda d: d,
+            {"inputs": Inputs(("rain", "temperature"), ("leak", "slope"), discharge_power=0.5)},
+            r"takes discharge_power = \[1.0\]",
+        ),
         (lambda d: d, {"architecture": Architecture(hidden_sizes=(8,))}, r"the model is Architecture\(.*leave \[model\] out"),
         (
             lambda d: d.assign(temperature=(d["temperature"] + 273.15).assign_attrs(units="K")),
@@ -294,7 +301,7 @@ def test_filled_discharge_is_an_input_and_never_a_target(basins, periods):
         assert not torch.equal(one.forcing, batches[0].forcing)
 
 
-@pytest.mark.filterwarnings("ignore::runoff_lstm.bundle.OutsideTrainingRangeWarning")
+@OUTSIDE
 def test_a_model_that_has_seen_silent_gauges_does_better_without_the_gauge(basin, periods):
     recipe = Recipe(steps=150, batch_size=8, learning_rate=2e-2, schedule="one_cycle", validate_every=150)
     silent = basin.assign(discharge=basin["discharge"] * np.nan)
@@ -348,7 +355,7 @@ def test_gradient_length_saves_work_in_forecasts_and_is_refused_where_they_are_r
         weights(basins, periods, inputs=LEADS, recipe=recipe, architecture=dataclasses.replace(SMALL, forecast="recursive"))
 
 
-@pytest.mark.filterwarnings("ignore::runoff_lstm.bundle.OutsideTrainingRangeWarning")
+@OUTSIDE
 def test_discharge_alone_can_be_forecast(basins, periods):
     trained = train(
         basins, periods=periods, inputs=dataclasses.replace(LEADS, forcing=()), recipe=RECIPE, architecture=SMALL, device="cpu"
@@ -392,3 +399,47 @@ def test_the_season_is_an_input_that_comes_back_with_the_bundle(basins, periods,
     assert np.nanmax(np.abs(model.simulate(half_a_year_later)["simulated"].values - now)) > 1e-3
     with pytest.raises(InputError, match="the time of the year, which a step does not know"):
         model.step({"rain": 1.0, "temperature": 2.0})
+
+
+@OUTSIDE
+@pytest.mark.parametrize("lags", [(), (1,)])
+def test_learning_by_the_root_of_discharge_is_learning_the_root(basins, periods, tmp_path, lags):
+    inputs = dataclasses.replace(INPUTS, discharge_lags=lags)
+    roots = basins.assign(discharge=np.sqrt(basins["discharge"]).assign_attrs(units="mm d-1"))
+    recipe = dataclasses.replace(RECIPE, loss="nse")
+    plain = prepare(roots, periods=periods, inputs=inputs, recipe=recipe, architecture=SMALL, device="cpu")
+    by_power = dataclasses.replace(inputs, discharge_power=0.5)
+    rooted = prepare(basins, periods=periods, inputs=by_power, recipe=recipe, architecture=SMALL, device="cpu")
+    trained = rooted.run()
+    np.testing.assert_allclose(trained.history["train_loss"], plain.run().history["train_loss"], rtol=1e-4)
+    simulated = rooted.model.simulate(basins)["simulated"]
+    np.testing.assert_allclose(simulated, plain.model.simulate(roots)["simulated"] ** 2, rtol=1e-3, atol=1e-4)
+    assert simulated.attrs["units"] == "mm d-1"
+    again = load_model(write_bundle(rooted.model, tmp_path / "m.safetensors"))
+    np.testing.assert_array_equal(again.simulate(basins)["simulated"], simulated)
+    observed, made = (one.sel(time=periods.validation.label_slice) for one in (basins["discharge"], simulated))
+    expected = evaluate(observed=observed, simulated=made, metrics=["NSE"])["NSE"].median()
+    assert rooted.validation_nse() == pytest.approx(expected, abs=1e-5)
+
+
+@OUTSIDE
+def test_forecasts_learned_by_the_root_are_discharge_and_validated_as_such(basins, periods):
+    inputs = dataclasses.replace(LEADS, discharge_power=0.5)
+    training = prepare(basins, periods=periods, inputs=inputs, recipe=RECIPE, architecture=SMALL, device="cpu")
+    training.run()
+    made, errors = simulate_windows(training.model.module, training.windows["validation"]).astype(float), []
+    flow, root = basins["discharge"].values.astype(float), training.model.scaler
+    for lead in (1, 2, 3):
+        issued = np.flatnonzero(np.isfinite(made[0, :, 0]))
+        s = np.maximum(made[:, issued, lead - 1] * root.std["discharge"] + root.mean["discharge"], 0) ** 2
+        o = flow[:, issued + lead]
+        errors.append(((s - o) ** 2).sum(1) / ((o - o.mean(1, keepdims=True)) ** 2).sum(1))
+        forecast = training.model.forecast(basins, period=periods.validation)["forecast"].sel(lead_time=lead)
+        np.testing.assert_allclose(forecast.isel(issue_date=slice(len(issued))), s, rtol=1e-3, atol=1e-4)
+    assert training.validation_nse() == pytest.approx(np.median(1 - np.exp(np.log(errors).mean(0))), abs=1e-5)
+
+
+@pytest.mark.parametrize("power", [0, -0.5, 1.5, float("nan")])
+def test_a_power_that_is_none_is_refused(power):
+    with pytest.raises(InputError, match=r"discharge_power = .* must be above 0, and 1 \(discharge itself\) at most"):
+        dataclasses.replace(INPUTS, discharge_power=power)
