@@ -79,6 +79,11 @@ class TrainedModel:
         Steps back of the observed discharge it takes as an input; empty: it needs no observations.
     season
         Whether it takes the time of the year.
+    residual_variance
+        Of a model that has learned the root of discharge: the variance of the root about the simulated one in the validation period
+        (the training period where there was none), as a share of the squared root, for each lead time. A simulation is the squared
+        root times 1 + this: the mean of a square is the square of the mean and the variance (Miller 1984, The American
+        Statistician 38, 124-126). Empty: discharge itself was learned.
     lead_times, forecast_forcing
         0: it simulates; else how many lead times it forecasts, and the forcing it takes beyond the issue date.
     """
@@ -95,6 +100,7 @@ class TrainedModel:
     gauge_ids: tuple[str, ...]
     discharge_lags: tuple[int, ...] = ()
     season: bool = False
+    residual_variance: tuple[float, ...] = ()
     lead_times: int = 0
     forecast_forcing: tuple[str, ...] = ()
 
@@ -400,7 +406,10 @@ class TrainedModel:
         return torch.from_numpy(np.ascontiguousarray(table))
 
     def _discharge(self, scaled: np.ndarray) -> np.ndarray:
+        """`scaled` ends with the lead times where there are some."""
         discharge: np.ndarray = np.maximum(self.scaler.invert(DISCHARGE, scaled), 0.0)  # NaN stays NaN
+        if self.residual_variance:
+            discharge *= 1 + np.asarray(self.residual_variance, dtype=np.float32)
         return discharge
 
     def _check_samples(self, mc_samples: int) -> None:
@@ -489,6 +498,7 @@ def write_bundle(model: TrainedModel, path: str | Path) -> Path:
         "gauge_ids": list(model.gauge_ids),
         "discharge_lags": list(model.discharge_lags),
         "season": model.season,
+        "residual_variance": list(model.residual_variance),
         "lead_times": model.lead_times,
         "forecast_forcing": list(model.forecast_forcing),
     }
@@ -549,6 +559,7 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Train
         gauge_ids=tuple(header["gauge_ids"]),
         discharge_lags=lags,
         season=header.get("season", False),
+        residual_variance=tuple(header.get("residual_variance", ())),
         lead_times=header.get("lead_times", 0),
         forecast_forcing=forecast_forcing,
     )

@@ -123,7 +123,7 @@ class WindowTable(Table):
     targets_per_window: int = Field(default=1, ge=1)
     discharge_lags: tuple[int, ...] = ()
     season: bool = False
-    discharge_power: float = 1.0
+    root_transform: bool = False
     lead_times: int = Field(default=0, ge=0)
     forecast_forcing: tuple[str, ...] = ()
 

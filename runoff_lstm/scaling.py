@@ -23,16 +23,16 @@ class Scaler:
         By variable, in its own unit. The population standard deviation (divided by n), as the published benchmark has it.
     minimum, maximum
         By variable: the range a trained model has seen.
-    discharge_power
-        Discharge is raised to this power (Box and Cox 1964) before it is centred and scaled; its mean and deviation are those of
-        the power, its range is that of discharge itself.
+    root_transform
+        Whether it is the root of discharge that is centred and scaled; then its mean and deviation are those of the root, its
+        range is that of discharge itself.
     """
 
     mean: Mapping[str, float]
     std: Mapping[str, float]
     minimum: Mapping[str, float]
     maximum: Mapping[str, float]
-    discharge_power: float = 1.0
+    root_transform: bool = False
 
     @classmethod
     def fit(
@@ -42,7 +42,7 @@ class Scaler:
         *,
         forcing: Sequence[str],
         static_attributes: Sequence[str] = (),
-        discharge_power: float = 1.0,
+        root_transform: bool = False,
     ) -> "Scaler":
         """Measure the training period.
 
@@ -54,8 +54,8 @@ class Scaler:
             The training period; no other day is looked at.
         forcing, static_attributes
             Names of the variables; `discharge` is always added.
-        discharge_power
-            Above 0, 1 at most; see the attribute.
+        root_transform
+            See the attribute.
 
         Raises
         ------
@@ -74,10 +74,9 @@ class Scaler:
             )
         values = {name: training[name].values for name in (*forcing, DISCHARGE)}
         values |= {name: dataset[name].values for name in static_attributes}
-        power = {DISCHARGE: discharge_power}
-        ranges = {name: _range(name, one, period, power=power.get(name, 1.0)) for name, one in values.items()}
+        ranges = {name: _range(name, one, period, root=root_transform and name == DISCHARGE) for name, one in values.items()}
         mean, std, minimum, maximum = ({name: one[place] for name, one in ranges.items()} for place in range(4))
-        return cls(mean, std, minimum, maximum, discharge_power)
+        return cls(mean, std, minimum, maximum, root_transform)
 
     @property
     def zero_flow(self) -> float:
@@ -103,15 +102,15 @@ class Scaler:
 
     def scale(self, name: str, values: np.ndarray) -> np.ndarray:
         """Scaled float32 values of one variable; NaN stays NaN."""
-        if name == DISCHARGE and self.discharge_power != 1:
-            values = np.maximum(values, 0.0) ** self.discharge_power
+        if name == DISCHARGE and self.root_transform:
+            values = np.sqrt(np.maximum(values, 0.0))
         return ((values - self.mean[name]) / self.std[name]).astype(np.float32)
 
     def invert(self, name: str, scaled: np.ndarray) -> np.ndarray:
         """Values in the variable's own unit, float32; the inverse of `scale`."""
         values = scaled.astype(np.float64) * self.std[name] + self.mean[name]
-        if name == DISCHARGE and self.discharge_power != 1:
-            values = np.maximum(values, 0.0) ** (1 / self.discharge_power)
+        if name == DISCHARGE and self.root_transform:
+            values = np.maximum(values, 0.0) ** 2
         return values.astype(np.float32)
 
 
@@ -124,7 +123,7 @@ class DischargeScale:
     zero_flow
         Scaled value of zero discharge.
     basin_std
-        Standard deviation of every basin's discharge (of its power, where the scaler has one) over the training period in mm d-1,
+        Standard deviation of every basin's discharge (of its root, where the scaler takes that) over the training period in mm d-1,
         dims (basin,).
     """
 
@@ -136,7 +135,8 @@ class DischargeScale:
         """Measure each basin's discharge over the training period, and no other day."""
         discharge = dataset[DISCHARGE].isel(time=period.steps(times_of(dataset))).values.astype(np.float64)
         per_day = 24.0 if dataset[DISCHARGE].attrs.get("units") == "mm h-1" else 1.0
-        return cls(scaler.zero_flow, np.nanstd((discharge * per_day) ** scaler.discharge_power, axis=1))
+        flow = discharge * per_day
+        return cls(scaler.zero_flow, np.nanstd(np.sqrt(flow) if scaler.root_transform else flow, axis=1))
 
 
 def check_names(
@@ -158,13 +158,13 @@ def check_names(
             raise InputError(f"{kind} '{twice[0]}' is named twice; name it once")
 
 
-def _range(name: str, values: np.ndarray, period: Period, *, power: float = 1.0) -> tuple[float, float, float, float]:
-    """Mean and deviation of the power, and range of the values themselves."""
+def _range(name: str, values: np.ndarray, period: Period, *, root: bool = False) -> tuple[float, float, float, float]:
+    """Mean and deviation (of the root), and range of the values themselves."""
     present = values[~np.isnan(values)].astype(np.float64)
     if present.size == 0:
         raise InputError(f"{name} has no value in the training period {period}; choose another period or leave it out")
-    raised = present if power == 1 else present**power
-    mean, std = float(raised.mean()), float(raised.std())
+    scaled = np.sqrt(present) if root else present
+    mean, std = float(scaled.mean()), float(scaled.std())
     if not std > 1e-6 * abs(mean):
         raise InputError(
             f"{name} has the same value ({present[0]:.6g}) throughout the training data; it tells the model nothing: leave it out"

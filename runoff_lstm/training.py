@@ -45,9 +45,10 @@ class Inputs:
         date, where nothing else is said.
     season
         Whether the time of the year is an input, as sine and cosine.
-    discharge_power
-        Discharge is learned, and an input, by this power of it: 0.5, its root, lets floods rule less than 1 does. What is
-        simulated, and every score, is discharge; losses see the power.
+    root_transform
+        Whether discharge is learned, and an input, by its root, which lets floods rule less. Losses see the root; what is
+        simulated, and every score, is discharge: the root squared and, since the mean of a square is above the square of a mean,
+        the variance of the root added to it (see `TrainedModel.residual_variance`).
     lead_times
         0: simulate. n: forecast discharge at lead times 1 to n from an issue date; a window's targets are then issue dates.
     forecast_forcing
@@ -60,13 +61,11 @@ class Inputs:
     targets_per_window: int = 1
     discharge_lags: tuple[int, ...] = ()
     season: bool = False
-    discharge_power: float = 1.0
+    root_transform: bool = False
     lead_times: int = 0
     forecast_forcing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 < self.discharge_power <= 1:
-            raise InputError(f"discharge_power = {self.discharge_power} must be above 0, and 1 (discharge itself) at most")
         if self.lead_times and not self.discharge_lags:
             object.__setattr__(self, "discharge_lags", (0,))
         check_lags(self.discharge_lags, lead_times=self.lead_times)
@@ -131,28 +130,43 @@ class Training:
         for parameter in self.model.module.parameters():
             parameter.requires_grad = True
         coverage = pd.concat({name: windows.coverage for name, windows in self.windows.items()}, names=["period"])
-        return Trained(self.model, history, coverage)
+        model = self.model
+        if model.scaler.root_transform:
+            compared = self._compare(self.windows.get("validation", self.windows["train"]))
+            model = replace(model, residual_variance=tuple(self._residual_variance(*one) for one in compared))
+        return Trained(model, history, coverage)
 
     def validation_nse(self) -> float:
         """Median NSE over the basins in the validation period, of the model as it stands.
 
         Of several lead times 1 - the geometric mean of 1 - NSE, as their losses are put together.
         """
-        windows = self.windows["validation"]
-        with torch.autocast(windows.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
-            simulated = simulate_windows(self.model.module, windows)
-        scored = self.observed
-        if self.model.scaler.discharge_power != 1:  # the NSE does not mind a scale, but a power
-            simulated = self.model.scaler.invert(DISCHARGE, simulated)
-            scored = scored.copy(data=self.model.scaler.invert(DISCHARGE, scored.values))
-        series = np.moveaxis(simulated, 2, 0) if windows.lead_times else simulated[None]
+        windows, scaler = self.windows["validation"], self.model.scaler
         errors = []
-        for lead, one in enumerate(series, start=1 if windows.lead_times else 0):
-            observed = scored.shift({TIME: -lead})
-            errors.append(1 - evaluate(observed=observed, simulated=observed.copy(data=one), metrics=["NSE"])["NSE"].to_numpy())
+        for observed, simulated in self._compare(windows):
+            if scaler.root_transform:
+                more = 1 + self._residual_variance(observed, simulated)
+                observed, simulated = (scaler.invert(DISCHARGE, one) for one in (observed, simulated))  # noqa: PLW2901
+                simulated = simulated * more  # noqa: PLW2901
+            pair = (self.observed.copy(data=one) for one in (observed, simulated))
+            errors.append(1 - evaluate(observed=next(pair), simulated=next(pair), metrics=["NSE"])["NSE"].to_numpy())
         if not windows.lead_times:
             return float(np.nanmedian(1 - errors[0]))
         return float(np.nanmedian(1 - np.exp(np.mean(np.log(np.maximum(errors, 1e-12)), axis=0))))
+
+    def _compare(self, windows: Windows) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Observed and simulated discharge (basin, time), scaled, of the model as it stands; of forecasts a pair each lead time."""
+        with torch.autocast(windows.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+            simulated = simulate_windows(self.model.module, windows)
+        if not windows.lead_times:
+            return [(self.observed.values, simulated)]
+        return [(self.observed.shift({TIME: -lead - 1}).values, simulated[..., lead]) for lead in range(windows.lead_times)]
+
+    def _residual_variance(self, observed: np.ndarray, simulated: np.ndarray) -> float:
+        """Mean square of what the simulated root misses, over the mean square of the simulated root."""
+        both = np.isfinite(observed) & np.isfinite(simulated)
+        o, s = (np.sqrt(self.model.scaler.invert(DISCHARGE, one[both]).astype(np.float64)) for one in (observed, simulated))
+        return float(((o - s) ** 2).sum() / (s**2).sum()) if s.any() else 0.0
 
 
 def prepare(
@@ -215,7 +229,7 @@ def prepare(
             periods.train,
             forcing=inputs.forcing,
             static_attributes=inputs.static_attributes,
-            discharge_power=inputs.discharge_power,
+            root_transform=inputs.root_transform,
         )
     else:
         _check_continues(start_from, dataset, inputs, architecture)
@@ -271,6 +285,10 @@ def _with_forecast(architecture: Architecture | None, inputs: Inputs) -> Archite
             raise InputError(f'forecast = "{architecture.forecast}" needs lead_times, such as lead_times = 7')
         return architecture
     method = (architecture and architecture.forecast) or "direct"
+    if method == "recursive" and inputs.root_transform:
+        raise InputError(
+            'forecast = "recursive" is learned one step ahead and cannot tell the spread of later ones; leave out root_transform'
+        )
     if method == "recursive" and (inputs.discharge_lags != (0,) or inputs.season):
         raise InputError('forecast = "recursive" feeds back discharge of lag 0 alone; leave out discharge_lags and season')
     return replace(architecture or Architecture(), forecast=method)
@@ -305,7 +323,7 @@ def _check_continues(model: TrainedModel, dataset: xr.Dataset, inputs: Inputs, a
         ("static_attributes", list(inputs.static_attributes), list(model.static_attributes)),
         ("discharge_lags", list(inputs.discharge_lags), list(model.discharge_lags)),
         ("season", [inputs.season], [model.season]),
-        ("discharge_power", [inputs.discharge_power], [model.scaler.discharge_power]),
+        ("root_transform", [inputs.root_transform], [model.scaler.root_transform]),
         ("forecast_forcing", list(inputs.forecast_forcing), list(model.forecast_forcing)),
         ("lead_times", [inputs.lead_times], [model.lead_times]),
     ):

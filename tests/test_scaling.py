@@ -72,8 +72,8 @@ def test_the_spread_of_hourly_discharge_is_told_per_day(basins):
     np.testing.assert_allclose(DischargeScale.fit(hourly, TRAIN, scaler).basin_std, 24 * daily)
 
 
-def test_a_power_of_discharge_is_what_is_scaled_and_discharge_is_what_comes_back(basins):
-    plain, rooted = (Scaler.fit(basins, TRAIN, forcing=NAMES, discharge_power=power) for power in (1, 0.5))
+def test_the_root_of_discharge_is_what_is_scaled_and_discharge_is_what_comes_back(basins):
+    plain, rooted = (Scaler.fit(basins, TRAIN, forcing=NAMES, root_transform=root) for root in (False, True))
     flow = basins["discharge"].sel(time=TRAIN.label_slice).values.astype(float)
     assert rooted.mean["discharge"] == pytest.approx(np.sqrt(flow).mean(), rel=1e-6)
     assert rooted.std["discharge"] == pytest.approx(np.sqrt(flow).std(), rel=1e-6)

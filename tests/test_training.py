@@ -7,7 +7,6 @@ from conftest import make_basins
 
 from runoff_lstm import fitting
 from runoff_lstm.bundle import load_model, write_bundle
-from runoff_lstm.evaluation import evaluate
 from runoff_lstm.fitting import Recipe
 from runoff_lstm.models import Architecture, Dropout
 from runoff_lstm.periods import Period, Periods
@@ -233,8 +232,8 @@ def test_frozen_parts_that_are_not_there_or_leave_nothing_are_refused(basin, per
         (lambda d: d, {"inputs": Inputs(("rain", "temperature"), ("slope",))}, r"takes static_attributes = \['leak', 'slope'\]"),
         (
             lambda d: d,
-            {"inputs": Inputs(("rain", "temperature"), ("leak", "slope"), discharge_power=0.5)},
-            r"takes discharge_power = \[1.0\]",
+            {"inputs": Inputs(("rain", "temperature"), ("leak", "slope"), root_transform=True)},
+            r"takes root_transform = \[False\]",
         ),
         (lambda d: d, {"architecture": Architecture(hidden_sizes=(8,))}, r"the model is Architecture\(.*leave \[model\] out"),
         (
@@ -339,6 +338,11 @@ def test_a_recursive_model_learns_one_step_and_is_validated_on_all_lead_times(ba
             dataclasses.replace(SMALL, forecast="recursive"),
             "feeds back discharge",
         ),
+        (
+            dataclasses.replace(LEADS, root_transform=True),
+            dataclasses.replace(SMALL, forecast="recursive"),
+            "cannot tell the spread of later ones; leave out root_transform",
+        ),
         (Inputs(()), SMALL, "no forcing variable is named"),
     ],
 )
@@ -401,45 +405,66 @@ def test_the_season_is_an_input_that_comes_back_with_the_bundle(basins, periods,
         model.step({"rain": 1.0, "temperature": 2.0})
 
 
+def nse_of(observed, simulated):
+    return 1 - ((simulated - observed) ** 2).sum(1) / ((observed - observed.mean(1, keepdims=True)) ** 2).sum(1)
+
+
 @OUTSIDE
 @pytest.mark.parametrize("lags", [(), (1,)])
-def test_learning_by_the_root_of_discharge_is_learning_the_root(basins, periods, tmp_path, lags):
+def test_learning_by_the_root_of_discharge_is_learning_the_root(basins, periods, lags):
     inputs = dataclasses.replace(INPUTS, discharge_lags=lags)
     roots = basins.assign(discharge=np.sqrt(basins["discharge"]).assign_attrs(units="mm d-1"))
     recipe = dataclasses.replace(RECIPE, loss="nse")
     plain = prepare(roots, periods=periods, inputs=inputs, recipe=recipe, architecture=SMALL, device="cpu")
-    by_power = dataclasses.replace(inputs, discharge_power=0.5)
-    rooted = prepare(basins, periods=periods, inputs=by_power, recipe=recipe, architecture=SMALL, device="cpu")
-    trained = rooted.run()
-    np.testing.assert_allclose(trained.history["train_loss"], plain.run().history["train_loss"], rtol=1e-4)
-    simulated = rooted.model.simulate(basins)["simulated"]
-    np.testing.assert_allclose(simulated, plain.model.simulate(roots)["simulated"] ** 2, rtol=1e-3, atol=1e-4)
-    assert simulated.attrs["units"] == "mm d-1"
-    again = load_model(write_bundle(rooted.model, tmp_path / "m.safetensors"))
-    np.testing.assert_array_equal(again.simulate(basins)["simulated"], simulated)
-    observed, made = (one.sel(time=periods.validation.label_slice) for one in (basins["discharge"], simulated))
-    expected = evaluate(observed=observed, simulated=made, metrics=["NSE"])["NSE"].median()
-    assert rooted.validation_nse() == pytest.approx(expected, abs=1e-5)
+    by_root = dataclasses.replace(inputs, root_transform=True)
+    rooted = prepare(basins, periods=periods, inputs=by_root, recipe=recipe, architecture=SMALL, device="cpu")
+    np.testing.assert_allclose(rooted.run().history["train_loss"], plain.run().history["train_loss"], rtol=1e-4)
+    squared = plain.model.simulate(roots)["simulated"] ** 2
+    np.testing.assert_allclose(rooted.model.simulate(basins)["simulated"], squared, rtol=1e-3, atol=1e-4)
+
+
+@OUTSIDE
+@pytest.mark.parametrize("validated", [True, False])
+def test_a_simulation_has_the_variance_that_the_square_of_a_mean_root_lacks(basins, periods, tmp_path, validated):
+    periods = periods if validated else dataclasses.replace(periods, validation=None)
+    inputs = dataclasses.replace(INPUTS, root_transform=True)
+    training = prepare(basins, periods=periods, inputs=inputs, recipe=RECIPE, architecture=SMALL, device="cpu")
+    model = training.run().model
+    within = (periods.validation or periods.train).label_slice
+    squared, more = (one.simulate(basins)["simulated"].astype(float) for one in (training.model, model))
+    roots = np.sqrt(squared.sel(time=within))
+    missed = np.sqrt(basins["discharge"].astype(float)).sel(time=within) - roots
+    assert model.residual_variance == pytest.approx([float((missed**2).sum() / (roots**2).sum())], rel=1e-5)
+    assert model.residual_variance[0] > 0.01
+    np.testing.assert_allclose(more, squared * (1 + model.residual_variance[0]), rtol=1e-5)
+    again = load_model(write_bundle(model, tmp_path / "m.safetensors"))
+    np.testing.assert_array_equal(again.simulate(basins)["simulated"], model.simulate(basins)["simulated"])
+    if validated:
+        observed = basins["discharge"].sel(time=within).values.astype(float)
+        assert training.validation_nse() == pytest.approx(np.median(nse_of(observed, more.sel(time=within).values)), abs=1e-5)
 
 
 @OUTSIDE
 def test_forecasts_learned_by_the_root_are_discharge_and_validated_as_such(basins, periods):
-    inputs = dataclasses.replace(LEADS, discharge_power=0.5)
+    inputs = dataclasses.replace(LEADS, root_transform=True)
     training = prepare(basins, periods=periods, inputs=inputs, recipe=RECIPE, architecture=SMALL, device="cpu")
-    training.run()
+    model = training.run().model
+    assert len(set(model.residual_variance)) == 3
     made, errors = simulate_windows(training.model.module, training.windows["validation"]).astype(float), []
     flow, root = basins["discharge"].values.astype(float), training.model.scaler
     for lead in (1, 2, 3):
         issued = np.flatnonzero(np.isfinite(made[0, :, 0]))
         s = np.maximum(made[:, issued, lead - 1] * root.std["discharge"] + root.mean["discharge"], 0) ** 2
         o = flow[:, issued + lead]
-        errors.append(((s - o) ** 2).sum(1) / ((o - o.mean(1, keepdims=True)) ** 2).sum(1))
-        forecast = training.model.forecast(basins, period=periods.validation)["forecast"].sel(lead_time=lead)
+        assert model.residual_variance[lead - 1] == pytest.approx(((np.sqrt(o) - np.sqrt(s)) ** 2).sum() / s.sum(), rel=1e-4)
+        s = s * (1 + model.residual_variance[lead - 1])
+        errors.append(1 - nse_of(o, s))
+        forecast = model.forecast(basins, period=periods.validation)["forecast"].sel(lead_time=lead)
         np.testing.assert_allclose(forecast.isel(issue_date=slice(len(issued))), s, rtol=1e-3, atol=1e-4)
     assert training.validation_nse() == pytest.approx(np.median(1 - np.exp(np.log(errors).mean(0))), abs=1e-5)
 
 
-@pytest.mark.parametrize("power", [0, -0.5, 1.5, float("nan")])
-def test_a_power_that_is_none_is_refused(power):
-    with pytest.raises(InputError, match=r"discharge_power = .* must be above 0, and 1 \(discharge itself\) at most"):
-        dataclasses.replace(INPUTS, discharge_power=power)
+def test_a_model_of_discharge_itself_adds_no_variance(basins, periods):
+    assert (
+        train(basins, periods=periods, inputs=INPUTS, recipe=RECIPE, architecture=SMALL, device="cpu").model.residual_variance == ()
+    )
