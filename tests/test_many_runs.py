@@ -18,7 +18,7 @@ from runoff_lstm.many_runs import cross_validate, load_models, train_ensemble
 from runoff_lstm.models import Architecture, Dropout
 from runoff_lstm.periods import Period, Periods, temporal_folds, ungauged_folds
 from runoff_lstm.run_folder import train_run
-from runoff_lstm.run_scores import evaluate_run
+from runoff_lstm.run_scores import evaluate_run, mean_of
 from runoff_lstm.schema import InputError
 from runoff_lstm.training import Inputs
 
@@ -405,3 +405,12 @@ def test_what_cannot_be_trained_on_is_refused_before_a_folder_is_made(tmp_path, 
     with pytest.raises(InputError, match="test: the period 2031-01-01 to 2031-12-31 is not inside the data"):
         ensemble_of(tmp_path / "run", data, periods=far)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_mean_is_missing_where_a_member_is_and_keeps_what_else_the_members_have():
+    one = xr.DataArray([[[1.0, np.nan, 3.0]], [[5.0, 6.0, 7.0]]], dims=("member", "basin", "time"), attrs={"units": "mm d-1"})
+    mean = mean_of([one, one + 2])
+    np.testing.assert_array_equal(mean, [[[2.0, np.nan, 4.0]], [[6.0, 7.0, 8.0]]])
+    assert mean.dims == ("member", "basin", "time")
+    assert mean.attrs == {"units": "mm d-1"}
+    np.testing.assert_array_equal(mean_of([one, one.fillna(0)]), one)
