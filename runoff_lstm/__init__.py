@@ -7,20 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runoff_lstm.bundle import (
-        IncompleteInputWarning,
-        OutsideTrainingRangeWarning,
-        SilentGaugeWarning,
-        TrainedModel,
-        load_model,
-        write_bundle,
-    )
+    from runoff_lstm.bundle import load_model, write_bundle
     from runoff_lstm.evaluation import METRICS, climatology, evaluate, persistence
+    from runoff_lstm.filled import measured
     from runoff_lstm.fitting import Recipe
     from runoff_lstm.forecast_plots import plot_forecasts, plot_lead_times
     from runoff_lstm.forecasting import FineTune, LSTMForecaster, Walk, walk_forward
-    from runoff_lstm.gaps import derive, fill_by_climatology, fill_by_interpolation, fill_from_earlier, measured, mend, resample
-    from runoff_lstm.inventory import inventory
+    from runoff_lstm.gaps import derive, fill_by_climatology, fill_by_interpolation, fill_from_earlier, mend
+    from runoff_lstm.inventories import inventory
     from runoff_lstm.keras_bridge import from_keras, keras_windows, to_keras
     from runoff_lstm.lead_times import forecast_dataset, score_lead_times, summary_line
     from runoff_lstm.many_runs import cross_validate, load_models, train_ensemble
@@ -28,29 +22,24 @@ if TYPE_CHECKING:
     from runoff_lstm.periods import Period, Periods
     from runoff_lstm.readers import READERS, read_camels_us, read_caravan, read_csv, read_netcdf, write_dataset
     from runoff_lstm.regional import compare, read_scores, summary, worst_basins
+    from runoff_lstm.resampling import resample
     from runoff_lstm.run_folder import default_folder, train_run
     from runoff_lstm.run_scores import evaluate_run
     from runoff_lstm.sampling import Batch, Windows
     from runoff_lstm.scaling import Scaler
     from runoff_lstm.schema import InputError, check_basins
+    from runoff_lstm.trained_model import IncompleteInputWarning, OutsideTrainingRangeWarning, SilentGaugeWarning, TrainedModel
     from runoff_lstm.training import Inputs, train
 
 _HOME = {
-    "bundle": (
-        "IncompleteInputWarning",
-        "OutsideTrainingRangeWarning",
-        "SilentGaugeWarning",
-        "TrainedModel",
-        "load_model",
-        "load_models",
-        "write_bundle",
-    ),
+    "bundle": ("load_model", "write_bundle"),
     "evaluation": ("METRICS", "climatology", "evaluate", "persistence"),
     "fitting": ("Recipe",),
     "forecast_plots": ("plot_forecasts", "plot_lead_times"),
     "forecasting": ("FineTune", "LSTMForecaster", "Walk", "walk_forward"),
-    "gaps": ("derive", "fill_by_climatology", "fill_by_interpolation", "fill_from_earlier", "measured", "mend", "resample"),
-    "inventory": ("inventory",),
+    "filled": ("measured",),
+    "gaps": ("derive", "fill_by_climatology", "fill_by_interpolation", "fill_from_earlier", "mend"),
+    "inventories": ("inventory",),
     "keras_bridge": ("from_keras", "keras_windows", "to_keras"),
     "lead_times": ("forecast_dataset", "score_lead_times", "summary_line"),
     "many_runs": ("cross_validate", "load_models", "train_ensemble"),
@@ -58,11 +47,13 @@ _HOME = {
     "periods": ("Period", "Periods"),
     "readers": ("READERS", "read_camels_us", "read_caravan", "read_csv", "read_netcdf", "write_dataset"),
     "regional": ("compare", "read_scores", "summary", "worst_basins"),
+    "resampling": ("resample",),
     "run_folder": ("default_folder", "train_run"),
     "run_scores": ("evaluate_run",),
     "sampling": ("Batch", "Windows"),
     "scaling": ("Scaler",),
     "schema": ("InputError", "check_basins"),
+    "trained_model": ("IncompleteInputWarning", "OutsideTrainingRangeWarning", "SilentGaugeWarning", "TrainedModel"),
     "training": ("Inputs", "train"),
 }
 

@@ -1,21 +1,15 @@
 """The command line: the only place where all parts meet. Each command ends well, or with one clear sentence and an exit code."""
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from runoff_lstm.many_runs import ManyRuns
-    from runoff_lstm.run_folder import Run
-    from runoff_lstm.run_scores import LeadScores, Scores
+from runoff_lstm.console import show_inventory, show_many, show_run, show_scores
 
 app = typer.Typer(
     name="runoff-lstm",
@@ -97,7 +91,7 @@ def evaluate(
         chosen = {key: arguments[key] for key in ("name", "periods", "metrics")}
         scores = evaluate_run(run_dir, models, dataset, period_name=period, **chosen)
         if not quiet:
-            _show_scores(scores, f"{experiment.name}, {period} period")
+            show_scores(scores, f"{experiment.name}, {period} period")
 
 
 @app.command()
@@ -131,7 +125,8 @@ def compare(
 
             write_csv(compared.values.rename_axis("gauge_id"), out)
         elif out.suffix == ".png":
-            from runoff_lstm.plots import plot_distribution, write_figure
+            from runoff_lstm.plots import write_figure
+            from runoff_lstm.regional_plots import plot_distribution
 
             names = [ours.stem, reference.stem] if ours.stem != reference.stem else [str(ours), str(reference)]
             curves = dict(zip(names, (compared.values["ours"], compared.values["reference"]), strict=True))
@@ -291,7 +286,7 @@ def convert(  # noqa: PLR0913, PLR0917 - typer makes an option of each
     """Turn data of any known source into one canonical CF netCDF file or Zarr store; <out>.basins.csv says what was found."""
     with _one_sentence(debug=debug):
         from runoff_lstm.files import write_csv
-        from runoff_lstm.inventory import inventory
+        from runoff_lstm.inventories import inventory
         from runoff_lstm.readers import ARCHIVES, READERS, check_target, write_dataset
         from runoff_lstm.schema import InputError, nearest
 
@@ -320,7 +315,7 @@ def convert(  # noqa: PLR0913, PLR0917 - typer makes an option of each
         found = inventory(dataset)
         write_csv(found, out.with_name(f"{out.name}.basins.csv"))
         if not quiet:
-            _show_inventory(found)
+            show_inventory(found)
         series = [str(name) for name, values in dataset.data_vars.items() if "time" in values.dims]
         typer.echo(
             f"{out}: {dataset.sizes['basin']} basin(s), {dataset.sizes['time']} steps, {', '.join(series)}, "
@@ -407,10 +402,10 @@ def _train(experiment: Any, folder: Path, *, device: str, workers: int | None, r
             done = train_ensemble(folder, dataset, seeds, **many, **arguments)
         else:
             silent: dict[str, Any] = {"observe": lambda _: None} if quiet else {}
-            _show_run(train_run(folder, dataset, **arguments, **common, **silent), quiet=quiet)
+            show_run(train_run(folder, dataset, **arguments, **common, **silent), quiet=quiet)
             return
     if not quiet:
-        _show_many(done, experiment.name)
+        show_many(done, experiment.name)
 
 
 def _overrides(given: list[str] | None, **options: int | None) -> list[str]:
@@ -463,117 +458,6 @@ def _number(text: str, option: str) -> float:
         return float(text)
     except ValueError:
         raise InputError(f"{option} {text}: not a number") from None
-
-
-def _show_run(run: "Run", *, quiet: bool) -> None:
-    if quiet:
-        return
-    for period, sums in run.coverage.groupby("period", sort=False).sum(numeric_only=True).iterrows():
-        left_out = f"{sums['without_history']} without enough history, {sums['without_discharge']} without discharge"
-        typer.echo(f"{period}: {sums['used']} of {sums['steps']} steps used ({left_out})")
-    if run.scores is not None:
-        _show_scores(run.scores, f"{run.name}, test period")
-    typer.echo(f"run folder: {os.path.relpath(run.path)}")
-
-
-def _show_many(done: "ManyRuns", name: str) -> None:
-    """A row per run with its first metrics (runs.csv has all), then the scores of all together."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{name}: medians of each run")
-    columns = [str(column) for column in done.runs if column != "folder"][:6]  # as many as a narrow terminal has room for
-    for heading in (str(done.runs.index.name), *columns):
-        table.add_column(heading, justify="right")
-    for label, values in done.runs[columns].iterrows():
-        table.add_row(str(label), *(_figure(values[[column]], column) for column in columns))
-    Console().print(table)
-    _show_scores(done.scores, f"{name}, all together")
-    typer.echo(f"run folder: {os.path.relpath(done.path)}")
-
-
-def _show_inventory(found: "pd.DataFrame") -> None:
-    """What was found: a row a basin, of the first where they are many, and the columns in which any of all basins has something."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    most = 20
-    shown = [str(name) for name in found if name == "observed" or (found[name].notna() & (found[name] != 0)).any()]
-    table = Table(
-        title=f"{len(found)} basins" + (f", the first {most}" if len(found) > most else ""),
-        caption=None if len(shown) == len(found.columns) else "columns of zeros are left out",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("gauge id", justify="right", min_width=8, overflow="fold")
-    for heading in shown:
-        table.add_column(
-            heading.replace("_", " "), justify="right", no_wrap=heading in ("first", "last"), min_width=5, overflow="fold"
-        )
-    for gauge_id, values in found[shown].head(most).iterrows():
-        table.add_row(str(gauge_id), *map(_cell, values))
-    Console().print(table)
-
-
-def _cell(value: Any) -> str:
-    """A date, a count or a share as text."""
-    if hasattr(value, "year"):
-        return str(value)[:10]
-    return f"{value:.0f}" if value == round(value, 0) else f"{value:.3f}"
-
-
-def _show_scores(scores: "Scores | LeadScores", title: str) -> None:
-    """One table, a row a metric: the model beside its yardsticks; over many basins their medians. Forecasts: by lead time."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from runoff_lstm.run_scores import LeadScores
-
-    if isinstance(scores, LeadScores):
-        _show_lead_scores(scores, title)
-        return
-
-    columns = {"model": scores.metrics}
-    columns |= {str(name): table.drop(columns="yardstick") for name, table in scores.yardsticks.groupby("yardstick")}
-    basins = len(scores.metrics)
-    table = Table(title=title if basins == 1 else f"{title}, median of {basins} basins")
-    for heading in ("", *columns):
-        table.add_column(heading, justify="right" if heading else "left", max_width=22)
-    for metric in map(str, scores.metrics.columns):
-        table.add_row(metric, *(_figure(values[metric], metric) for values in columns.values()))
-    Console().print(table)
-    if basins > 1 and "NSE" in scores.metrics:
-        from runoff_lstm.regional import summary
-
-        of = summary(scores.metrics["NSE"])
-        typer.echo(f"NSE: median {of.median:.4f}, mean {of.mean:.4f}, at or below 0 in {of.at_or_below_zero} of {of.basins} basins")
-
-
-def _show_lead_scores(scores: "LeadScores", title: str) -> None:
-    """NSE by lead time of the model and its yardsticks (over many basins medians), then a line of RMSE for each."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from runoff_lstm.lead_times import summary_line
-
-    table = scores.table
-    basins, models = table["gauge_id"].nunique(), list(table["model"].unique())
-    shown = Table(title=f"{title}, NSE" + ("" if basins == 1 else f", median of {basins} basins"))
-    for heading in ("lead time", *models):
-        shown.add_column(heading, justify="right")
-    for lead, rows in table.groupby("lead_time"):
-        shown.add_row(str(lead), *(f"{rows.loc[rows['model'] == model, 'NSE'].median():.3f}" for model in models))
-    Console().print(shown)
-    typer.echo(f"RMSE [{scores.forecast.attrs['units']}], all lead times together in brackets, then each:")
-    for model in models:
-        typer.echo(summary_line(table, model))
-
-
-def _figure(values: "pd.Series[float]", metric: str) -> str:
-    if values.isna().all():
-        return "--"
-    return f"{values.median():.0f}" if metric == "days" else f"{values.median() + 0.0:.3f}"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runoff_lstm.fitting import Recipe
 from runoff_lstm.forecasting import Walk
-from runoff_lstm.gaps import formula_names
+from runoff_lstm.formulas import formula_names
 from runoff_lstm.many_runs import FoldKind
 from runoff_lstm.models import Architecture
 from runoff_lstm.periods import Period, Periods

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.bundle import TrainedModel
 from runoff_lstm.fitting import Recipe
 from runoff_lstm.lead_times import ISSUE_DATE, LEAD_TIME, last_issue_dates
 from runoff_lstm.models import Architecture
 from runoff_lstm.periods import Period, Periods
 from runoff_lstm.schema import BASIN, TIME, InputError, times_of
+from runoff_lstm.trained_model import TrainedModel
 from runoff_lstm.training import Device, Inputs, train
 
 

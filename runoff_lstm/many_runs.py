@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from runoff_lstm.bundle import TrainedModel, load_model
+from runoff_lstm.bundle import load_model
 from runoff_lstm.files import write_csv
 from runoff_lstm.fitting import Progress
 from runoff_lstm.lead_times import ISSUE_DATE, YARDSTICKS
@@ -31,6 +31,7 @@ from runoff_lstm.progress import training_bars
 from runoff_lstm.run_folder import create_folder, train_run
 from runoff_lstm.run_scores import LeadScores, Scores, mean_of, score
 from runoff_lstm.schema import BASIN, TIME, InputError
+from runoff_lstm.trained_model import TrainedModel
 from runoff_lstm.training import Device, check_inputs, resolve_device
 
 FoldKind = Literal["basin", "period"]

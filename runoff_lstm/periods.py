@@ -1,6 +1,7 @@
 """From dates to periods with both ends included, to a train, validation and test split that never overlaps, and to folds."""
 
 import datetime
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -11,6 +12,11 @@ import pandas as pd
 from runoff_lstm.schema import InputError
 
 Date = str | datetime.date | pd.Timestamp
+
+Span = str | datetime.timedelta | pd.DateOffset
+"""A length of time: "1 day", "6h", "1D", "1W", "MS" (a month), "1 year", or an object of datetime or pandas."""
+
+_SPANS = {"min": "minute", "h": "hour", "d": "day", "w": "week", "ms": "month"}
 
 
 @dataclass(frozen=True, init=False)
@@ -55,7 +61,7 @@ class Period:
         return cls(times[steps.start], last + pd.Timedelta(1, "s") if within_days and last == last.normalize() else last)
 
     def __str__(self) -> str:
-        return f"{_label(self.start)} to {_label(self.end)}"
+        return f"{label(self.start)} to {label(self.end)}"
 
     @property
     def last_moment(self) -> pd.Timestamp:
@@ -86,7 +92,7 @@ class Period:
         step = times[1] - times[0]
         if self.start < times[0] or self.last_moment >= times[-1] + step or first >= stop:
             raise InputError(
-                f"the period {self} is not inside the data, which run from {_label(times[0])} to {_label(times[-1])}; "
+                f"the period {self} is not inside the data, which run from {label(times[0])} to {label(times[-1])}; "
                 "choose dates inside"
             )
         return slice(first, stop)
@@ -170,6 +176,25 @@ def temporal_folds(period: Period, number: int) -> list[Periods]:
     return [Periods(train=Period(first[0], ends[fold]), test=Period(first[fold + 1], ends[fold + 1])) for fold in range(number)]
 
 
+def span(text: Span) -> pd.Timedelta | pd.DateOffset:
+    """A length of time, of months and years as an offset.
+
+    >>> span("6h"), span("2 days"), span("1 year")
+    (Timedelta('0 days 06:00:00'), Timedelta('2 days 00:00:00'), <DateOffset: months=12>)
+    """
+    if isinstance(text, datetime.timedelta):
+        return pd.Timedelta(text)
+    if isinstance(text, pd.DateOffset):
+        return text
+    parts = re.fullmatch(r"(\d{0,6})\s*([a-z]+)", text.strip().lower())
+    number, unit = (int(parts[1] or 1), _SPANS.get(parts[2], parts[2].removesuffix("s"))) if parts else (0, "")
+    if number and unit in ("month", "year"):
+        return pd.DateOffset(months=number * (12 if unit == "year" else 1))
+    if number and unit in ("minute", "hour", "day", "week"):
+        return pd.Timedelta(datetime.timedelta(**{f"{unit}s": number}))
+    raise InputError(f"'{text}' is no length of time; write it as 6h, 1D, 1W, MS, '1 day' or '1 year'")
+
+
 def _timestamp(date: Date) -> pd.Timestamp:
     try:
         moment = pd.Timestamp(date)
@@ -182,6 +207,7 @@ def _timestamp(date: Date) -> pd.Timestamp:
     return moment
 
 
-def _label(moment: pd.Timestamp | np.datetime64) -> str:
+def label(moment: pd.Timestamp | np.datetime64) -> str:
+    """A date as text, with the time of day where that is not midnight."""
     moment = pd.Timestamp(moment)
     return f"{moment:%Y-%m-%d}" if moment == moment.normalize() else f"{moment:%Y-%m-%d %H:%M}"

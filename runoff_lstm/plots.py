@@ -168,100 +168,6 @@ def plot_history(axes: "Axes | None" = None, *, history: pd.DataFrame) -> "Axes"
     return axes
 
 
-def plot_distribution(
-    axes: "Axes | None" = None, *, scores: Mapping[str, "pd.Series[float]"], metric: str = "NSE", lowest: float = -0.2
-) -> "Axes":
-    """Cumulative distribution of a metric over basins, a curve for each table: how many basins score no better than that.
-
-    Parameters
-    ----------
-    scores
-        By name, a value per basin; NaN is left out. The first is drawn strongest.
-    metric
-        What the values are, for the axis.
-    lowest
-        Left end of the axis of a metric that ends at 1; the share of basins below it is where a curve begins. The axis of others
-        holds 96 of 100 values.
-    """
-    axes = axes_or_new(axes, size=(6, 4.2))
-    colours = (SIMULATED_COLOUR, VALIDATION_COLOUR, QUIET, PRECIPITATION_COLOUR, OBSERVED_COLOUR)
-    for place, (name, values) in enumerate(scores.items()):
-        ranked = np.sort(values.dropna().to_numpy(np.float64))
-        if not ranked.size:
-            continue
-        share = np.arange(1, ranked.size + 1) / ranked.size
-        label = f"{name}, median {np.median(ranked):.3f} ({ranked.size:,} basins)"
-        axes.step(
-            ranked, share, where="post", color=colours[place % len(colours)], linewidth=2.0 if place == 0 else 1.3, label=label
-        )
-    axes.axhline(0.5, color=QUIET, linewidth=0.7, linestyle=(0, (5, 3)))
-    every = np.concatenate([values.to_numpy(np.float64) for values in scores.values()]) if scores else np.zeros(0)
-    axes.set(xlim=_ends(metric, every, lowest=lowest), ylim=(0, 1), xlabel=metric, ylabel="share of basins at or below")
-    if any(values.notna().any() for values in scores.values()):
-        axes.legend(loc="upper left", framealpha=0.85, edgecolor="none", fontsize=9)
-    return axes
-
-
-def plot_map(
-    axes: "Axes | None" = None,
-    *,
-    scores: "pd.Series[float]",
-    latitude: xr.DataArray,
-    longitude: xr.DataArray,
-    metric: str = "NSE",
-    limits: tuple[float, float] | None = None,
-) -> "Axes":
-    """A metric at the gauges: a dot each at its longitude and latitude, coloured by its value; undefined ones are open circles.
-
-    Parameters
-    ----------
-    scores
-        A value per basin, index gauge_id.
-    latitude, longitude
-        Of the gauges in degrees, dims (basin,).
-    metric, limits
-        What the values are, and the two ends of the colours; values beyond have the colour of the end. None: 0 and 1 for a metric
-        that ends at 1, else such that 96 of 100 values lie between.
-    """
-    axes = axes_or_new(axes, size=(8, 4.6))
-    gauge_ids = [str(gauge_id) for gauge_id in scores.index]
-    north, east = (place.sel(basin=gauge_ids).values.astype(np.float64) for place in (latitude, longitude))
-    values: Values = np.asarray(scores, dtype=np.float64)
-    lowest, highest = limits or _ends(metric, values, lowest=0.0)
-    order = np.argsort(-values)  # the lowest lie on top
-    known = order[np.isfinite(values[order])]
-    unknown = ~np.isfinite(values)
-    size = float(np.clip(6000 / max(len(values), 1), 12, 60))
-    dots = axes.scatter(
-        east[known],
-        north[known],
-        c=values[known],
-        s=size,
-        cmap="viridis",
-        vmin=lowest,
-        vmax=highest,
-        linewidths=0.3,
-        edgecolors="white",
-    )
-    if unknown.any():
-        axes.scatter(east[unknown], north[unknown], s=size, facecolors="none", edgecolors=QUIET, linewidths=0.8, label="undefined")
-        axes.legend(loc="lower left", frameon=False, fontsize=9)
-    below, above = bool((values < lowest).any()), bool((values > highest).any())
-    extend = {(True, False): "min", (False, True): "max", (True, True): "both"}.get((below, above), "neither")
-    bar = figure_of(axes).colorbar(dots, ax=axes, extend=extend, shrink=0.85)
-    bar.set_label(metric)
-    bar.outline.set_visible(False)
-    middle = float(np.nanmean(north)) if np.isfinite(north).any() else 0.0
-    axes.set_aspect(1 / max(np.cos(np.radians(middle)), 0.1))
-    axes.set(xlabel="longitude [°]", ylabel="latitude [°]")
-    axes.set_title(
-        f"{metric} of {len(values):,} basins, median {np.median(values[known]) if known.size else np.nan:.3f}",
-        loc="left",
-        fontsize=10,
-    )
-    return axes
-
-
 def figure_hydrograph(
     *,
     observed: xr.DataArray,
@@ -415,19 +321,6 @@ def _step_name(series: xr.DataArray) -> str:
     """What to call the time steps of a series in a count."""
     times = times_of(series)
     return "days" if len(times) < 2 or times[1] - times[0] == DAY else "time steps"
-
-
-def _ends(metric: str, values: Values, *, lowest: float) -> tuple[float, float]:
-    """Ends of an axis or of colours: `lowest` to 1 for a metric that ends at 1, else such that 96 of 100 values lie between.
-
-    >>> _ends("NSE", np.array([-3.0, 0.5, np.nan]), lowest=0.0)
-    (0.0, 1.0)
-    """
-    there = values[np.isfinite(values)]
-    if not there.size or (there.max() <= 1 and (metric not in METRICS or METRICS[metric].range.endswith(" 1]"))):
-        return lowest, 1.0
-    low, high = np.quantile(there, (0.02, 0.98))
-    return float(low), float(max(high, low + 1e-6))
 
 
 def typeset(units: str) -> str:

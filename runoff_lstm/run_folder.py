@@ -15,13 +15,13 @@ import pandas as pd
 import tomli_w
 import xarray as xr
 
-from runoff_lstm.bundle import TrainedModel, load_model, write_bundle
+from runoff_lstm.bundle import load_model, write_bundle
 from runoff_lstm.evaluation import check_metrics
 from runoff_lstm.files import write_csv, written_whole
+from runoff_lstm.filled import measured
 from runoff_lstm.fitting import Progress, Recipe
 from runoff_lstm.forecasting import Walk, walk_with
-from runoff_lstm.gaps import measured
-from runoff_lstm.inventory import basins_without_attributes, unusable_basins
+from runoff_lstm.inventories import basins_without_attributes, unusable_basins
 from runoff_lstm.models import Architecture, Dropout
 from runoff_lstm.periods import Periods
 from runoff_lstm.plots import plot_history, write_figure
@@ -29,6 +29,7 @@ from runoff_lstm.progress import training_bar
 from runoff_lstm.readers import OnMissing, leave_out
 from runoff_lstm.run_scores import METRICS, LeadScores, Scores, check_scored, evaluate_run, score
 from runoff_lstm.schema import BASIN, SOURCE, InputError, nearest
+from runoff_lstm.trained_model import TrainedModel
 from runoff_lstm.training import Device, Inputs, check_inputs, prepare, resolve_device
 
 

@@ -10,16 +10,17 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.bundle import TrainedModel
 from runoff_lstm.evaluation import evaluate, score_yardsticks
 from runoff_lstm.files import write_csv, written_whole
+from runoff_lstm.filled import measured
 from runoff_lstm.forecast_plots import plot_forecasts, plot_lead_times
-from runoff_lstm.gaps import measured
 from runoff_lstm.lead_times import LEAD_TIME, last_issue_dates, observed_ahead, score_lead_times
 from runoff_lstm.periods import Period, Periods
-from runoff_lstm.plots import figure_hydrograph, plot_distribution, plot_map, write_figure
+from runoff_lstm.plots import figure_hydrograph, write_figure
 from runoff_lstm.regional import worst_basins
+from runoff_lstm.regional_plots import plot_distribution, plot_map
 from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, is_precipitation, times_of
+from runoff_lstm.trained_model import TrainedModel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

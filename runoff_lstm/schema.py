@@ -67,6 +67,20 @@ def times_of(dataset: xr.Dataset | xr.DataArray) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(dataset.indexes[TIME]).as_unit("ns")
 
 
+def times_in_order(dataset: xr.Dataset) -> pd.DatetimeIndex:
+    """The time axis; an InputError unless it is one of plain dates in order, two at least."""
+    times = dataset.indexes.get(TIME)
+    if not isinstance(times, pd.DatetimeIndex) or times.tz is not None or times.hasnans:
+        kind = "no dates" if times is None else f"{times.dtype}, not plain dates"
+        raise InputError(f"the time axis holds {kind}; write all times in one time, without a zone, and convert them to datetime64")
+    if len(times) < 2:
+        raise InputError(f"the record has {len(times)} time step(s); at least two are needed to know its step")
+    wrong = np.flatnonzero(times[1:] <= times[:-1])
+    if wrong.size:
+        raise InputError(f"the time axis does not go on at {times[wrong[0] + 1]}; sort it, or read with mend_time = true")
+    return times_of(dataset)
+
+
 def time_step(times: pd.DatetimeIndex) -> np.timedelta64:
     """The one step between neighbouring times.
 

@@ -11,11 +11,10 @@ import torch
 import xarray as xr
 from torch import nn
 
-from runoff_lstm.bundle import TrainedModel
 from runoff_lstm.evaluation import evaluate
+from runoff_lstm.filled import measured
 from runoff_lstm.fitting import Progress, Recipe, fit
-from runoff_lstm.gaps import measured
-from runoff_lstm.inventory import unusable_basins
+from runoff_lstm.inventories import unusable_basins
 from runoff_lstm.made_inputs import check_lags, input_names
 from runoff_lstm.models import Architecture, build_model
 from runoff_lstm.periods import Periods
@@ -23,6 +22,7 @@ from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import DischargeScale, Scaler, check_names
 from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, check_basins, nearest, time_step, times_of
 from runoff_lstm.simulation import simulate_windows
+from runoff_lstm.trained_model import TrainedModel
 
 TARGET = "target"
 """Name of the scaled discharge that was measured, beside that which may have been filled."""

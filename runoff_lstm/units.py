@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from runoff_lstm.schema import DAY, InputError, discharge_units
+from runoff_lstm.schema import DAY, DISCHARGE, InputError, discharge_units
 
 Values = npt.NDArray[np.float64]
 
@@ -110,6 +110,23 @@ def canonical_units(units: str, step: np.timedelta64) -> str:
         if unit.dimensionality == _unit(example).dimensionality:
             return canonical
     return units
+
+
+def kept_units(name: str, units: str, step: np.timedelta64) -> str:
+    """The unit in which a variable over time is kept, see `canonical_units`; an error names the variable."""
+    try:
+        return discharge_units(step) if name == DISCHARGE else canonical_units(units, step)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def is_amount(units: str) -> bool:
+    """Whether a unit is of an amount per step, which adds up over steps: a depth of water, or an energy per area.
+
+    >>> [is_amount(units) for units in ("mm", "J m-2", "mm d-1", "W m-2", "1")]
+    [True, True, False, False, False]
+    """
+    return any(_unit(units).dimensionality == _unit(example).dimensionality for example in ("mm", "J m-2"))
 
 
 def discharge_to_depth(values: npt.ArrayLike, units: str, *, area_km2: npt.ArrayLike | None, step: np.timedelta64) -> Values:

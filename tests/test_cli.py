@@ -510,10 +510,10 @@ def test_compare_tells_the_medians_and_a_paired_test(ensemble, tmp_path):
 
 
 def test_compare_draws_two_curves_even_of_tables_of_one_name(ensemble, tmp_path, monkeypatch):
-    from runoff_lstm import plots
+    from runoff_lstm import regional_plots
 
-    drawn, original = {}, plots.plot_distribution
-    monkeypatch.setattr(plots, "plot_distribution", lambda **given: (drawn.update(given), original(**given))[1])
+    drawn, original = {}, regional_plots.plot_distribution
+    monkeypatch.setattr(regional_plots, "plot_distribution", lambda **given: (drawn.update(given), original(**given))[1])
     one, other = (ensemble[0] / name / "test_metrics.csv" for name in ("seed-3", "seed-4"))
     assert call("compare", one, other, "--metric", "KGE", "-o", tmp_path / "both.png").exit_code == 0
     assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")

@@ -23,7 +23,8 @@ from runoff_lstm.readers.archive import (
     the_only,
     wanted_basins,
 )
-from runoff_lstm.readers.canonical import LARGEST_AREA, ReaderOptions, read_attributes, to_canonical
+from runoff_lstm.readers.attributes import read_attributes
+from runoff_lstm.readers.canonical import LARGEST_AREA, ReaderOptions, to_canonical
 from runoff_lstm.schema import AREA, DISCHARGE, InputError, nearest
 
 PRODUCTS = {"daymet": "cida", "maurer": "maurer", "maurer_extended": "maurer", "nldas": "nldas"}

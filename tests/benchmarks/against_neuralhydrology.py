@@ -41,8 +41,8 @@ from neuralhydrology_side import Clock, Enough, Measured, Settings, peak_gpu_mem
 if TYPE_CHECKING:
     import xarray as xr
 
-    from runoff_lstm.bundle import TrainedModel
     from runoff_lstm.simulation import Mode
+    from runoff_lstm.trained_model import TrainedModel
 
 PRODUCT = "maurer_extended"
 FORCING = ["prcp", "srad", "tmax", "tmin", "vp"]

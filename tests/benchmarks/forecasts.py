@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from runoff_lstm.bundle import OutsideTrainingRangeWarning
 from runoff_lstm.experiment import read_experiment
 from runoff_lstm.forecasting import LSTMForecaster, walk_forward
 from runoff_lstm.lead_times import last_issue_dates, score_lead_times
@@ -21,6 +20,7 @@ from runoff_lstm.readers import READERS
 from runoff_lstm.run_folder import train_run
 from runoff_lstm.run_scores import mean_of
 from runoff_lstm.schema import times_of
+from runoff_lstm.trained_model import OutsideTrainingRangeWarning
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,8 @@ import pytest
 import xarray as xr
 from conftest import make_basins
 
-from runoff_lstm.gaps import fill_by_interpolation, measured
+from runoff_lstm.filled import measured
+from runoff_lstm.gaps import fill_by_interpolation
 from runoff_lstm.readers import READERS, read_netcdf, write_dataset
 from runoff_lstm.schema import SOURCE, InputError
 

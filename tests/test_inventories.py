@@ -4,7 +4,7 @@ import pytest
 from conftest import make_basins
 from small_archives import flow_file, flow_text, write, write_camels_us
 
-from runoff_lstm.inventory import inventory, unusable_basins
+from runoff_lstm.inventories import inventory, unusable_basins
 from runoff_lstm.periods import Period
 from runoff_lstm.readers import read_camels_us
 

@@ -6,18 +6,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from runoff_lstm.bundle import (
-    IncompleteInputWarning,
-    OutsideTrainingRangeWarning,
-    SilentGaugeWarning,
-    TrainedModel,
-    load_model,
-    write_bundle,
-)
+from runoff_lstm.bundle import load_model, write_bundle
 from runoff_lstm.models import Architecture, Dropout, build_model
 from runoff_lstm.periods import Period
 from runoff_lstm.scaling import Scaler
 from runoff_lstm.schema import InputError
+from runoff_lstm.trained_model import IncompleteInputWarning, OutsideTrainingRangeWarning, SilentGaugeWarning, TrainedModel
 
 FORCING = ["rain", "temperature"]
 WHOLE = Period("2000-01-01", "2001-11-30")

@@ -1,0 +1,124 @@
+"""From scores to tables on the terminal."""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from runoff_lstm.many_runs import ManyRuns
+    from runoff_lstm.run_folder import Run
+    from runoff_lstm.run_scores import LeadScores, Scores
+
+
+def show_run(run: "Run", *, quiet: bool) -> None:
+    if quiet:
+        return
+    for period, sums in run.coverage.groupby("period", sort=False).sum(numeric_only=True).iterrows():
+        left_out = f"{sums['without_history']} without enough history, {sums['without_discharge']} without discharge"
+        typer.echo(f"{period}: {sums['used']} of {sums['steps']} steps used ({left_out})")
+    if run.scores is not None:
+        show_scores(run.scores, f"{run.name}, test period")
+    typer.echo(f"run folder: {os.path.relpath(run.path)}")
+
+
+def show_many(done: "ManyRuns", name: str) -> None:
+    """A row per run with its first metrics (runs.csv has all), then the scores of all together."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{name}: medians of each run")
+    columns = [str(column) for column in done.runs if column != "folder"][:6]  # as many as a narrow terminal has room for
+    for heading in (str(done.runs.index.name), *columns):
+        table.add_column(heading, justify="right")
+    for label, values in done.runs[columns].iterrows():
+        table.add_row(str(label), *(_figure(values[[column]], column) for column in columns))
+    Console().print(table)
+    show_scores(done.scores, f"{name}, all together")
+    typer.echo(f"run folder: {os.path.relpath(done.path)}")
+
+
+def show_inventory(found: "pd.DataFrame") -> None:
+    """What was found: a row a basin, of the first where they are many, and the columns in which any of all basins has something."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    most = 20
+    shown = [str(name) for name in found if name == "observed" or (found[name].notna() & (found[name] != 0)).any()]
+    table = Table(
+        title=f"{len(found)} basins" + (f", the first {most}" if len(found) > most else ""),
+        caption=None if len(shown) == len(found.columns) else "columns of zeros are left out",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("gauge id", justify="right", min_width=8, overflow="fold")
+    for heading in shown:
+        table.add_column(
+            heading.replace("_", " "), justify="right", no_wrap=heading in ("first", "last"), min_width=5, overflow="fold"
+        )
+    for gauge_id, values in found[shown].head(most).iterrows():
+        table.add_row(str(gauge_id), *map(_cell, values))
+    Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    """A date, a count or a share as text."""
+    if hasattr(value, "year"):
+        return str(value)[:10]
+    return f"{value:.0f}" if value == round(value, 0) else f"{value:.3f}"
+
+
+def show_scores(scores: "Scores | LeadScores", title: str) -> None:
+    """One table, a row a metric: the model beside its yardsticks; over many basins their medians. Forecasts: by lead time."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from runoff_lstm.run_scores import LeadScores
+
+    if isinstance(scores, LeadScores):
+        _show_lead_scores(scores, title)
+        return
+
+    columns = {"model": scores.metrics}
+    columns |= {str(name): table.drop(columns="yardstick") for name, table in scores.yardsticks.groupby("yardstick")}
+    basins = len(scores.metrics)
+    table = Table(title=title if basins == 1 else f"{title}, median of {basins} basins")
+    for heading in ("", *columns):
+        table.add_column(heading, justify="right" if heading else "left", max_width=22)
+    for metric in map(str, scores.metrics.columns):
+        table.add_row(metric, *(_figure(values[metric], metric) for values in columns.values()))
+    Console().print(table)
+    if basins > 1 and "NSE" in scores.metrics:
+        from runoff_lstm.regional import summary
+
+        of = summary(scores.metrics["NSE"])
+        typer.echo(f"NSE: median {of.median:.4f}, mean {of.mean:.4f}, at or below 0 in {of.at_or_below_zero} of {of.basins} basins")
+
+
+def _show_lead_scores(scores: "LeadScores", title: str) -> None:
+    """NSE by lead time of the model and its yardsticks (over many basins medians), then a line of RMSE for each."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from runoff_lstm.lead_times import summary_line
+
+    table = scores.table
+    basins, models = table["gauge_id"].nunique(), list(table["model"].unique())
+    shown = Table(title=f"{title}, NSE" + ("" if basins == 1 else f", median of {basins} basins"))
+    for heading in ("lead time", *models):
+        shown.add_column(heading, justify="right")
+    for lead, rows in table.groupby("lead_time"):
+        shown.add_row(str(lead), *(f"{rows.loc[rows['model'] == model, 'NSE'].median():.3f}" for model in models))
+    Console().print(shown)
+    typer.echo(f"RMSE [{scores.forecast.attrs['units']}], all lead times together in brackets, then each:")
+    for model in models:
+        typer.echo(summary_line(table, model))
+
+
+def _figure(values: "pd.Series[float]", metric: str) -> str:
+    if values.isna().all():
+        return "--"
+    return f"{values.median():.0f}" if metric == "days" else f"{values.median() + 0.0:.3f}"
