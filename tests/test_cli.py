@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from small_archives import flow_file, flow_text, write, write_camels_us, write_caravan
 from typer.testing import CliRunner
 
-from runoff_lstm.cli import _cell, app
+from runoff_lstm.cli import app
 from runoff_lstm.readers import READERS, read_camels_us, read_caravan, read_netcdf, write_dataset
 from runoff_lstm.run_folder import train_run
 from runoff_lstm.schema import SOURCE
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 LEAF = ROOT / "catchments" / "leaf" / "leaf.toml"
 QUICK = ["--set", "training.steps=6", "--set", "training.validate_every=3", "--set", "model.hidden_sizes=[8]", "--device", "cpu"]
 
-pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.bundle.OutsideTrainingRangeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.trained_model.OutsideTrainingRangeWarning")
 
 
 def call(*arguments):
@@ -44,11 +44,23 @@ def refused(*arguments):
     return lines[0]
 
 
-def start(*arguments, errors):
-    """A command as a process of its own; what it says of errors goes to a file."""
-    command = [sys.executable, "-m", "runoff_lstm.cli", *map(str, arguments)]
-    with errors.open("w") as file:
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=file)
+@pytest.fixture
+def start():
+    """A command as a process of its own, ended with the test at the latest; what it says of errors goes to a file."""
+    started = []
+
+    def start_one(*arguments, errors):
+        command = [sys.executable, "-m", "runoff_lstm.cli", *map(str, arguments)]
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # the command would inherit that interrupts are ignored
+        with errors.open("w") as file:
+            started.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=file))
+        signal.signal(signal.SIGINT, before)
+        return started[-1]
+
+    yield start_one
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +156,7 @@ def wait_for_update(run, checkpoint):
         time.sleep(0.01)
 
 
-def test_a_killed_run_resumes_to_the_very_weights_of_one_that_was_not(tmp_path):
+def test_a_killed_run_resumes_to_the_very_weights_of_one_that_was_not(start, tmp_path):
     options = ["--set", "training.steps=600", "--set", "training.validate_every=20", "--set", "model.hidden_sizes=[16]", "--quiet"]
     errors = tmp_path / "errors.txt"
     whole = start("train", LEAF, "--run-dir", tmp_path / "whole", *options, "--device", "cpu", errors=errors)
@@ -161,7 +173,7 @@ def test_a_killed_run_resumes_to_the_very_weights_of_one_that_was_not(tmp_path):
     assert (tmp_path / "whole" / "test_metrics.csv").read_text() == (tmp_path / "killed" / "test_metrics.csv").read_text()
 
 
-def test_an_interrupt_says_how_to_go_on_and_leaves_a_sound_checkpoint(tmp_path):
+def test_an_interrupt_says_how_to_go_on_and_leaves_a_sound_checkpoint(start, tmp_path):
     errors = tmp_path / "errors.txt"
     run = start("train", LEAF, "--run-dir", tmp_path / "run", "--set", "training.steps=100000", "--device", "cpu", errors=errors)
     wait_for_update(run, tmp_path / "run" / "checkpoint.pt")
@@ -547,7 +559,7 @@ def is_running(pid):
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
-def test_a_killed_ensemble_leaves_no_process_behind_and_resumes_to_what_it_would_have_been(region, tmp_path):
+def test_a_killed_ensemble_leaves_no_process_behind_and_resumes_to_what_it_would_have_been(start, region, tmp_path):
     errors, options = tmp_path / "errors.txt", ("--set", "training.steps=300", "--set", "training.validate_every=100", "--quiet")
     killed = start("train", region, "--seeds", 2, "--run-dir", tmp_path / "run", *options, "--workers", 2, errors=errors)
     wait_for_update(killed, tmp_path / "run" / "seed-3" / "checkpoint.pt")
@@ -568,14 +580,6 @@ def test_a_killed_ensemble_leaves_no_process_behind_and_resumes_to_what_it_would
         one, two = (load_file(tmp_path / name / member / "model.safetensors") for name in ("run", "whole"))
         assert all(torch.equal(one[name], two[name]) for name in one)
     assert (tmp_path / "run" / "test_metrics.csv").read_text() == (tmp_path / "whole" / "test_metrics.csv").read_text()
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(10593, "10593"), (10593.0, "10593"), (0.28584, "0.286"), (float("nan"), "nan"), (pd.NaT, "NaT")]
-)
-def test_counts_of_the_inventory_are_shown_whole(value, text):
-    assert _cell(value) == text
-    assert _cell(pd.Timestamp("2000-02-29")) == "2000-02-29"
 
 
 FORECAST = ROOT / "catchments" / "leaf" / "forecast.toml"

@@ -116,7 +116,7 @@ def test_what_is_known_at_an_origin_is_the_past_and_the_forcing_told_as_a_foreca
 
 
 @pytest.mark.parametrize("fine_tune", [None, Recipe(steps=2, batch_size=4, learning_rate=1e-3, validate_every=2)])
-@pytest.mark.filterwarnings("ignore::runoff_lstm.bundle.OutsideTrainingRangeWarning")
+@pytest.mark.filterwarnings("ignore::runoff_lstm.trained_model.OutsideTrainingRangeWarning")
 def test_a_model_is_fitted_again_on_the_way_and_never_to_the_future(basins, fine_tune):
     def walk(dataset):
         forecaster = LSTMForecaster(

@@ -22,7 +22,7 @@ from runoff_lstm.run_scores import evaluate_run, mean_of
 from runoff_lstm.schema import InputError
 from runoff_lstm.training import Inputs
 
-pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.bundle.OutsideTrainingRangeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.trained_model.OutsideTrainingRangeWarning")
 
 PERIODS = Periods(
     train=Period("2000-03-01", "2000-12-31"), validation=Period("2001-01-01", "2001-05-31"), test=Period("2001-06-01", "2001-11-30")

@@ -21,7 +21,7 @@ from runoff_lstm.run_scores import evaluate_run
 from runoff_lstm.schema import SOURCE, InputError
 from runoff_lstm.training import Inputs
 
-pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.bundle.OutsideTrainingRangeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.trained_model.OutsideTrainingRangeWarning")
 
 INPUTS = Inputs(("rain", "temperature"), sequence_length=30, targets_per_window=30)
 RECIPE = Recipe(steps=10, batch_size=8, learning_rate=1e-2, validate_every=5)

@@ -17,7 +17,7 @@ from runoff_lstm.training import Inputs, prepare, resolve_device, train
 INPUTS = Inputs(("rain", "temperature"), sequence_length=30, targets_per_window=30)
 RECIPE = Recipe(steps=20, batch_size=8, learning_rate=1e-2, validate_every=10)
 SMALL = Architecture(hidden_sizes=(8,), dropout=Dropout(output=0.2))
-OUTSIDE = pytest.mark.filterwarnings("ignore::runoff_lstm.bundle.OutsideTrainingRangeWarning")
+OUTSIDE = pytest.mark.filterwarnings("ignore::runoff_lstm.trained_model.OutsideTrainingRangeWarning")
 
 
 def weights(dataset, periods, **arguments):

@@ -203,7 +203,7 @@ def test_a_stopped_training_resumes_to_the_very_weights(basins, periods, tmp_pat
     assert not whole.module.training
 
 
-@pytest.mark.filterwarnings("ignore::runoff_lstm.bundle.OutsideTrainingRangeWarning")
+@pytest.mark.filterwarnings("ignore::runoff_lstm.trained_model.OutsideTrainingRangeWarning")
 def test_the_embedding_comes_back_with_the_bundle_and_tells_basins_apart(basins, periods, tmp_path):
     model = trained(basins, periods, Recipe(steps=5, batch_size=8, learning_rate=1e-2))
     again = load_model(write_bundle(model, tmp_path / "model.safetensors"))
