@@ -27,7 +27,8 @@ _COMMON = {"source", "path", "gauge_ids", "forcing", "static_attributes", "on_mi
 _MENDED = {"resample", "derive", "fill"}
 """Tables of [data] that say how it is mended after it was read."""
 
-Dates = tuple[datetime.date, datetime.date]
+Moment = datetime.date | datetime.datetime
+Dates = tuple[Moment, Moment]
 
 
 class Table(BaseModel):
@@ -109,7 +110,7 @@ class Data(Table):
 
 
 class PeriodTable(Table):
-    """[periods]: first and last day of each, both included."""
+    """[periods]: first and last day, or moment, of each, both included."""
 
     train: Dates
     validation: Dates | None = None

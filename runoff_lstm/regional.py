@@ -149,7 +149,7 @@ def worst_basins(dataset: xr.Dataset, scores: "pd.Series[float]", *, train: slic
         )
         seen = []
         if zero > DRY_SHARE:
-            seen.append(f"no flow on {zero:.0%} of the days")
+            seen.append(f"no flow {zero:.0%} of the time")
         if "aridity" in one and float(one["aridity"]) > ARIDITY:
             seen.append(f"arid (aridity {float(one['aridity']):.1f})")
         elif mean < ARID_FLOW:

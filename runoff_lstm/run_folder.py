@@ -217,23 +217,36 @@ def _settings(
     return {
         "name": name,
         "data": {**source, "forcing": list(asked["forcing"]), "static_attributes": list(asked["static_attributes"])},
-        "periods": {key: [period.start.date(), period.end.date()] for key, period in periods.named().items()},
+        "periods": {key: [_moment(period.start), _moment(period.end)] for key, period in periods.named().items()},
         "windows": {key: value for key, value in asked.items() if key not in ("forcing", "static_attributes") and value},
         "model": {**_given(architecture), "dropout": _given(architecture.dropout)},
         "training": _given(recipe),
     }
 
 
+def _moment(moment: pd.Timestamp) -> datetime.date:
+    """A date, with the time of day where that is not midnight."""
+    return moment.date() if moment == moment.normalize() else moment.to_pydatetime()
+
+
 def _provenance(device: Device) -> dict[str, Any]:
     """Versions, commit, device and date."""
     packages = ("runoff-lstm", "torch", "xarray", "pandas", "numpy", "netCDF4", "hydroeval")
-    commit = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
     return {
         "versions": {"python": platform.python_version(), **{package: version(package) for package in packages}},
-        "git_commit": commit.stdout.strip() or None,
+        "git_commit": _commit(),
         "device": str(resolve_device(device)),
         "platform": platform.platform(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def _commit() -> str | None:
+    """The commit of this package where it runs from its own repository; None where it is installed, or git is not there."""
+    package = Path(__file__).parent
+    asked = ["git", "-C", str(package), "rev-parse", "--show-prefix", "HEAD"]
+    try:
+        told = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
+    except OSError:
+        return None
+    return told[1] if told[:1] == [f"{package.name}/"] else None

@@ -145,7 +145,7 @@ def then(values):
         (steady().assign(aridity=("basin", [2.25])), "arid (aridity 2.2)"),
         (steady().assign(aridity=("basin", [0.5])), "nothing that the data show"),
         (steady(discharge=0.05), "hardly any flow (0.05 mm)"),
-        (steady(discharge=then([0, 1.5, 1.5])), "no flow on 34% of the days"),
+        (steady(discharge=then([0, 1.5, 1.5])), "no flow 34% of the time"),
         (steady(discharge=then([np.nan, 1])), "50% not observed"),
         (steady(rain=0.75), "more discharge than precipitation"),
         (steady(discharge=then([1.75])), "1.8 times the discharge of the training period"),
@@ -166,7 +166,7 @@ def test_several_reasons_are_told_with_the_numbers():
     assert (row["NSE"], row["mean_discharge"]) == (-1.0, pytest.approx(3, abs=0.05))
     assert (row["zero_flow"], row["missing"]) == (pytest.approx(2 / 3, abs=0.01), pytest.approx(1 / 4, abs=0.01))
     assert row["seen"].split("; ") == [
-        "no flow on 67% of the days",
+        "no flow 67% of the time",
         "25% not observed",
         "more discharge than precipitation",
         "3.0 times the discharge of the training period",

@@ -1,6 +1,8 @@
 import dataclasses
+import datetime
 import json
 import logging
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -92,6 +94,39 @@ def test_the_experiment_is_told_by_the_folder(tmp_path, basins, periods):
     assert experiment["training"]["steps"] == 10
     assert experiment["evaluation"]["metrics"] == ["NSE", "FHV"]
     assert str(experiment["periods"]["test"][1]) == "2001-11-30"
+
+
+def test_periods_of_hourly_data_are_told_to_the_hour(tmp_path, monkeypatch):
+    without_pictures(monkeypatch)
+    source = {"source": "netcdf", "path": "/data/hourly.nc"}
+    hourly = make_basins("01013500", days=400, freq="h").assign_attrs({SOURCE: json.dumps(source)})
+    periods = Periods(train=Period("2000-01-01 06:00", "2000-01-11 12:00"), test=Period("2000-01-11 13:00", "2000-01-16"))
+    run(tmp_path / "run", hourly, periods)
+    assert read_experiment(tmp_path / "run" / "experiment.toml").arguments()["periods"] == periods
+    assert tomllib.loads((tmp_path / "run" / "experiment.toml").read_text())["periods"]["test"][1] == datetime.date(2000, 1, 16)
+
+
+def test_the_commit_is_that_of_the_package_and_not_of_a_repository_around_it(tmp_path, basins, periods, monkeypatch):
+    without_pictures(monkeypatch)
+
+    def commit(folder):
+        run(folder, basins, Periods(train=periods.train))
+        return json.loads((folder / "provenance.json").read_text())["git_commit"]
+
+    monkeypatch.setenv("PATH", "")
+    assert commit(tmp_path / "without_git") is None
+    monkeypatch.undo()
+    for package in (tmp_path / "repository" / "runoff_lstm", tmp_path / "repository" / "environment" / "runoff_lstm"):
+        package.mkdir(parents=True)
+    git = ["git", "-C", tmp_path / "repository", "-c", "user.name=me", "-c", "user.email=me@here"]
+    for asked in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first"]):
+        subprocess.run([*git, *asked], check=True)
+    first = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    without_pictures(monkeypatch)
+    monkeypatch.setattr(run_folder, "__file__", str(tmp_path / "repository" / "runoff_lstm" / "run_folder.py"))
+    assert commit(tmp_path / "own") == first
+    monkeypatch.setattr(run_folder, "__file__", str(tmp_path / "repository" / "environment" / "runoff_lstm" / "run_folder.py"))
+    assert commit(tmp_path / "around") is None
 
 
 def test_a_run_without_test_period_has_no_scores(tmp_path, basins, periods):
