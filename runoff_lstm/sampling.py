@@ -266,12 +266,13 @@ class Windows:
         return self._tiles(basin[span], nominal, np.maximum(nominal, first[span]), begins, ends)
 
     def runs(self) -> Iterator[tuple[np.ndarray, int, Batch]]:
-        """Every run of complete forcing, whole, runs of the same dates together: their basins, their first step, and the batch.
+        """Every run of complete forcing up to the end of the period, runs of the same dates together: basins, first step, batch.
 
         The batch's discharge is NaN throughout.
         """
-        dates = np.stack([self._runs.first, self._runs.last], axis=1)
-        for first, last in np.unique(dates, axis=0).tolist():
+        end = int(np.flatnonzero(self._period)[-1])
+        dates = np.stack([self._runs.first, np.minimum(self._runs.last, end)], axis=1)
+        for first, last in np.unique(dates[dates[:, 0] <= end], axis=0).tolist():
             basin = torch.from_numpy(self._runs.basin[(dates == (first, last)).all(axis=1)])
             forcing = self._rows(self._block, basin * len(self.times) + first, last - first + 1)
             basin = basin.to(self.device)

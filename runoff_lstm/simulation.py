@@ -14,6 +14,9 @@ from runoff_lstm.sampling import Windows
 
 Mode = Literal["windows", "continuous"]
 
+STEPS_AT_ONCE = 256
+"""Of a continuous pass over many basins: it is the same series, but the layers keep their hidden state at every step of a call."""
+
 
 @dataclass(frozen=True)
 class StreamState:
@@ -67,14 +70,18 @@ def simulate_continuously(model: nn.Module, windows: Windows) -> np.ndarray:
     Returns
     -------
     ndarray
-        (basin, time), scaled, over the whole time axis; NaN on the first `sequence_length - 1` steps of each unbroken stretch.
+        (basin, time), scaled, over the whole time axis; NaN on the first `sequence_length - 1` steps of each unbroken stretch, and
+        after the period's end.
     """
     simulated = np.full((len(windows.gauge_ids), len(windows.times)), np.nan, dtype=np.float32)
     warm_up = windows.sequence_length - 1
     for basin, first, batch in windows.runs():
-        values, _ = model(batch.forcing, batch.static_attributes)
-        steps = slice(first + warm_up, first + values.shape[1])
-        simulated[basin, steps] = values[:, warm_up:].float().cpu().numpy()
+        length, state = batch.forcing.shape[1], None
+        at_once = length if model.training else STEPS_AT_ONCE  # dropout draws its masks for a whole sequence
+        for begin in range(0, length, at_once):
+            values, state = model(batch.forcing[:, begin : begin + at_once], batch.static_attributes, state)
+            simulated[basin, first + begin : first + begin + values.shape[1]] = values.float().cpu().numpy()
+        simulated[basin, first : first + warm_up] = np.nan
     return simulated
 
 

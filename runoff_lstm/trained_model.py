@@ -454,9 +454,10 @@ class TrainedModel:
         outside = (values < low - tolerance) | (values > high + tolerance)
         count = int(outside.sum())
         if count:
-            units = values.attrs.get("units", "")
+            units = values.attrs.get("units", "1")
+            unit = "" if units in ("", "1") else f" {units}"
             warnings.warn(
-                f"{name} leaves the training range {low:.4g} to {high:.4g} {units} on {count} of {values.size} values "
+                f"{name} leaves the training range {low:.4g} to {high:.4g}{unit} on {count} of {values.size} values "
                 f"(they run from {float(values.min()):.4g} to {float(values.max()):.4g}); the simulation extrapolates there",
                 OutsideTrainingRangeWarning,
                 stacklevel=4,

@@ -177,6 +177,14 @@ def test_runs_are_whole_stretches_of_complete_forcing():
     assert runs == {(0, 0, 20), (0, 21, 39), (1, 0, 60)}
 
 
+def test_runs_end_with_the_period_and_begin_before_it():
+    windows = Windows(
+        numbered(60, forcing_gaps=[(0, 20), (0, 50)]), FORCING, sequence_length=5, period=Period("2000-02-01", "2000-02-10")
+    )
+    runs = {(int(one), first, batch.forcing.shape[1]) for basin, first, batch in windows.runs() for one in basin}
+    assert runs == {(0, 0, 20), (0, 21, 20), (1, 0, 41)}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

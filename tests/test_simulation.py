@@ -3,6 +3,7 @@ import pytest
 import torch
 from conftest import make_basins, model_of
 
+from runoff_lstm import simulation
 from runoff_lstm.periods import Period
 from runoff_lstm.sampling import Windows
 from runoff_lstm.simulation import simulate_continuously, simulate_windows
@@ -10,10 +11,10 @@ from runoff_lstm.simulation import simulate_continuously, simulate_windows
 FORCING = ["rain", "temperature"]
 
 
-def setting(dataset=None, k=10, length=20, period=None):
+def setting(dataset=None, k=10, length=20, period=None, kind="lstm"):
     dataset = make_basins("a", "b", days=150) if dataset is None else dataset
     torch.manual_seed(2)
-    model = model_of(2, 1, hidden_sizes=[8]).eval()
+    model = model_of(2, 1, hidden_sizes=[8], type=kind).eval()
     windows = Windows(
         dataset, FORCING, target=None, static_attributes=["leak"], sequence_length=length, targets_per_window=k, period=period
     )
@@ -58,14 +59,16 @@ def test_no_simulated_day_changes_when_later_forcing_changes_or_is_missing(k, da
     assert not np.allclose(after[:, day], before[:, day], atol=1e-6)
 
 
-@pytest.mark.parametrize("k", [1, 7, 40])
-def test_a_simulated_day_does_not_depend_on_the_period_asked_for(k):
+@pytest.mark.parametrize(
+    ("simulate", "k"), [(simulate_windows, 1), (simulate_windows, 7), (simulate_windows, 40), (simulate_continuously, 1)]
+)
+def test_a_simulated_day_does_not_depend_on_the_period_asked_for(simulate, k):
     dataset = make_basins("a", "b", days=150)
-    whole = simulate_windows(*setting(dataset, k=k))
-    part = simulate_windows(*setting(dataset, k=k, period=Period("2000-02-20", "2000-04-07")))
+    whole = simulate(*setting(dataset, k=k))
+    part = simulate(*setting(dataset, k=k, period=Period("2000-02-20", "2000-04-07")))
     asked = slice(50, 98)
     np.testing.assert_allclose(part[:, asked], whole[:, asked], atol=1e-6)
-    assert np.isnan(part[:, :50]).all()
+    assert simulate is simulate_continuously or np.isnan(part[:, :50]).all()
     assert np.isnan(part[:, 98:]).all()
 
 
@@ -89,6 +92,14 @@ def test_the_continuous_pass_keeps_its_state_and_begins_anew_after_a_gap():
     np.testing.assert_allclose(simulated[0, 61 + 19 :], after[0, 19:], atol=1e-5)
     assert np.isnan(simulated[0, 60 : 61 + 19]).all()
     assert np.isfinite(simulated[1, 19:]).all()
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_the_continuous_pass_is_one_pass_whatever_the_steps_at_once(monkeypatch, kind):
+    model, windows = setting(make_basins("a", "b", days=150), kind=kind)
+    whole = simulate_continuously(model, windows)
+    monkeypatch.setattr(simulation, "STEPS_AT_ONCE", 7)
+    np.testing.assert_allclose(simulate_continuously(model, windows), whole, atol=1e-6)
 
 
 def test_the_order_of_the_basins_does_not_matter():
