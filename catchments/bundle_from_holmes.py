@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 import xarray as xr
 
+from runoff_lstm.files import write_netcdf
+
 HERE = Path(__file__).parent
 CATCHMENTS = {
     "leaf": ("Leaf", "Leaf River, Mississippi, USA"),
@@ -51,7 +53,7 @@ def main() -> None:
             license="MIT, Copyright 2025 Universite Laval",
         )
         packed = {variable: {"zlib": True, "complevel": 9, "shuffle": True} for variable in dataset.data_vars}
-        dataset.to_netcdf(HERE / gauge_id / f"{gauge_id}.nc", encoding=packed)
+        write_netcdf(dataset, HERE / gauge_id / f"{gauge_id}.nc", encoding=packed)
 
 
 if __name__ == "__main__":

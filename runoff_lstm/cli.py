@@ -156,14 +156,16 @@ def simulate(
 ) -> None:
     """Simulate discharge from forcing; observations are needed only by a model trained with discharge_lags."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.files import written_whole
+        from runoff_lstm.files import write_netcdf
         from runoff_lstm.many_runs import load_models
+        from runoff_lstm.readers import check_target
         from runoff_lstm.run_scores import mean_of
         from runoff_lstm.schema import InputError
         from runoff_lstm.training import resolve_device
 
         if mode not in ("windows", "continuous"):
             raise InputError(f"--mode {mode}: choose windows or continuous")
+        check_target(out, zarr=False)
         models = load_models(model, device=resolve_device(_device(device)))
         trained = models[0]
         if mc_samples is not None and len(models) > 1:
@@ -175,8 +177,7 @@ def simulate(
         passed: Any = {"mode": mode, "mc_samples": mc_samples, "seed": seed}
         made = [one.simulate(dataset, **passed) for one in models]
         simulated = made[0].assign(simulated=mean_of([one["simulated"] for one in made]))
-        with written_whole(out) as part:
-            simulated.assign_attrs(Conventions="CF-1.11", featureType="timeSeries").to_netcdf(part)
+        write_netcdf(simulated.assign_attrs(Conventions="CF-1.11", featureType="timeSeries"), out)
         members = "" if mc_samples is None else f"{mc_samples} member(s), "
         steps = int(simulated["simulated"].notnull().sum()) // (mc_samples or 1)
         typer.echo(f"{out}: {members}{simulated.sizes['basin']} basin(s), {steps} simulated steps")
@@ -203,13 +204,15 @@ def forecast(
 ) -> None:
     """Forecast discharge from an issue date; of what comes after it only the forecast forcing is used."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.files import written_whole
+        from runoff_lstm.files import write_netcdf
         from runoff_lstm.many_runs import load_models
         from runoff_lstm.periods import Period
+        from runoff_lstm.readers import check_target
         from runoff_lstm.run_scores import mean_of
         from runoff_lstm.schema import times_of
         from runoff_lstm.training import resolve_device
 
+        check_target(out, zarr=False)
         models = load_models(model, device=resolve_device(_device(device)))
         trained = models[0]
         given = {
@@ -232,8 +235,7 @@ def forecast(
         made = trained.forecast(dataset, period=period)
         members = [made["forecast"], *(one.forecast(dataset, period=period)["forecast"] for one in models[1:])]
         made = made.assign(forecast=mean_of(members))
-        with written_whole(out) as part:
-            made.to_netcdf(part)
+        write_netcdf(made, out)
         done = int(made["forecast"].notnull().all("lead_time").sum())
         typer.echo(f"{out}: {made.sizes['basin']} basin(s), {done} forecast(s) of {trained.lead_times} lead times")
 

@@ -237,8 +237,12 @@ def evaluate(*, observed: xr.DataArray, simulated: xr.DataArray, metrics: Sequen
 
 
 def check_metrics(metrics: Sequence[str]) -> None:
-    """Refuse a name that is not in `METRICS`, with the nearest one."""
+    """Refuse a name that is not in `METRICS`, with the nearest one, one that comes twice, and none at all."""
+    if not metrics:
+        raise InputError('metrics is empty; name at least one, such as metrics = ["NSE"]')
     for name in metrics:
+        if list(metrics).count(name) > 1:
+            raise InputError(f"metric '{name}' is named twice; name it once")
         if name not in METRICS:
             raise InputError(f"metric '{name}' is not known; {nearest(name, METRICS)}")
 
@@ -289,7 +293,14 @@ def persistence(*, observed: xr.DataArray) -> xr.DataArray:
     return observed.shift({TIME: 1}).assign_attrs(attrs)
 
 
-def score_yardsticks(*, observed: xr.DataArray, train: slice, test: slice, metrics: Sequence[str] = tuple(METRICS)) -> pd.DataFrame:
+def score_yardsticks(
+    *,
+    observed: xr.DataArray,
+    train: slice,
+    test: slice,
+    beside: xr.DataArray | None = None,
+    metrics: Sequence[str] = tuple(METRICS),
+) -> pd.DataFrame:
     """Metrics of climatology and persistence over the test period, which a model has to beat.
 
     Parameters
@@ -298,6 +309,8 @@ def score_yardsticks(*, observed: xr.DataArray, train: slice, test: slice, metri
         Discharge, dims (basin, time), of the whole record.
     train, test
         First and last label of either period, as for `observed.sel(time=train)`.
+    beside
+        The simulation to compare with, dims (basin, time) of the test period: only steps that it has are scored; None: all.
     metrics
         Names from `METRICS`.
 
@@ -316,6 +329,7 @@ def score_yardsticks(*, observed: xr.DataArray, train: slice, test: slice, metri
         CLIMATOLOGY: climatology(observed=observed, train=train, times=pd.DatetimeIndex(tested.indexes[TIME])),
         PERSISTENCE: persistence(observed=observed).sel({TIME: test}),
     }
+    tested = tested if beside is None else tested.where(beside.notnull())
     tables = []
     for name, simulated in yardsticks.items():
         table = evaluate(observed=tested, simulated=simulated, metrics=metrics)

@@ -4,11 +4,11 @@ import datetime
 import os
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from runoff_lstm.fitting import Recipe
 from runoff_lstm.forecasting import Walk
@@ -27,8 +27,22 @@ _COMMON = {"source", "path", "gauge_ids", "forcing", "static_attributes", "on_mi
 _MENDED = {"resample", "derive", "fill"}
 """Tables of [data] that say how it is mended after it was read."""
 
-Moment = datetime.date | datetime.datetime
+
+def _moment(value: Any) -> Any:
+    """Numbers, and text of a number, would be taken for seconds since 1970."""
+    if isinstance(value, datetime.date) or (isinstance(value, str) and not value.strip().isdigit()):
+        return value
+    raise ValueError("a date is written as 1999-10-01")
+
+
+Moment = Annotated[datetime.date | datetime.datetime, BeforeValidator(_moment)]
 Dates = tuple[Moment, Moment]
+
+_UNION = re.compile(r"(str|date|datetime|Fill|(list|literal|function-before)\[.*\])$")
+"""What pydantic adds to the place of a fault to tell the alternatives apart; no key of the file."""
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Table(BaseModel):
@@ -148,14 +162,14 @@ class Folds(Table):
 
     number: int = Field(ge=1)
     by: FoldKind = "basin"
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Experiment(Table):
     """A whole experiment file."""
 
     name: str
-    seed: int = 0
+    seed: Seed = 0
     seeds: int = Field(default=1, ge=1)
     data: Data
     periods: PeriodTable
@@ -254,7 +268,11 @@ def _located(data: Data, folder: Path) -> Data:
             raise InputError(
                 f"[data] gauge_ids: {file} is not there; give a list of ids in quotes, or a text file with one id a line"
             )
-        located["gauge_ids"] = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+        try:
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"[data] gauge_ids: {file} is no text ({error}); give a text file with one id a line") from None
+        located["gauge_ids"] = [line.strip() for line in lines if line.strip()]
     return data.model_copy(update=located)
 
 
@@ -287,7 +305,7 @@ def _sentence(error: ValidationError) -> str:
     """The first thing that is wrong, by its place in the file; an unknown key before all else: it may be a missing one misspelt."""
     unknown = ("extra_forbidden", "unexpected_keyword_argument")
     first = min(error.errors(), key=lambda one: one["type"] not in unknown)
-    place = [str(part) for part in first["loc"]]
+    place = [str(part) for part in first["loc"] if not _UNION.match(str(part))]
     where = f"[{'.'.join(place[:-1])}] {place[-1]}" if len(place) > 1 else place[0] if place else "the file"
     if first["type"] in unknown:
         return f"{where}: unknown key; {nearest(place[-1], _known_keys(place[:-1]))}"
@@ -302,8 +320,20 @@ def _known_keys(place: Sequence[str]) -> list[str]:
     """The keys a table of the file may have."""
     here: Any = Experiment
     for name in place:
-        fields = getattr(here, "model_fields", None) or getattr(here, "__dataclass_fields__", {})
-        annotation = fields[name].annotation if hasattr(fields.get(name), "annotation") else getattr(fields.get(name), "type", None)
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        here = next((one for one in candidates if hasattr(one, "model_fields") or hasattr(one, "__dataclass_fields__")), None)
-    return list(getattr(here, "model_fields", None) or getattr(here, "__dataclass_fields__", {}))
+        field = _fields(here).get(name)
+        if field is not None:  # else the name of a variable, in [data.fill.NAME]
+            here = next(_tables(field.annotation if hasattr(field, "annotation") else field.type), None)
+    return list(_fields(here))
+
+
+def _fields(table: Any) -> dict[str, Any]:
+    """Of a table of the file, pydantic's or a dataclass."""
+    return getattr(table, "model_fields", None) or getattr(table, "__dataclass_fields__", {})
+
+
+def _tables(annotation: Any) -> Iterator[Any]:
+    """The tables that a key may hold."""
+    if _fields(annotation):
+        yield annotation
+    for one in get_args(annotation):
+        yield from _tables(one)

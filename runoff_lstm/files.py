@@ -1,11 +1,13 @@
-"""From a path, or a table, to a file that is written whole or not at all."""
+"""From a path, a table or a Dataset to a file that is written whole or not at all."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import xarray as xr
 
 from runoff_lstm.schema import InputError
 
@@ -38,3 +40,16 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table with six digits, whole or not at all."""
     with written_whole(path) as part:
         table.to_csv(part, float_format="%.6g")
+
+
+def write_netcdf(dataset: xr.Dataset, path: Path, *, encoding: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+    """Write a Dataset as netCDF, whole or not at all; text, such as gauge ids, as characters.
+
+    Every reader of netCDF knows characters. With the other kind, strings, versions 1.7.3 to 1.7.5 of netCDF4 end the whole process
+    when xarray opens a file a second time while the first is open, as notebooks do.
+    """
+    text: dict[str, Mapping[str, Any]] = {
+        str(name): {"dtype": "S1"} for name, values in dataset.variables.items() if values.dtype.kind in "OU"
+    }
+    with written_whole(path) as part:
+        dataset.to_netcdf(part, encoding={**text, **(encoding or {})})

@@ -146,6 +146,8 @@ def ungauged_folds(gauge_ids: Sequence[str], number: int, *, seed: int = 0) -> l
     >>> ungauged_folds(["a", "b", "c", "d", "e"], 2, seed=1)
     [('b', 'd', 'e'), ('a', 'c')]
     """
+    if len(gauge_ids) < 2:
+        raise InputError('one basin cannot be split into folds of basins; take by = "period", folds of years')
     if not 2 <= number <= len(gauge_ids):
         raise InputError(f"{len(gauge_ids)} basins cannot be split into {number} folds; choose from 2 to {len(gauge_ids)}")
     order = np.random.default_rng(seed).permutation(len(gauge_ids))

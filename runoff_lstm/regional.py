@@ -30,8 +30,10 @@ class Comparison:
         How many both have, with a number.
     ours, reference
         Medians over those.
-    median_difference, better
-        Of the differences: their median, and the share above zero.
+    median_difference
+        Of the differences.
+    better
+        The share of basins in which ours is nearer to the best value of the metric.
     p_value
         Two-sided, of a Wilcoxon signed-rank test that the differences are symmetric about zero, zeros left out: exact up to 50
         differences without ties, else by the normal approximation with the correction for ties; NaN where all are zero.
@@ -69,6 +71,8 @@ def summary(scores: "pd.Series[float]") -> Summary:
 def compare(ours: "pd.Series[float]", reference: "pd.Series[float]") -> Comparison:
     """Compare a metric basin by basin; both are indexed by gauge id, and what either lacks is left out.
 
+    The metric is the name of `ours`; higher is better where it is not one of `runoff_lstm.evaluation.METRICS`.
+
     Raises
     ------
     InputError
@@ -85,13 +89,14 @@ def compare(ours: "pd.Series[float]", reference: "pd.Series[float]") -> Comparis
             f"{', '.join(map(str, reference.index[:2]))}); check the gauge ids, leading zeros among them"
         )
     values["difference"] = values["ours"] - values["reference"]
+    name = str(ours.name)
     return Comparison(
         values,
         len(values),
         float(values["ours"].median()),
         float(values["reference"].median()),
         float(values["difference"].median()),
-        float((values["difference"] > 0).mean()),
+        float((_distance(values["ours"], name) < _distance(values["reference"], name)).mean()),
         _signed_rank_p(values["difference"]),
     )
 
@@ -168,9 +173,13 @@ def worst_basins(dataset: xr.Dataset, scores: "pd.Series[float]", *, train: slic
 
 
 def _from_the_worst(scores: "pd.Series[float]") -> "pd.Series[float]":
-    name = str(scores.name)
-    distance = (scores - METRICS[name].best).abs() if name in METRICS else -scores
+    distance = _distance(scores, str(scores.name))
     return scores[distance.sort_values(ascending=False, na_position="first", kind="stable").index]
+
+
+def _distance(scores: "pd.Series[float]", metric: str) -> "pd.Series[float]":
+    """From the best value of the metric; the lower the better, which the distance itself need not be."""
+    return (scores - METRICS[metric].best).abs() if metric in METRICS else -scores
 
 
 def _signed_rank_p(differences: "pd.Series[float]") -> float:

@@ -111,6 +111,10 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     check_metrics(metrics)
     if walk is not None and not inputs.lead_times:
         raise InputError("walking forward is for forecasts; set [windows] lead_times, such as lead_times = 7")
+    if walk is not None and walk.fit_every is not None and held_out:
+        raise InputError(
+            "[walk_forward] fit_every would fit the model to basins that are held out; leave out held_out or fit_every"
+        )
     if walk is not None and periods.test is None:
         raise InputError("the walk goes through the test period; name one in [periods]")
     inside, dataset = split_basins(dataset, periods=periods, inputs=inputs, held_out=held_out, on_missing=on_missing)

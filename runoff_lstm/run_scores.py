@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from runoff_lstm.evaluation import evaluate, score_yardsticks
-from runoff_lstm.files import write_csv, written_whole
+from runoff_lstm.files import write_csv, write_netcdf
 from runoff_lstm.filled import measured
 from runoff_lstm.forecast_plots import plot_forecasts, plot_lead_times
 from runoff_lstm.lead_times import LEAD_TIME, last_issue_dates, observed_ahead, score_lead_times
@@ -136,8 +136,8 @@ def _score_forecasts(
     write_csv(by_season.set_index("model"), folder / f"{period_name}_lead_scores_by_season.csv")
     made = xr.Dataset({"forecast": forecast, "observed": observed_ahead(dataset[DISCHARGE], forecast)})
     made[BASIN].attrs = {"cf_role": "timeseries_id", "long_name": "gauge id"}
-    with written_whole(folder / f"{period_name}_forecasts.nc") as part:
-        made.assign_attrs(Conventions="CF-1.11", title=f"{name}: forecast and observed discharge").to_netcdf(part)
+    made = made.assign_attrs(Conventions="CF-1.11", title=f"{name}: forecast and observed discharge")
+    write_netcdf(made, folder / f"{period_name}_forecasts.nc")
     prefix = "" if period_name == "test" else f"{period_name}_"
     write_figure(plot_lead_times(scores=scores.table), folder / f"{prefix}lead_times.png")
     write_figure(_spaghetti(dataset[DISCHARGE], scores, name=name), folder / f"{prefix}forecasts.png")
@@ -175,13 +175,16 @@ def _score_simulation(
     scores = Scores(
         metrics=evaluate(observed=observed, simulated=simulated, metrics=metrics),
         yardsticks=score_yardsticks(
-            observed=dataset[DISCHARGE], train=periods.train.label_slice, test=period.label_slice, metrics=metrics
+            observed=dataset[DISCHARGE],
+            train=periods.train.label_slice,
+            test=period.label_slice,
+            beside=simulated,
+            metrics=metrics,
         ),
         simulation=_simulation(observed, simulated, name),
     )
     write_csv(scores.yardsticks, folder / f"{period_name}_yardsticks.csv")
-    with written_whole(folder / f"{period_name}_simulation.nc") as part:
-        scores.simulation.to_netcdf(part)
+    write_netcdf(scores.simulation, folder / f"{period_name}_simulation.nc")
     prefix = "" if period_name == "test" else f"{period_name}_"
     write_figure(_hydrograph(dataset, scores, name=name), folder / f"{prefix}hydrograph.png")
     if dataset.sizes[BASIN] > 1:

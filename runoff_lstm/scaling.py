@@ -151,6 +151,10 @@ def check_names(
     for names, dims, kind in ((forcing, {BASIN, TIME}, "forcing"), (static_attributes, {BASIN}, "static attribute")):
         known = [str(name) for name in dataset.data_vars if set(dataset[name].dims) == dims and name != DISCHARGE]
         for name in names:
+            if name == DISCHARGE:
+                raise InputError(
+                    f"'{DISCHARGE}' is what is simulated and no {kind}; that of earlier steps is an input by discharge_lags = [1]"
+                )
             if name not in known:
                 raise InputError(f"the data have no {kind} '{name}'; {nearest(name, known)}")
         twice = [name for name in names if list(names).count(name) > 1]

@@ -17,7 +17,7 @@ from runoff_lstm.fitting import Progress, Recipe, fit
 from runoff_lstm.inventories import unusable_basins
 from runoff_lstm.made_inputs import check_lags, input_names
 from runoff_lstm.models import Architecture, build_model
-from runoff_lstm.periods import Periods
+from runoff_lstm.periods import Period, Periods
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import DischargeScale, Scaler, check_names
 from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, check_basins, nearest, time_step, times_of
@@ -219,6 +219,8 @@ def prepare(
     check_inputs(dataset, periods, inputs)
     with_filled, dataset = dataset, measured(dataset)  # filled discharge may be an input, and nothing else
     _refuse_unusable(dataset, periods, inputs)
+    if periods.validation is not None:
+        _check_validated(dataset, periods.validation)
     if frozen and start_from is None:
         raise InputError(
             f"frozen = {list(frozen)}: fresh weights have to be trained; name a model in start_from, or freeze nothing"
@@ -314,6 +316,16 @@ def _refuse_unusable(dataset: xr.Dataset, periods: Periods, inputs: Inputs) -> N
         gauge_id, why = next(iter(faults.items()))
         others = f" (and {len(faults) - 1} more basins cannot be used)" if len(faults) > 1 else ""
         raise InputError(f'basin {gauge_id}: {why}{others}; leave such basins out, by hand or by on_missing = "skip"')
+
+
+def _check_validated(dataset: xr.Dataset, validation: Period) -> None:
+    """Refuse a validation period in which no basin has an NSE."""
+    observed = dataset[DISCHARGE].isel({TIME: validation.steps(times_of(dataset))})
+    if not bool((observed.max(TIME) > observed.min(TIME)).any()):
+        raise InputError(
+            f"in the validation period {validation} no basin has two different values of discharge, so there is no NSE to go by; "
+            "choose a longer one, or leave it out"
+        )
 
 
 def _check_continues(model: TrainedModel, dataset: xr.Dataset, inputs: Inputs, architecture: Architecture | None) -> None:

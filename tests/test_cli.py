@@ -198,6 +198,20 @@ def test_an_interrupt_says_how_to_go_on_and_leaves_a_sound_checkpoint(start, tmp
         ('data.units={discharge="buckets"}', "the unit 'buckets' is not known"),
         ('data.units={discharge="m d-1"}', "more than any river carries"),
         ('data.units={discharge="m3/s"}', "needs the area of the basin"),
+        ("seed=-1", "seed = -1: input should be greater than or equal to 0"),
+        ("seed=99999999999999999999", "seed = 99999999999999999999: "),
+        ("data.gauge_ids=leaf.nc", "leaf.nc is no text"),
+        ('data.forcing=["discharge"]', "'discharge' is what is simulated and no forcing"),
+        ("model.type=foo", "[model] type = 'foo': input should be 'lstm', 'gru', 'rnn' or 'ealstm'"),
+        ("data.fill.P.foo=1", "[data.fill.P] foo: unknown key; there is method, limit, period, tries"),
+        ("data.fill.P.method=earlier", "[data.fill.P] limit is missing; add it"),
+        ("data.gauge_ids=[1013500]", "[data.gauge_ids] 0 = 1013500: input should be a valid string"),
+        ("periods.train=[1958, 1972]", "[periods.train] 0 = 1958: a date is written as 1999-10-01"),
+        ('periods.train=["1958", "1972"]', "[periods.train] 0 = '1958': a date is written as 1999-10-01"),
+        ("periods.validation=[1972-10-01, 1972-10-01]", "no basin has two different values of discharge"),
+        ("folds.number=3", "one basin cannot be split into folds of basins"),
+        ("evaluation.metrics=[]", "metrics is empty; name at least one"),
+        ('evaluation.metrics=["NSE", "NSE"]', "metric 'NSE' is named twice"),
         ('evaluation.metrics=["NSEE"]', "metric 'NSEE' is not known; did you mean 'NSE'"),
     ],
 )
@@ -220,6 +234,12 @@ def test_other_bad_calls_end_with_one_sentence(tmp_path, leaf_run):
         "simulate", folder / "model.safetensors", leaf_nc, "-o", tmp_path / "o.nc", "--mode", "x"
     )
     assert "source netcfd is not known; did you mean 'netcdf'" in refused("convert", "netcfd", leaf_nc, "-o", tmp_path / "o.nc")
+    for wrong, why in (
+        ("o.csv", "let the name end in .nc (netCDF)"),
+        ("o.zarr", "let the name end in .nc"),
+        ("no/o.nc", "no folder"),
+    ):
+        assert why in refused("simulate", folder / "model.safetensors", leaf_nc, "-o", tmp_path / wrong)
     assert "write it as name=value" in refused("convert", "netcdf", leaf_nc, "-o", tmp_path / "o.nc", "--unit", "mm")
     assert not (tmp_path / "o.nc").exists()
 

@@ -643,6 +643,20 @@ def test_the_yardsticks_are_scored_over_the_test_period_alone():
     assert table["RMSE"].iloc[2] == pytest.approx(np.sqrt(np.mean(jumps**2)))
 
 
+def test_yardsticks_beside_a_simulation_are_scored_on_its_days_and_know_what_they_knew():
+    observed = calendar_record()
+    test = slice("2004-01-01", "2004-12-31")
+    simulated = observed.sel(time=test).copy()
+    simulated[0, ::2] = np.nan
+    simulated[1] = np.nan
+    asked = {"observed": observed, "train": THREE_YEARS, "test": test, "metrics": ["RMSE"]}
+    table = score_yardsticks(**asked, beside=simulated)
+    assert table["days"].tolist() == [183, 0, 183, 0]
+    assert table["RMSE"].isna().tolist() == [False, True, False, True]
+    jumps = np.diff(observed.sel(basin="a", time=slice("2003-12-31", "2004-12-31")))
+    assert table["RMSE"].iloc[2] == pytest.approx(np.sqrt(np.mean(jumps[1::2] ** 2)))
+
+
 def test_a_test_period_outside_the_record_is_refused():
     with pytest.raises(InputError, match="test period 1990-01-01 to 1991-12-31 holds no step"):
         score_yardsticks(observed=calendar_record(), train=THREE_YEARS, test=slice("1990-01-01", "1991-12-31"))

@@ -27,6 +27,12 @@ def test_a_comparison_is_what_is_worked_out_by_hand():
     assert compared.better == 0.5
 
 
+@pytest.mark.parametrize(("metric", "better"), [("RMSE", 2 / 3), ("KGE_beta", 1 / 3), ("NSE", 1 / 3), ("a score of ours", 1 / 3)])
+def test_better_is_nearer_to_the_best_value_of_the_metric(metric, better):
+    ours, theirs = scores([0.5, 0.7, 0.9], metric), scores([0.6, 0.8, 0.7], metric)
+    assert compare(ours, theirs).better == pytest.approx(better)
+
+
 @pytest.mark.parametrize(
     ("differences", "p_value"),
     [
@@ -55,7 +61,7 @@ def test_many_differences_have_nearly_the_same_p_value_counted_and_approximated(
 
 def test_the_comparison_does_not_change_with_the_side_or_the_order():
     random = np.random.default_rng(3)
-    ours, theirs = (scores(random.normal(size=50), name).sample(frac=1, random_state=4) for name in ("NSE", "theirs"))
+    ours, theirs = (scores(1 - random.exponential(size=50)).sample(frac=1, random_state=4) for _ in range(2))
     one, other = compare(ours, theirs), compare(theirs.sample(frac=1, random_state=5), ours)
     assert one.p_value == pytest.approx(other.p_value, rel=1e-12)
     assert one.median_difference == pytest.approx(-other.median_difference)

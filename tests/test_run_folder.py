@@ -16,6 +16,7 @@ from runoff_lstm import run_folder, run_scores
 from runoff_lstm.bundle import load_model
 from runoff_lstm.experiment import read_experiment
 from runoff_lstm.fitting import Recipe
+from runoff_lstm.forecasting import Walk
 from runoff_lstm.models import Architecture
 from runoff_lstm.periods import Period, Periods
 from runoff_lstm.run_folder import train_run
@@ -224,6 +225,13 @@ def test_basins_that_cannot_be_held_out_are_refused(tmp_path, basins, periods):
         run(tmp_path / "run", holed, periods, held_out=["02064000"], inputs=WITH_ATTRIBUTES)
     with pytest.raises(InputError, match="held_out: none of these basins can be simulated"):
         run(tmp_path / "run", holed, periods, held_out=["02064000"], inputs=WITH_ATTRIBUTES, on_missing="skip")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_walk_that_fits_again_never_fits_to_basins_held_out(tmp_path, basins, periods):
+    inputs = dataclasses.replace(INPUTS, lead_times=2)
+    with pytest.raises(InputError, match="fit_every would fit the model to basins that are held out"):
+        run(tmp_path / "run", basins, periods, inputs=inputs, held_out=["01013500"], walk=Walk(every=7, fit_every=4))
     assert not (tmp_path / "run").exists()
 
 

@@ -118,7 +118,7 @@ def test_a_forcing_without_any_training_value_is_named(basins):
     [
         (["rainn"], [], "no forcing 'rainn'; did you mean 'rain'"),
         (["leak"], [], "no forcing 'leak'"),
-        (["discharge"], [], "no forcing 'discharge'"),
+        (["discharge"], [], "'discharge' is what is simulated and no forcing"),
         (["rain"], ["rain"], "no static attribute 'rain'"),
         (["rain", "rain"], [], "forcing 'rain' is named twice"),
     ],

@@ -24,7 +24,7 @@ __all__ = ["EALSTM", "Architecture", "Dropout", "ForecastModel", "Model", "Recur
 Model = RecurrentModel | ForecastModel
 """What turns forcing into discharge: of the same step, or at lead times."""
 
-ModelType = LayerType | Literal["ealstm"]
+ModelType = Literal["lstm", "gru", "rnn", "ealstm"]
 
 
 @dataclass(frozen=True)

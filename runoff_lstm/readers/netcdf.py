@@ -7,7 +7,7 @@ from typing import Unpack
 
 import xarray as xr
 
-from runoff_lstm.files import written_whole
+from runoff_lstm.files import write_netcdf
 from runoff_lstm.readers.canonical import ReaderOptions, rename_variables, to_canonical
 from runoff_lstm.schema import BASIN, TIME, InputError, nearest
 
@@ -64,8 +64,7 @@ def write_dataset(dataset: xr.Dataset, path: str | Path) -> None:
     dataset = dataset.assign_attrs(Conventions="CF-1.11", featureType="timeSeries")
     dataset[BASIN].attrs |= {"cf_role": "timeseries_id", "long_name": "gauge id"}
     if path.suffix == ".nc":
-        with written_whole(path) as part:
-            dataset.to_netcdf(part, encoding={name: {"zlib": True, "complevel": 4} for name in dataset.data_vars})
+        write_netcdf(dataset, path, encoding={str(name): {"zlib": True, "complevel": 4} for name in dataset.data_vars})
     else:
         part = path.with_name(f".{path.stem}.part.zarr")
         try:
@@ -79,10 +78,10 @@ def write_dataset(dataset: xr.Dataset, path: str | Path) -> None:
             shutil.rmtree(part, ignore_errors=True)
 
 
-def check_target(path: Path) -> None:
-    """Refuse a path that `write_dataset` does not write to, before anything is read."""
-    if path.suffix not in (".nc", ".zarr"):
-        raise InputError(f"{path}: let the name end in .nc (netCDF) or .zarr")
+def check_target(path: Path, *, zarr: bool = True) -> None:
+    """Refuse a path that cannot be written to, or whose name says another format, before anything is read."""
+    if path.suffix not in (".nc", ".zarr") or (path.suffix == ".zarr" and not zarr):
+        raise InputError(f"{path}: let the name end in .nc (netCDF)" + (" or .zarr" if zarr else ""))
     if path.suffix == ".zarr" and path.exists():
         raise InputError(f"{path} is there already; remove it or choose another name")
     if not path.parent.is_dir():

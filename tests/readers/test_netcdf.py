@@ -35,6 +35,16 @@ def test_the_bundled_catchment_is_read_as_it_is():
     assert int(leaf["discharge"].isnull().sum()) == 0
 
 
+def test_a_file_of_ours_that_is_open_elsewhere_is_read_again_and_again(tmp_path, basins):
+    write_dataset(basins, tmp_path / "ours.nc")
+    for path in (LEAF, tmp_path / "ours.nc"):
+        with xr.open_dataset(path) as held:  # with gauge ids as netCDF strings some versions of netCDF4 end the process here
+            held.load()
+            assert held["basin"].encoding["dtype"] == "S1"
+            for _ in range(3):
+                assert read_netcdf(path)["basin"].values.tolist() == held["basin"].values.tolist()
+
+
 def test_names_and_units_of_others_are_mapped(write, basins):
     theirs = basins.rename(basin="station", time="date", rain="P", discharge="QObs")
     theirs["QObs"] = (theirs["QObs"] * 864 / 86.4).assign_attrs(units="m3/s")
