@@ -134,7 +134,7 @@ def cross_validate(
         By "basin": so many folds of basins, drawn with `fold_seed` and written to folds.csv; scaler, weights and validation see the
         other basins only, and each basin is scored in the test period as if it were ungauged. By "period": the training period in
         `number` + 1 blocks, each but the first tested by a model trained on all before it (see `temporal_folds`); the test period
-        is not looked at.
+        is not looked at. The climatology beside all folds is that of the first block, beside one fold that of its training.
 
     Raises
     ------
