@@ -11,10 +11,13 @@ import pandas as pd
 
 from runoff_lstm.schema import InputError
 
-Date = str | datetime.date | pd.Timestamp
+Date = str | datetime.date | pd.Timestamp | np.datetime64
 
-Span = str | datetime.timedelta | pd.DateOffset
-"""A length of time: "1 day", "6h", "1D", "1W", "MS" (a month), "1 year", or an object of datetime or pandas."""
+_WHOLE_DATE = re.compile(r"\s*\d{4}-\d{2}-\d{2}(?!\d)")
+"""What a date in text begins with: a year alone would be its first day, and 01/10/1999 the tenth of January."""
+
+Span = str | datetime.timedelta | np.timedelta64 | pd.DateOffset
+"""A length of time: "1 day", "6h", "1D", "1W", "MS" (a month), "1 year", or an object of datetime, numpy or pandas."""
 
 _SPANS = {"min": "minute", "h": "hour", "d": "day", "w": "week", "ms": "month"}
 
@@ -26,7 +29,7 @@ class Period:
     Parameters
     ----------
     start, end
-        Dates (ISO 8601 text, date or Timestamp) without time zone.
+        Dates (text as 1999-10-01 or 1999-10-01 06:00, date, Timestamp or datetime64) without time zone.
 
     Raises
     ------
@@ -184,11 +187,11 @@ def span(text: Span) -> pd.Timedelta | pd.DateOffset:
     >>> span("6h"), span("2 days"), span("1 year")
     (Timedelta('0 days 06:00:00'), Timedelta('2 days 00:00:00'), <DateOffset: months=12>)
     """
-    if isinstance(text, datetime.timedelta):
+    if isinstance(text, datetime.timedelta | np.timedelta64):
         return pd.Timedelta(text)
     if isinstance(text, pd.DateOffset):
         return text
-    parts = re.fullmatch(r"(\d{0,6})\s*([a-z]+)", text.strip().lower())
+    parts = re.fullmatch(r"(\d{0,4})\s*([a-z]+)", str(text).strip().lower())
     number, unit = (int(parts[1] or 1), _SPANS.get(parts[2], parts[2].removesuffix("s"))) if parts else (0, "")
     if number and unit in ("month", "year"):
         return pd.DateOffset(months=number * (12 if unit == "year" else 1))
@@ -199,6 +202,8 @@ def span(text: Span) -> pd.Timedelta | pd.DateOffset:
 
 def _timestamp(date: Date) -> pd.Timestamp:
     try:
+        if not isinstance(date, str | datetime.date | np.datetime64) or (isinstance(date, str) and not _WHOLE_DATE.match(date)):
+            raise ValueError
         moment = pd.Timestamp(date)
     except ValueError:
         raise InputError(f"{date!r} is not a date; write it as 1999-10-01") from None

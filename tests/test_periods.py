@@ -50,7 +50,18 @@ def test_a_period_that_ends_before_it_starts_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("date", "message"), [("01/13/2000x", "is not a date"), ("2000-01-01T00:00Z", "time zone"), ("", "empty|not a date")]
+    ("date", "message"),
+    [
+        ("01/13/2000x", "is not a date"),
+        ("01/10/1999", "'01/10/1999' is not a date; write it as 1999-10-01"),
+        ("1999", "is not a date"),
+        ("1999-10", "is not a date"),
+        (1999, "1999 is not a date"),
+        ("today", "is not a date"),
+        ("2000-01-01T00:00Z", "time zone"),
+        ("", "empty|not a date"),
+        (pd.NaT, "empty date"),
+    ],
 )
 def test_what_is_not_a_plain_date_is_refused(date, message):
     with pytest.raises(InputError, match=message):

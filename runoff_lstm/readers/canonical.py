@@ -132,7 +132,7 @@ def to_canonical(
         Checked by `check_basins`; each variable's attribute `set_missing` counts the values that were made NaN, and so does the
         coordinate `set_missing` for each basin, over all variables.
     """
-    markers = [*MARKERS, *(float(one) for one in options.get("missing", ()) if _is_number(one))]
+    markers = [*MARKERS, *(float(one) for one in markers_of(options) if _is_number(one))]
     units, on_missing = options.get("units", {}), options.get("on_missing", "refuse")
     check_on_missing(on_missing)
     raw = select_basins(raw, gauge_ids, on_missing=on_missing)
@@ -437,6 +437,14 @@ def _refuse_differing_rows(raw: xr.Dataset, repeated: np.ndarray) -> None:
 def _plain(value: Any) -> Any:
     """What JSON can hold, of a numpy number, an array or a path."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
+
+
+def markers_of(options: ReaderOptions) -> Sequence[float | str]:
+    """The markers of missing values that were given; a bare text would be taken letter by letter."""
+    given = options.get("missing", ())
+    if not isinstance(given, list | tuple):
+        raise InputError(f"missing = {given!r}: give a list, such as missing = [-888]")
+    return given
 
 
 def _is_number(text: float | str) -> bool:

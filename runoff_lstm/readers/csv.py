@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.readers.canonical import MARKERS, ReaderOptions, mend_times, to_canonical
+from runoff_lstm.readers.archive import check_gauge_ids
+from runoff_lstm.readers.canonical import MARKERS, ReaderOptions, markers_of, mend_times, to_canonical
 from runoff_lstm.schema import AREA, BASIN, TIME, InputError, nearest, time_step, times_of
 
 TIME_NAMES = ("time", "date", "datetime", "timestamp", "day")
@@ -90,7 +91,8 @@ def read_csv(
                 f"basin {gauge_id}: its file has no column '{absent[0]}', which others have; {nearest(absent[0], map(str, table))}"
             )
     raw = _stack({gauge_id: _regular(gauge_id, table, mend=options.get("mend_time", False)) for gauge_id, table in tables.items()})
-    called = {"source": "csv", "path": str(path.resolve()), "gauge_ids": gauge_ids and list(gauge_ids), "csv": given, **options}
+    asked = None if gauge_ids is None else list(gauge_ids)
+    called = {"source": "csv", "path": str(path.resolve()), "gauge_ids": asked, "csv": given, **options}
     called["attributes"] = str(Path(str(options["attributes"])).resolve()) if options.get("attributes") else None
     return to_canonical(raw, options, gauge_ids=gauge_ids, called={**called, "variables": None})
 
@@ -116,10 +118,12 @@ def _tables(path: Path, gauge_ids: Sequence[str] | None, form: CsvForm, options:
     files = {one.stem: one for one in sorted(path.glob("*.csv")) if one.name != "attributes.csv"}
     if not files:
         raise InputError(f"{path} holds no CSV file; give a folder with one file a gauge, or one file")
-    for gauge_id in gauge_ids or ():
+    if gauge_ids is not None:
+        check_gauge_ids(gauge_ids)
+    for gauge_id in () if gauge_ids is None else gauge_ids:
         if gauge_id not in files:
             raise InputError(f"gauge id '{gauge_id}' has no file in {path}; {nearest(str(gauge_id), files)}")
-    wanted = {gauge_id: files[gauge_id] for gauge_id in gauge_ids} if gauge_ids else files
+    wanted = files if gauge_ids is None else {gauge_id: files[gauge_id] for gauge_id in gauge_ids}
     return {gauge_id: _numbers(_read_text(file, form, options), file, form, options) for gauge_id, file in wanted.items()}
 
 
@@ -180,7 +184,7 @@ def _numbers(text: pd.DataFrame, path: Path, form: CsvForm, options: ReaderOptio
         if name not in text and not options.get("attributes"):
             raise InputError(f"{path} has no column '{name}'; {nearest(name, map(str, text.columns.drop(TIME)))}")
     times = _times(text[TIME], path, form)
-    markers = [str(one).strip() for one in options.get("missing", ())]
+    markers = [str(one).strip() for one in markers_of(options)]
     columns = {}
     for name in text.columns.drop(TIME):
         if wanted is not None and name not in (*wanted, "area_km2"):

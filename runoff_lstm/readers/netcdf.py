@@ -46,7 +46,12 @@ def read_netcdf(path: str | Path, gauge_ids: Sequence[str] | None = None, **opti
         for name in options.get("units", {}):
             if name not in renamed:
                 raise InputError(f"units: {path} has no variable '{name}'; {nearest(name, map(str, renamed.data_vars))}")
-        called = {"source": "netcdf", "path": str(path.resolve()), "gauge_ids": gauge_ids and list(gauge_ids), **options}
+        called = {
+            "source": "netcdf",
+            "path": str(path.resolve()),
+            "gauge_ids": None if gauge_ids is None else list(gauge_ids),
+            **options,
+        }
         called["attributes"] = str(Path(str(options["attributes"])).resolve()) if options.get("attributes") else None
         return to_canonical(renamed, options, gauge_ids=gauge_ids, called={**called, "variables": None})
 

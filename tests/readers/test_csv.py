@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from runoff_lstm.readers import READERS, CsvForm, read_csv
+from runoff_lstm.readers import READERS, CsvForm, read_csv, read_netcdf, write_dataset
 from runoff_lstm.schema import SOURCE, InputError
 
 UNITS = {"rain": "mm d-1", "discharge": "mm d-1"}
@@ -84,6 +84,21 @@ def test_missing_markers_are_nan_and_counted(write, caplog):
     assert read["rain"].isnull().values[0].tolist() == [False] + [True] * 5 + [False] * 4
     assert read["rain"].attrs["set_missing"] == 1 + 2
     assert "basin 01013500: rain: 3 value(s) marked as missing, the first -999.0 on 2000-01-02" in caplog.text
+
+
+@pytest.mark.parametrize("missing", ["-888", -888])
+def test_a_bare_marker_is_refused_and_not_taken_letter_by_letter(write, missing):
+    with pytest.raises(InputError, match=r"missing = .* give a list, such as missing = \[-888\]"):
+        read_csv(write(rows()), units=UNITS, missing=missing)
+
+
+def test_gauge_ids_may_come_as_an_array(write, tmp_path):
+    write(rows(), "01013500.csv")
+    write(rows(), "02064000.csv")
+    read = read_csv(tmp_path, np.array(["02064000", "01013500"]), units=UNITS)
+    assert read["basin"].values.tolist() == ["02064000", "01013500"]
+    write_dataset(read, tmp_path / "all.nc")
+    assert read_netcdf(tmp_path / "all.nc", pd.Index(["01013500"]))["basin"].values.tolist() == ["01013500"]
 
 
 def test_hours_are_read(write):
