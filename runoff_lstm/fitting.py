@@ -330,15 +330,19 @@ class _Training:
     def loss(self, batch: Batch, simulated: Tensor) -> Tensor:
         """One number to minimise; of several lead times the geometric mean, each weighted by the inverse of its number.
 
-        So each counts by its relative error, and the far ones, of which little can be known, do not drown the near ones.
+        So each counts by its relative error, and the far ones, of which little can be known, do not drown the near ones. A lead
+        time of which a batch holds no observation is left out.
         """
         measured = partial(LOSSES[self.recipe.loss], basin_std=self.basin_std[batch.basin], zero_flow=self.zero_flow)
         if simulated.ndim == 2:
             return measured(observed=batch.discharge, simulated=simulated)
-        leads = zip(batch.discharge.unbind(2), simulated.unbind(2), strict=True)
-        losses = torch.stack([measured(observed=observed, simulated=made) for observed, made in leads])
-        weights = 1 / torch.arange(1, len(losses) + 1, device=losses.device)
-        return ((losses.log() * weights).sum() / weights.sum()).exp()
+        seen = (~torch.isnan(batch.discharge)).any(dim=0).any(dim=0)
+        observed = torch.where(seen, batch.discharge, simulated.detach())
+        leads = zip(observed.unbind(2), simulated.unbind(2), strict=True)
+        losses = torch.stack([measured(observed=one, simulated=made) for one, made in leads])
+        weights = seen / torch.arange(1, len(seen) + 1, device=seen.device)
+        tiny = torch.finfo(losses.dtype).tiny
+        return ((losses.clamp(min=tiny).log() * weights).sum() / weights.sum()).exp()
 
     def look(self) -> None:
         """Look at the losses and gradient norms since the last look, and stop where one of them makes no sense."""

@@ -380,6 +380,14 @@ def test_lead_times_count_by_their_relative_error_the_near_ones_most(basins, per
     expected = np.exp((weights_of_leads * np.log(squared)).sum() / weights_of_leads.sum())
     assert float(state.loss(batch, simulated)) == pytest.approx(expected, rel=1e-4)
 
+    batch.discharge[:, :, 1] = torch.nan  # of the second nothing is observed: the others go on as if there were no second
+    simulated = simulated.nan_to_num().requires_grad_()
+    loss = state.loss(batch, simulated)
+    loss.backward()
+    assert loss.item() == pytest.approx(np.exp((weights_of_leads * np.log(squared))[[0, 2]].sum() / (4 / 3)), rel=1e-4)
+    assert (simulated.grad[:, :, [0, 2]] != 0).all()
+    assert (simulated.grad[:, :, 1] == 0).all()
+
 
 def test_forecasts_are_validated_by_the_geometric_mean_of_their_errors(basins, periods):
     training = prepare(basins, periods=periods, inputs=LEADS, recipe=RECIPE, architecture=SMALL, device="cpu")

@@ -94,8 +94,6 @@ class Dropout:
         for variant, kind in {"tied": "variational", "per": "recurrent", "weights": "weight_drop", "rows": "weight_drop"}.items():
             if getattr(self, variant) is not None and self.kind != kind:
                 raise InputError(f'dropout {variant} is a variant of kind = "{kind}"; set that kind, or leave {variant} out')
-        self._check_places()
-
         if self.per not in (None, "step", "sequence") or self.weights not in (None, "recurrent", "all"):
             raise InputError(
                 f'dropout per is "step" or "sequence", weights is "recurrent" or "all", not {self.per or self.weights!r}'
