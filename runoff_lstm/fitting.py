@@ -255,6 +255,8 @@ class _Training:
         self.save()
         saved = time.perf_counter()
         for batch, share in self.batches():
+            if recipe.patience is not None and state.stale >= recipe.patience:
+                break
             self.rate = learning_rate(
                 recipe.schedule, peak=recipe.learning_rate, progress=share, epoch=state.epoch + 1, milestones=recipe.milestones
             )
@@ -269,8 +271,6 @@ class _Training:
                 self.save()
                 saved = time.perf_counter()
             observe(Progress(state.update, share, self.recent_loss(), self.recent_score(), self.rate))
-            if recipe.patience is not None and state.stale >= recipe.patience:
-                break
         if not state.history or state.history[-1][0] != state.update:
             self.add_row()
         state.finished = True

@@ -121,12 +121,14 @@ def test_the_best_validated_weights_are_kept_and_patience_ends_the_run():
     assert_equal(weights, seen[1])
 
 
-def test_patience_survives_a_resume(tmp_path, monkeypatch):
+@pytest.mark.parametrize("stop_at", [35, 50])  # 50: the very update at which patience ends
+def test_patience_survives_a_resume(tmp_path, monkeypatch, stop_at):
     monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
     recipe = Recipe(steps=60, batch_size=16, validate_every=10, patience=3)
-    first, second = iter([0.1, 0.7, 0.3]), iter([0.2, 0.6, 0.9])
+    scores = [0.1, 0.7, 0.3, 0.2, 0.6, 0.9]
+    first, second = iter(scores[: stop_at // 10]), iter(scores[stop_at // 10 :])
     with pytest.raises(StoppedError):
-        train(recipe, stop_at=35, checkpoint=tmp_path / "checkpoint.pt", validate=lambda: next(first))
+        train(recipe, stop_at=stop_at, checkpoint=tmp_path / "checkpoint.pt", validate=lambda: next(first))
     _, history = train(recipe, checkpoint=tmp_path / "checkpoint.pt", resume=True, validate=lambda: next(second))
     assert history["validation_NSE"].tolist() == [0.1, 0.7, 0.3, 0.2, 0.6]
 
