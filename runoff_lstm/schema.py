@@ -181,12 +181,13 @@ def _check_variable(name: str, values: xr.DataArray) -> xr.DataArray:
         raise InputError(f"variable '{name}' has dims {values.dims}; (basin, time) or (basin,) are understood")
     if values.dtype.kind not in "fiu":
         raise InputError(f"variable '{name}' holds {values.dtype}, not numbers; convert it or leave it out")
-    values = values.transpose(BASIN, TIME)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite there
+        values = values.transpose(BASIN, TIME).astype("float32", copy=False)
     infinite = np.isinf(values.values)
     if infinite.any():
         where = _first(values, infinite)
         raise InputError(f"{where}: {name} is infinite; make it NaN or correct it")
-    return values.astype("float32", copy=False)
+    return values
 
 
 def _refuse_negative(values: xr.DataArray) -> None:

@@ -382,7 +382,12 @@ class TrainedModel:
             raise InputError(
                 "today's forcing has a missing or infinite value; fill it, or begin anew after the gap with state = None"
             )
+        if not bool(torch.isfinite(fixed).all()):
+            raise InputError("a static attribute is missing or infinite; fill it in")
         if lagged:
+            for name in lagged:
+                if np.any(np.isinf(forcing[name]) | (np.asarray(forcing[name]) < 0)):
+                    raise InputError(f"{name} is negative or infinite; make it NaN or correct it")
             values = [self.scaler.scale(DISCHARGE, np.atleast_1d(np.asarray(forcing[name], dtype=np.float64))) for name in lagged]
             observed = torch.from_numpy(np.stack(np.broadcast_arrays(*values), axis=1)).to(device)
             made = observation_inputs(observed, zero_flow=self.scaler.zero_flow).flatten(1)

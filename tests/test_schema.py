@@ -34,6 +34,7 @@ def at(dataset, name, value, day="2000-05-01", basin=1):
         (lambda d: d.isel(time=[0, 1, 3]), "not regular: after 2000-01-02 .* comes a gap"),
         (lambda d: d.isel(time=[0]), "1 time step"),
         (lambda d: at(d, "rain", np.inf), "basin 01022500, 2000-05-01: rain is infinite"),
+        (lambda d: at(d.astype("float64"), "rain", 1e39), "basin 01022500, 2000-05-01: rain is infinite"),  # in float32
         (
             lambda d: at(d, "discharge", -4.1),
             r"basin 01022500: discharge is negative on 1 step\(s\) \(first 2000-05-01: -4.1 mm d-1\)",

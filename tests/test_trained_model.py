@@ -127,12 +127,14 @@ def test_data_that_do_not_fit_the_model_are_refused(basins, change, message):
         model_for(basins).simulate(change(basins))
 
 
-def test_a_step_with_missing_input_is_refused(basin):
+def test_a_step_with_missing_input_is_refused(basin, basins):
     model = model_for(basin, attributes=())
     with pytest.raises(InputError, match="lacks temperature"):
         model.step({"rain": 3.0})
     with pytest.raises(InputError, match="missing or infinite"):
         model.step({"rain": np.nan, "temperature": 1.0})
+    with pytest.raises(InputError, match="attribute is missing or infinite"):
+        model_for(basins).step({"rain": 1.0, "temperature": 1.0}, attributes={"leak": np.inf})
 
 
 def test_a_foreign_or_damaged_bundle_is_refused(basins, tmp_path):
@@ -285,6 +287,9 @@ def test_a_model_with_lags_steps_as_its_continuous_pass(basins):
     np.testing.assert_allclose(np.stack(series, axis=1), expected[:, :200], atol=1e-5)
     with pytest.raises(InputError, match="lacks discharge_lag_1, discharge_lag_3"):
         model.step({"rain": 1.0, "temperature": 2.0})
+    for wrong in (-1.0, np.inf):
+        with pytest.raises(InputError, match="discharge_lag_3 is negative or infinite"):
+            model.step({"rain": 1.0, "temperature": 2.0, "discharge_lag_1": 0.0, "discharge_lag_3": wrong})
 
 
 def test_a_forecast_goes_on_where_the_gauge_is_silent_and_says_so(basins):
