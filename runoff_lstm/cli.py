@@ -385,8 +385,10 @@ def _call_reader(source: str, path: Any, options: dict[str, Any], *, quiet: bool
 def _train(experiment: Any, folder: Path, *, device: str, workers: int | None, resume: bool, quiet: bool) -> None:
     """One run or many, as the experiment says."""
     from runoff_lstm.many_runs import cross_validate, train_ensemble
-    from runoff_lstm.run_folder import train_run
+    from runoff_lstm.run_folder import check_new_folder, train_run
 
+    if not resume:
+        check_new_folder(folder)  # before minutes go by with reading
     dataset = _read(experiment, quiet=quiet)
     arguments = experiment.arguments()
     common: dict[str, Any] = {"device": _device(device), "resume": resume}

@@ -192,11 +192,16 @@ def default_folder(name: str) -> Path:
     return Path("runs") / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
 
 
+def check_new_folder(folder: Path) -> None:
+    """Refuse a folder that holds something already."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is there already and not empty; choose another --run-dir, or resume it")
+
+
 def create_folder(folder: Path, settings: Mapping[str, Any], device: Device) -> None:
     """Make the folder and write what was asked for and where it runs, before anything is computed."""
     resolve_device(device)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is there already and not empty; choose another --run-dir, or resume it")
+    check_new_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -226,7 +226,8 @@ def test_other_bad_calls_end_with_one_sentence(tmp_path, leaf_run):
     leaf_nc = ROOT / "catchments" / "leaf" / "leaf.nc"
     assert "leef.toml is not there" in refused("train", LEAF.with_name("leef.toml"))
     assert "choose auto, cpu, cuda or mps" in refused("train", LEAF, "--run-dir", tmp_path / "x", "--device", "tpu")
-    assert "not empty" in refused("train", LEAF, "--run-dir", folder, *QUICK)
+    unread = ("--set", f"data.path={tmp_path / 'nowhere.nc'}")  # the folder is refused before anything is read
+    assert "not empty" in refused("train", LEAF, "--run-dir", folder, *unread, *QUICK)
     assert "is not a run folder" in refused("resume", tmp_path)
     assert "is not a run folder" in refused("evaluate", tmp_path)
     assert "not a whole safetensors" in refused("simulate", tmp_path / "foreign.safetensors", leaf_nc, "-o", tmp_path / "o.nc")
