@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -403,9 +403,7 @@ class _Training:
         self.look()
         state = self.state
         state.weights, state.optimizer = _copy(self.model), self.optimizer.state_dict()
-        state.random = {"cpu": torch.get_rng_state()}
-        if self.windows.device.type == "cuda":
-            state.random["cuda"] = torch.cuda.get_rng_state(self.windows.device)
+        state.random = _random_state(self.windows.device)
         if self.checkpoint is not None:
             write_checkpoint(state, self.checkpoint)
 
@@ -417,9 +415,7 @@ class _Training:
         self.state = state
         self.model.load_state_dict(state.weights)
         self.optimizer.load_state_dict(state.optimizer)
-        torch.set_rng_state(state.random["cpu"])
-        if "cuda" in state.random and self.windows.device.type == "cuda":
-            torch.cuda.set_rng_state(state.random["cuda"], self.windows.device)
+        _set_random_state(state.random, self.windows.device)
 
 
 @contextmanager
@@ -430,6 +426,25 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _random_state(device: torch.device) -> dict[str, Tensor]:
+    """The state of torch's random generators, that of the CPU and the device's own, by the device's type."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def _set_random_state(states: Mapping[str, Tensor], device: torch.device) -> None:
+    """Take up what `_random_state` gave; a generator that it does not know stays as it is."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+    elif device.type == "mps" and "mps" in states:
+        torch.mps.set_rng_state(states["mps"])
 
 
 def _cuda(device: torch.device) -> list[torch.device]:
