@@ -13,7 +13,7 @@ import xarray as xr
 
 from runoff_lstm.evaluation import GAUGE_ID, climatology, evaluate
 from runoff_lstm.periods import Period
-from runoff_lstm.schema import BASIN, DAY, TIME, InputError
+from runoff_lstm.schema import BASIN, DAY, TIME, InputError, date_label
 
 ISSUE_DATE = "issue_date"
 LEAD_TIME = "lead_time"
@@ -115,7 +115,7 @@ def _positions(observed: xr.DataArray, forecast: xr.DataArray) -> tuple[pd.Datet
     issued = times.get_indexer(pd.DatetimeIndex(forecast[ISSUE_DATE].values))
     if (issued < 0).any():
         raise InputError(
-            f"the issue date {pd.Timestamp(forecast[ISSUE_DATE].values[issued < 0][0]):%Y-%m-%d %H:%M} is no time of the "
+            f"the issue date {date_label(forecast[ISSUE_DATE].values[issued < 0][0])} is no time of the "
             "observations; score forecasts beside the record they were made from"
         )
     return times, issued[:, None] + np.arange(1, forecast.sizes[LEAD_TIME] + 1)

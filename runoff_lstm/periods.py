@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from runoff_lstm.schema import InputError
+from runoff_lstm.schema import InputError, date_label
 
 Date = str | datetime.date | pd.Timestamp | np.datetime64
 
@@ -64,7 +64,7 @@ class Period:
         return cls(times[steps.start], last + pd.Timedelta(1, "s") if within_days and last == last.normalize() else last)
 
     def __str__(self) -> str:
-        return f"{label(self.start)} to {label(self.end)}"
+        return f"{date_label(self.start)} to {date_label(self.end)}"
 
     @property
     def last_moment(self) -> pd.Timestamp:
@@ -95,7 +95,7 @@ class Period:
         step = times[1] - times[0]
         if self.start < times[0] or self.last_moment >= times[-1] + step or first >= stop:
             raise InputError(
-                f"the period {self} is not inside the data, which run from {label(times[0])} to {label(times[-1])}; "
+                f"the period {self} is not inside the data, which run from {date_label(times[0])} to {date_label(times[-1])}; "
                 "choose dates inside"
             )
         return slice(first, stop)
@@ -212,9 +212,3 @@ def _timestamp(date: Date) -> pd.Timestamp:
     if moment.tzinfo is not None:
         raise InputError(f"the date {date} carries a time zone; give it in the time of the data, without one")
     return moment
-
-
-def label(moment: pd.Timestamp | np.datetime64) -> str:
-    """A date as text, with the time of day where that is not midnight."""
-    moment = pd.Timestamp(moment)
-    return f"{moment:%Y-%m-%d}" if moment == moment.normalize() else f"{moment:%Y-%m-%d %H:%M}"

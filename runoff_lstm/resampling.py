@@ -9,7 +9,7 @@ import xarray as xr
 
 from runoff_lstm.filled import mask_of, with_mask
 from runoff_lstm.periods import Span, span
-from runoff_lstm.schema import BASIN, DAY, FILLED, TIME, InputError, time_step, times_in_order
+from runoff_lstm.schema import BASIN, DAY, FILLED, TIME, InputError, date_label, step_label, time_step, times_in_order
 from runoff_lstm.units import convert, is_amount, kept_units
 
 LOG = logging.getLogger(__name__)
@@ -110,13 +110,14 @@ def _new_steps(times: pd.DatetimeIndex, step: Span, old: pd.Timedelta) -> tuple[
         raise InputError(f"resample: the step {step} is not understood; give minutes, hours, days, weeks or one month, such as 1D")
     if length < old or length % old:
         raise InputError(
-            f"resample: the data have a step of {old}, of which {step} is no multiple; choose a longer step that is one"
+            f"resample: the data have a step of {step_label(old)}, of which {step} is no multiple; choose a longer step that is one"
         )
     if length % pd.Timedelta(weeks=1) == pd.Timedelta(0):
         midnight -= pd.Timedelta(midnight.weekday(), "D")
     if (times[0] - midnight) % old:
         raise InputError(
-            f"resample: steps of {old} that begin at {times[0]} straddle those of {step}; shift the times to whole steps"
+            f"resample: steps of {step_label(old)} that begin at {date_label(times[0])} straddle those of {step}; "
+            "shift the times to whole steps"
         )
     if month:
         return times.normalize() - pd.to_timedelta(times.day - 1, "D"), pd.to_timedelta(times.days_in_month, "D")

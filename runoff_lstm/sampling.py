@@ -17,7 +17,7 @@ import xarray as xr
 from torch import Tensor
 
 from runoff_lstm.periods import Period
-from runoff_lstm.schema import BASIN, InputError, times_of
+from runoff_lstm.schema import BASIN, InputError, date_label, times_of
 
 Storage = Literal["auto", "device", "host"]
 
@@ -299,7 +299,7 @@ class Windows:
         return None
 
     def _describe(self, basin: int, day: int, name: str, value: float) -> str:
-        return f"basin {self.gauge_ids[basin]}, {self.times[day]:%Y-%m-%d %H:%M}: {name} is {value} (scaled)"
+        return f"basin {self.gauge_ids[basin]}, {date_label(self.times[day])}: {name} is {value} (scaled)"
 
     def gather(self, tiles: Tiles) -> Batch:
         """The batch of the given windows: one gather from the block."""

@@ -62,6 +62,26 @@ def is_precipitation(name: str) -> bool:
     return _PRECIPITATION.fullmatch(name) is not None
 
 
+def date_label(moment: pd.Timestamp | np.datetime64) -> str:
+    """A date as text, with the time of day where that is not midnight."""
+    moment = pd.Timestamp(moment)
+    return f"{moment:%Y-%m-%d}" if moment == moment.normalize() else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def step_label(step: pd.Timedelta | np.timedelta64) -> str:
+    """The length of a time step as text.
+
+    >>> [step_label(pd.Timedelta(step)) for step in ("1D", "6h", "15min")]
+    ['1 day', '6 hours', '15 minutes']
+    """
+    length = pd.Timedelta(step)
+    for unit in ("day", "hour", "minute", "second"):
+        count, rest = divmod(length, pd.Timedelta(f"1 {unit}"))
+        if not rest:
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return str(length)
+
+
 def times_of(dataset: xr.Dataset | xr.DataArray) -> pd.DatetimeIndex:
     """The time axis as a DatetimeIndex."""
     return pd.DatetimeIndex(dataset.indexes[TIME]).as_unit("ns")
@@ -77,7 +97,9 @@ def times_in_order(dataset: xr.Dataset) -> pd.DatetimeIndex:
         raise InputError(f"the record has {len(times)} time step(s); at least two are needed to know its step")
     wrong = np.flatnonzero(times[1:] <= times[:-1])
     if wrong.size:
-        raise InputError(f"the time axis does not go on at {times[wrong[0] + 1]}; sort it, or read with mend_time = true")
+        raise InputError(
+            f"the time axis does not go on at {date_label(times[wrong[0] + 1])}; sort it, or read with mend_time = true"
+        )
     return times_of(dataset)
 
 
@@ -93,16 +115,16 @@ def time_step(times: pd.DatetimeIndex) -> np.timedelta64:
         raise InputError(f"the record has {len(times)} time step(s); at least two are needed to know its step")
     if times.has_duplicates:
         first = times[times.duplicated()][0]
-        raise InputError(f"the time axis has {first} twice; keep one of the two rows, or read with mend_time = true")
+        raise InputError(f"the time axis has {date_label(first)} twice; keep one of the two rows, or read with mend_time = true")
     steps = np.diff(times.to_numpy())
     if (steps < np.timedelta64(0, "ns")).any():
         at = times[int(np.argmax(steps < np.timedelta64(0, "ns"))) + 1]
-        raise InputError(f"the time axis goes back at {at}; sort the file, or read with mend_time = true")
+        raise InputError(f"the time axis goes back at {date_label(at)}; sort the file, or read with mend_time = true")
     step = steps.min()
     if (steps != step).any():
         at = times[int(np.argmax(steps != step))]
         raise InputError(
-            f"the time axis is not regular: after {at} comes a gap in a record of step {pd.Timedelta(step)}; "
+            f"the time axis is not regular: after {date_label(at)} comes a gap in a record of step {step_label(step)}; "
             "add the missing rows, or read with mend_time = true to have them as NaN"
         )
     return np.timedelta64(step)
@@ -205,4 +227,4 @@ def _refuse_negative(values: xr.DataArray) -> None:
 def _first(values: xr.DataArray, where: np.ndarray) -> str:
     """'basin 01022500, 1987-03-02' of the first true element of `where`, shaped (basin, time)."""
     basin, step = (int(index[0]) for index in np.nonzero(where))
-    return f"basin {values[BASIN].values[basin]}, {pd.Timestamp(values[TIME].values[step]):%Y-%m-%d %H:%M}".removesuffix(" 00:00")
+    return f"basin {values[BASIN].values[basin]}, {date_label(values[TIME].values[step])}"

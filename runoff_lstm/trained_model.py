@@ -13,10 +13,22 @@ import xarray as xr
 from runoff_lstm.lead_times import forecast_dataset
 from runoff_lstm.made_inputs import input_names, observation_inputs, with_made_inputs
 from runoff_lstm.models import EALSTM, Architecture, Model, RecurrentModel
-from runoff_lstm.periods import Period, label
+from runoff_lstm.periods import Period
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import Scaler, check_names
-from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, check_basins, discharge_units, nearest, time_step, times_of
+from runoff_lstm.schema import (
+    BASIN,
+    DISCHARGE,
+    TIME,
+    InputError,
+    check_basins,
+    date_label,
+    discharge_units,
+    nearest,
+    step_label,
+    time_step,
+    times_of,
+)
 from runoff_lstm.simulation import (
     Mode,
     StreamState,
@@ -215,7 +227,7 @@ class TrainedModel:
             ahead = f", or {', '.join(self.forecast_forcing)} up to the last lead time" if self.forecast_forcing else ""
             warnings.warn(
                 f"basin {observed[BASIN].values[basin]}: no forecast from {len(dates)} issue date(s), the first "
-                f"{label(dates[0])}; {self.sequence_length} steps of complete forcing up to it are needed{ahead}",
+                f"{date_label(dates[0])}; {self.sequence_length} steps of complete forcing up to it are needed{ahead}",
                 IncompleteInputWarning,
                 stacklevel=3,
             )
@@ -227,7 +239,7 @@ class TrainedModel:
             dates = observed.indexes[TIME][silent[basin]]
             warnings.warn(
                 f"basin {observed[BASIN].values[basin]}: no discharge is observed at {len(dates)} issue date(s), the first "
-                f"{label(dates[0])}; the forecast goes on without it",
+                f"{date_label(dates[0])}; the forecast goes on without it",
                 SilentGaugeWarning,
                 stacklevel=3,
             )
@@ -438,7 +450,10 @@ class TrainedModel:
         inputs = check_basins(dataset[[*self.forcing, *self.static_attributes, *observed]])
         step = pd.Timedelta(time_step(times_of(inputs)))
         if step != self.time_step:
-            raise InputError(f"the data have a time step of {step}, the model was trained on {self.time_step}; resample the data")
+            raise InputError(
+                f"the data have a time step of {step_label(step)}, the model was trained on {step_label(self.time_step)}; "
+                "resample the data"
+            )
         for name, units in self.forcing.items():
             given = inputs[name].attrs.get("units")
             if given is None:
@@ -474,6 +489,6 @@ def _check_issue_dates(times: pd.DatetimeIndex, period: Period) -> None:
     for date in (period.start, period.end):
         if not times[0] <= date < times[-1] + (times[1] - times[0]):
             raise InputError(
-                f"the issue date {label(date)} is outside the data, which run from {label(times[0])} to {label(times[-1])}; "
-                "choose one inside"
+                f"the issue date {date_label(date)} is outside the data, which run from {date_label(times[0])} to "
+                f"{date_label(times[-1])}; choose one inside"
             )

@@ -20,7 +20,7 @@ from runoff_lstm.models import Architecture, build_model
 from runoff_lstm.periods import Period, Periods
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import DischargeScale, Scaler, check_names
-from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, check_basins, nearest, time_step, times_of
+from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, check_basins, nearest, step_label, time_step, times_of
 from runoff_lstm.simulation import simulate_windows
 from runoff_lstm.trained_model import TrainedModel
 
@@ -347,7 +347,7 @@ def _check_continues(model: TrainedModel, dataset: xr.Dataset, inputs: Inputs, a
                 f"start_from: the model takes {name} in {units}, the data have {dataset[name].attrs['units']}; convert it"
             )
     if pd.Timedelta(time_step(times_of(dataset))) != model.time_step:
-        raise InputError(f"start_from: the model takes a time step of {model.time_step}; resample the data")
+        raise InputError(f"start_from: the model takes a time step of {step_label(model.time_step)}; resample the data")
     if architecture not in (None, model.architecture):
         raise InputError(f"start_from: the model is {model.architecture}; leave [model] out, its form is kept")
 

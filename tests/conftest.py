@@ -8,9 +8,13 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from hypothesis import settings
 
 from runoff_lstm.models import Architecture, RecurrentModel, build_model
 from runoff_lstm.periods import Period, Periods
+
+settings.register_profile("patient", settings.default, deadline=None)  # a busy machine is no failure
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -213,7 +213,7 @@ flows = arrays(np.float64, 60, elements=st.floats(0.01, 1000, allow_nan=False), 
 
 
 @pytest.mark.parametrize("name", INDEPENDENT)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(observed=flows, simulated=flows)
 def test_each_metric_equals_an_independent_formula_on_any_flows(name, observed, simulated):
     if min(np.std(observed) / observed.mean(), np.std(simulated) / simulated.mean()) < 1e-4:
@@ -234,7 +234,7 @@ def test_the_shared_steps_are_scored_in_float64_even_when_given_in_float32():
     np.testing.assert_array_equal(got, wide)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     flow=arrays(np.float64, st.integers(3, 120), elements=st.integers(0, 30).map(float)),
     distance=st.integers(1, 25),
@@ -463,7 +463,7 @@ def test_the_highest_two_percent_of_25_days_are_no_day():
     assert value("FHV", np.arange(26.0), np.arange(26.0)) == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     observed=arrays(np.float64, 40, elements=st.sampled_from([np.nan, 0.0, 0.1, 1.0, 1e-9])),
     simulated=arrays(np.float64, 40, elements=st.sampled_from([np.nan, 0.0, -0.1, 1.0, np.inf])),

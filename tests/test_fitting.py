@@ -150,7 +150,7 @@ def test_a_value_that_is_not_finite_stops_the_run_by_basin_day_and_variable_and_
     dataset = make_basins("01013500", "01022500")
     model, windows, scale = setting(dataset)
     windows._block[700 + 100, 1] = torch.inf
-    with pytest.raises(TrainingError, match=r"update 1: basin 01022500, 2000-04-10 00:00: temperature is inf .* batch is saved in"):
+    with pytest.raises(TrainingError, match=r"update 1: basin 01022500, 2000-04-10: temperature is inf .* batch is saved in"):
         fit(model, windows, Recipe(steps=5), scale=scale, checkpoint=tmp_path / "checkpoint.pt")
     batch = load_file(tmp_path / "non_finite_batch.safetensors")
     assert torch.isinf(batch["forcing"]).any()

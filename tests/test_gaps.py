@@ -343,7 +343,7 @@ def gap_lengths(values):
     return lengths
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(values=gappy(), limit=st.integers(1, 5), method=st.sampled_from(list(fillings(1))))
 def test_measured_values_never_change_nothing_beyond_the_limit_is_filled_and_the_mask_is_exactly_what_changed(
     values, limit, method
@@ -359,7 +359,7 @@ def test_measured_values_never_change_nothing_beyond_the_limit_is_filled_and_the
     assert filled["time"].equals(data["time"])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(values=gappy((1, 40)), now=st.integers(1, 39), limit=st.integers(1, 5), tries=st.integers(1, 4))
 def test_filling_from_earlier_depends_on_no_later_value(values, now, limit, tries):
     poisoned = values.copy()
@@ -371,7 +371,7 @@ def test_filling_from_earlier_depends_on_no_later_value(values, now, limit, trie
     np.testing.assert_array_equal(*results)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(values=gappy((1, 30)), limit=st.integers(1, 5))
 def test_a_short_gap_is_filled_between_its_sides_and_one_at_an_end_is_not(values, limit):
     filled = fill_by_interpolation(of(rain=values), "rain", limit=limit)["rain"].values[0]

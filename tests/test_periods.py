@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runoff_lstm.periods import Period, Periods, temporal_folds, ungauged_folds
@@ -84,7 +84,6 @@ def test_the_period_outside_the_data_is_named():
         periods.check(DAYS)
 
 
-@settings(deadline=None)
 @given(count=st.integers(2, 60), number=st.integers(2, 12), seed=st.integers(0, 1000))
 def test_every_basin_is_in_exactly_one_fold_of_nearly_equal_size(count, number, seed):
     gauge_ids = [f"{place:08d}" for place in range(count)]
@@ -106,7 +105,6 @@ def test_another_seed_draws_other_folds():
     assert list(ungauged_folds(gauge_ids, 4)[0]) != gauge_ids[::4]
 
 
-@settings(deadline=None)
 @given(days=st.integers(2, 4000), number=st.integers(1, 12))
 def test_walking_forward_nothing_later_than_the_test_is_trained_on_and_each_later_day_is_tested_once(days, number):
     whole = Period("1999-10-01", pd.Timestamp("1999-10-01") + pd.Timedelta(days - 1, "D"))

@@ -122,7 +122,7 @@ def test_no_share_makes_a_value_of_nothing():
     equal(row(resample(data, "1W", share=1e-12), "rain"), [NAN, 7])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     values=arrays.arrays(np.float32, (2, 24 * 42), elements=st.floats(0, 30, width=32)),
     step=st.sampled_from(["2h", "6h", "1D", "3D", "1W", "2W", "MS"]),
@@ -143,7 +143,7 @@ def test_resampling_keeps_the_water(values, step):
     assert whole[:-1].all()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(values=gappy((2, 42)), share=st.floats(0.05, 1))
 def test_resampling_agrees_with_pandas(values, share):
     data = of(start="2001-01-01", freq="8h", rain=values, temperature=values, tmax=values)
@@ -151,9 +151,9 @@ def test_resampling_agrees_with_pandas(values, share):
     for basin in range(2):
         days = pd.Series(values[basin].astype(float), data.indexes["time"]).resample("1D")
         enough = days.count() >= max(share * 3 - 1e-9, 1)
-        np.testing.assert_allclose(row(daily, "temperature", basin), days.mean().where(enough), rtol=1e-5)
-        np.testing.assert_allclose(row(daily, "rain", basin), (3 * days.mean()).where(enough), rtol=1e-5)
-        np.testing.assert_allclose(row(daily, "tmax", basin), days.max().where(enough), rtol=1e-5)
+        np.testing.assert_allclose(row(daily, "temperature", basin), days.mean().where(enough), rtol=1e-5, atol=1e-30)
+        np.testing.assert_allclose(row(daily, "rain", basin), (3 * days.mean()).where(enough), rtol=1e-5, atol=1e-30)
+        np.testing.assert_allclose(row(daily, "tmax", basin), days.max().where(enough), rtol=1e-5, atol=1e-30)
 
 
 def test_a_new_step_with_a_filled_part_is_filled():
@@ -190,7 +190,7 @@ def test_the_same_step_changes_no_value():
 @pytest.mark.parametrize(
     ("freq", "step", "message"),
     [
-        ("D", "6h", "have a step of 1 days 00:00:00, of which 6h is no multiple"),
+        ("D", "6h", "have a step of 1 day, of which 6h is no multiple"),
         ("6h", "8h", "8h is no multiple"),
         ("2D", "MS", "MS is no multiple"),
         ("D", "1 year", "the step 1 year is not understood"),
@@ -206,7 +206,7 @@ def test_a_step_that_is_no_multiple_is_refused(freq, step, message):
 
 
 def test_steps_that_straddle_the_new_ones_are_refused():
-    with pytest.raises(InputError, match="begin at 2001-01-01 00:30:00 straddle those of 1D; shift the times"):
+    with pytest.raises(InputError, match="begin at 2001-01-01 00:30 straddle those of 1D; shift the times"):
         resample(of(start="2001-01-01 00:30", freq="h", rain=np.ones(60)), "1D")
     with pytest.raises(InputError, match="straddle"):
         resample(of(start="2001-01-03", freq="7D", rain=np.ones(60)), "2W")

@@ -241,7 +241,7 @@ def test_frozen_parts_that_are_not_there_or_leave_nothing_are_refused(basin, per
             {},
             "the model takes temperature in degC, the data have K; convert it",
         ),
-        (lambda d: d.isel(time=slice(None, None, 2)), {}, "the model takes a time step of 1 days 00:00:00; resample the data"),
+        (lambda d: d.isel(time=slice(None, None, 2)), {}, "the model takes a time step of 1 day; resample the data"),
     ],
 )
 def test_data_or_settings_that_a_model_was_not_made_for_are_refused(basin, periods, teacher, change, arguments, message):

@@ -23,9 +23,11 @@ from runoff_lstm.schema import (
     TIME,
     InputError,
     check_basins,
+    date_label,
     discharge_units,
     is_precipitation,
     nearest,
+    step_label,
     time_step,
     times_of,
 )
@@ -222,9 +224,8 @@ def mend_times(raw: xr.Dataset) -> xr.Dataset:
     step = pd.Timedelta(pd.Series(np.diff(times.to_numpy())).mode()[0])  # the usual one: a stray row does not set it
     whole = pd.date_range(times[0], times[-1], freq=step)
     if not times.isin(whole).all():
-        raise InputError(
-            f"the time axis does not fit a step of {step}: {times[~times.isin(whole)][0]} lies between; correct the file"
-        )
+        between = date_label(times[~times.isin(whole)][0])
+        raise InputError(f"the time axis does not fit a step of {step_label(step)}: {between} lies between; correct the file")
     if len(whole) > len(times):
         LOG.info("mended: %d missing row(s) added as NaN, the first %s", len(whole) - len(times), whole.difference(times)[0])
         raw = raw.reindex({TIME: whole})
@@ -431,7 +432,7 @@ def _refuse_differing_rows(raw: xr.Dataset, repeated: np.ndarray) -> None:
             if TIME in values.dims and not all(
                 values.isel({TIME: 0}).equals(values.isel({TIME: k})) for k in range(rows.sizes[TIME])
             ):
-                raise InputError(f"{time:%Y-%m-%d %H:%M} is there twice with different {name}; keep the right row")
+                raise InputError(f"{date_label(time)} is there twice with different {name}; keep the right row")
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ import xarray as xr
 
 from runoff_lstm.readers.archive import check_gauge_ids
 from runoff_lstm.readers.canonical import MARKERS, ReaderOptions, markers_of, mend_times, to_canonical
-from runoff_lstm.schema import AREA, BASIN, TIME, InputError, nearest, time_step, times_of
+from runoff_lstm.schema import AREA, BASIN, TIME, InputError, nearest, step_label, time_step, times_of
 
 TIME_NAMES = ("time", "date", "datetime", "timestamp", "day")
 SEPARATORS = ",;\t"
@@ -168,6 +168,8 @@ def _rename(text: pd.DataFrame, path: Path, rename: Mapping[str, str]) -> pd.Dat
     text = text.rename(columns={theirs: ours for ours, theirs in rename.items()})
     if TIME not in text:
         found = [str(column) for column in text if str(column).lower() in TIME_NAMES]
+        if {"year", "month"} <= {str(column).lower() for column in text}:
+            raise InputError(f"{path} has its dates in several columns, such as year and month; join them into one: 1999-10-01")
         if len(found) != 1:
             raise InputError(
                 f'{path} has no column of dates ({", ".join(columns[:8])}); name it: rename = {{time = "..."}}, '
@@ -266,7 +268,7 @@ def _stack(tables: Mapping[str, pd.DataFrame]) -> xr.Dataset:
         its_step = time_step(pd.DatetimeIndex(tables[gauge_id].index))
         if its_step != step:
             raise InputError(
-                f"basin {gauge_id} has a step of {pd.Timedelta(its_step)}, basin {first} one of {pd.Timedelta(step)}; "
+                f"basin {gauge_id} has a step of {step_label(its_step)}, basin {first} one of {step_label(step)}; "
                 "read them apart, or resample"
             )
     begin, end = min(table.index[0] for table in tables.values()), max(table.index[-1] for table in tables.values())

@@ -23,7 +23,7 @@ def flat(state):
 
 
 @pytest.mark.parametrize("kind", PAIRS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     n_inputs=st.integers(1, 5),
     hidden_size=st.integers(1, 6),

@@ -62,7 +62,7 @@ def plain_stack(stack, sequence, masks):
 
 
 @pytest.mark.parametrize(("name", "layer_type"), POSSIBLE)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     n_inputs=st.integers(1, 5),
     hidden_sizes=st.lists(st.integers(1, 6), min_size=1, max_size=2),

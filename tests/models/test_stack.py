@@ -30,7 +30,7 @@ def outcome(run, sequence, parameters):
 
 
 @pytest.mark.parametrize("layer_type", TYPES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     n_inputs=st.integers(1, 5),
     size=st.integers(1, 6),

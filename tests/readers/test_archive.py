@@ -69,7 +69,7 @@ def test_basins_of_different_years_stand_over_the_days_they_span_together():
     np.testing.assert_array_equal(stacked["area"], [1, nan, nan])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), min_size=1, max_size=6))
 def test_no_order_of_records_changes_what_a_basin_has(records):
     start = np.datetime64("2000-01-01")

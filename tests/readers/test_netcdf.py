@@ -173,7 +173,7 @@ def test_the_dataset_tells_how_to_read_it_again(write, basins, tmp_path):
             {"units": {"discharge": "m3/s"}, "area_km2": 0.0},
             "basin 01013500: area_km2 is 0; give an area in km2, above zero",
         ),
-        (lambda d: d.isel(time=[0, 1, 1, 2]), {}, "has 2000-01-02 .* twice"),
+        (lambda d: d.isel(time=[0, 1, 1, 2]), {}, "has 2000-01-02 twice"),
         (lambda d: d.isel(time=[2, 1, 0]), {}, "goes back"),
         (lambda d: d.isel(time=[0, 1, 3]), {}, "not regular"),
         (lambda d: d.rename(basin="station"), {}, "no dimension 'basin' but station; map it"),
@@ -234,7 +234,7 @@ def test_a_time_axis_is_mended_when_asked_and_told(write, basins, caplog):
 def test_repeated_rows_that_differ_are_refused_even_when_mending(write, basins):
     muddled = basins.isel(time=[0, 1, 1, 2, 3]).copy(deep=True)
     muddled["rain"][0, 2] += 1
-    with pytest.raises(InputError, match="2000-01-02 00:00 is there twice with different rain"):
+    with pytest.raises(InputError, match="2000-01-02 is there twice with different rain"):
         read_netcdf(write(muddled), mend_time=True)
 
 
