@@ -29,9 +29,10 @@ def show_many(done: "ManyRuns", name: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{name}: medians of each run")
-    columns = [str(column) for column in done.runs if column != "folder"][:6]  # as many as a narrow terminal has room for
-    for heading in (str(done.runs.index.name), *columns):
+    columns = [str(column) for column in done.runs if column != "folder"][:7]  # as many as a narrow terminal has room for
+    by_lead = columns[0].startswith("NSE lead")
+    table = Table(title=f"{name}: medians of each run" + (", NSE" if by_lead else ""))
+    for heading in (str(done.runs.index.name), *(column.removeprefix("NSE ") if by_lead else column for column in columns)):
         table.add_column(heading, justify="right")
     for label, values in done.runs[columns].iterrows():
         table.add_row(str(label), *(_figure(values[[column]], column) for column in columns))
