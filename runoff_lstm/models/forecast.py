@@ -4,26 +4,26 @@ Every way runs its layers once over a whole window and forecasts from each of it
 own, and of the steps beyond it only the forcing that is given as a forecast.
 """
 
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from runoff_lstm.made_inputs import observation_inputs
 from runoff_lstm.models.dropout import Masks
-from runoff_lstm.models.recurrent import beside, joined
+from runoff_lstm.models.recurrent import OverLayers, beside, joined
 from runoff_lstm.models.stack import Stack, State
 
 ForecastMethod = Literal["direct", "encoder_decoder", "recursive"]
 METHODS = get_args(ForecastMethod)
 
 
-class ForecastModel(nn.Module):
+class ForecastModel(OverLayers):
     """What the ways share: recurrent layers over the known past."""
 
     def __init__(self, stack: Stack, *, lead_times: int) -> None:
-        super().__init__()
-        self.stack, self.lead_times = stack, lead_times
+        super().__init__(stack)
+        self.lead_times = lead_times
 
     def forward(
         self,
@@ -64,11 +64,6 @@ class ForecastModel(nn.Module):
     def leads(self, hidden: Tensor, static_attributes: Tensor, future: Tensor | None) -> Tensor:
         """(batch, targets, lead) from the hidden states of the issue dates with their inputs behind, (batch, targets, unit)."""
         raise NotImplementedError
-
-    def remember(self, forcing: Tensor, static_attributes: Tensor) -> State:
-        """The state after a sequence, to go on from there."""
-        _, after = self.stack(joined(forcing, static_attributes), last=1)
-        return cast(State, after)
 
 
 class DirectForecast(ForecastModel):

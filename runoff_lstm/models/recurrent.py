@@ -11,7 +11,20 @@ from runoff_lstm.models.heads import LinearHead, SoftplusHead
 from runoff_lstm.models.stack import Stack, State
 
 
-class RecurrentModel(nn.Module):
+class OverLayers(nn.Module):
+    """What every model of ours begins with: recurrent layers over the forcing, static attributes joined to it at every step."""
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__()
+        self.stack = stack
+
+    def remember(self, forcing: Tensor, static_attributes: Tensor) -> State:
+        """The state after a sequence, to go on from there."""
+        _, after = self.stack(joined(forcing, static_attributes), last=1)
+        return cast(State, after)
+
+
+class RecurrentModel(OverLayers):
     """Recurrent layers and a head on the hidden state of the last one.
 
     Static attributes are joined to the forcing at every step. The state begins as the layers say unless one is given.
@@ -28,8 +41,8 @@ class RecurrentModel(nn.Module):
     """
 
     def __init__(self, stack: Stack, head: LinearHead | SoftplusHead, *, inputs_to_head: bool = False) -> None:
-        super().__init__()
-        self.stack, self.head, self.inputs_to_head = stack, head, inputs_to_head
+        super().__init__(stack)
+        self.head, self.inputs_to_head = head, inputs_to_head
 
     def forward(
         self,
@@ -63,11 +76,6 @@ class RecurrentModel(nn.Module):
         inputs = joined(forcing, static_attributes)
         hidden, after = self.stack(inputs, state, last=targets, masks=masks)
         return self.head(beside(hidden, inputs) if self.inputs_to_head else hidden), after
-
-    def remember(self, forcing: Tensor, static_attributes: Tensor) -> State:
-        """The state after a sequence, to go on from there."""
-        _, after = self.stack(joined(forcing, static_attributes), last=1)
-        return cast(State, after)
 
     def record(self, forcing: Tensor, static_attributes: Tensor) -> list[Step]:
         """What happens inside each layer at every step of a sequence: states and gates, each (batch, time, unit).
