@@ -1,10 +1,12 @@
-"""The masks beside filled variables: what was measured, and what was not."""
+"""The masks beside filled variables: what was measured, what was not, and what was filled from values after the gap."""
+
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from runoff_lstm.schema import BASIN, DISCHARGE, FILLED, TIME
+from runoff_lstm.schema import BASIN, DISCHARGE, FILLED, LATER, TIME, InputError
 
 
 def measured(dataset: xr.Dataset) -> xr.Dataset:
@@ -23,7 +25,22 @@ def mask_of(dataset: xr.Dataset, name: str) -> npt.NDArray[np.bool_]:
     return filled
 
 
-def with_mask(dataset: xr.Dataset, name: str, filled: npt.NDArray[np.bool_]) -> xr.Dataset:
-    """The dataset with the mask of a variable, (basin, time)."""
-    attrs = {"units": "1", "long_name": f"1 where {name} was filled"}
+def with_mask(dataset: xr.Dataset, name: str, filled: npt.NDArray[np.bool_], *, later: bool = False) -> xr.Dataset:
+    """The dataset with the mask of a variable, (basin, time); `later`: whether values after a gap have filled it."""
+    attrs = {"units": "1", "long_name": f"1 where {name} was filled", **({LATER: 1} if later else {})}
     return dataset.assign({name + FILLED: ((BASIN, TIME), filled.astype(np.int8), attrs)})
+
+
+def sees_later(dataset: xr.Dataset, name: str) -> bool:
+    """Whether a variable holds values that were filled from what was measured after the gap."""
+    return name + FILLED in dataset and bool(dataset[name + FILLED].attrs.get(LATER, 0)) and bool(mask_of(dataset, name).any())
+
+
+def refuse_later(dataset: xr.Dataset, names: Iterable[str]) -> None:
+    """Refuse variables of these names that see later values: as input of a forecast they would show it the future."""
+    for name in names:
+        if sees_later(dataset, name):
+            raise InputError(
+                f"{name} was filled from values after its gaps (by interpolation), which nobody has before a gap ends; "
+                'fill it by method = "earlier" or "climatology", or leave the gaps'
+            )

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from runoff_lstm.filled import refuse_later
 from runoff_lstm.fitting import Recipe
 from runoff_lstm.lead_times import ISSUE_DATE, LEAD_TIME, last_issue_dates
 from runoff_lstm.models import Architecture
@@ -186,8 +187,10 @@ def walk_forward(
     Raises
     ------
     InputError
-        The period is outside the data or shorter than the lead times, or what the forecaster gives has another form.
+        The period is outside the data or shorter than the lead times, a variable was filled from values after its gaps, or what the
+        forecaster gives has another form.
     """
+    refuse_later(dataset, map(str, dataset.data_vars))
     times = times_of(dataset)
     steps = period.steps(times)
     stop = min(steps.stop, len(times) - lead_times)

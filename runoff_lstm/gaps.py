@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.filled import mask_of, with_mask
+from runoff_lstm.filled import mask_of, sees_later, with_mask
 from runoff_lstm.formulas import evaluate_formula, formula_names
 from runoff_lstm.periods import Period, Span, span
 from runoff_lstm.resampling import resample
@@ -80,7 +80,10 @@ def derive(dataset: xr.Dataset, name: str, formula: str, *, units: str) -> xr.Da
     attrs = {"units": units, "long_name": formula}
     derived = dataset.assign({name: (dims, made.reshape([dataset.sizes[dim] for dim in dims]), attrs)})
     masks = [mask_of(dataset, one) for one in names if one + FILLED in dataset]
-    return with_mask(derived, name, functools.reduce(np.logical_or, masks) & ~np.isnan(made)) if masks else derived
+    if not masks:
+        return derived
+    filled = functools.reduce(np.logical_or, masks) & ~np.isnan(made)
+    return with_mask(derived, name, filled, later=any(sees_later(dataset, one) for one in names))
 
 
 def fill_from_earlier(dataset: xr.Dataset, name: str, *, period: Span, tries: int = 1, limit: int) -> xr.Dataset:
@@ -137,7 +140,8 @@ def fill_from_earlier(dataset: xr.Dataset, name: str, *, period: Span, tries: in
 def fill_by_interpolation(dataset: xr.Dataset, name: str, *, limit: int) -> xr.Dataset:
     """Fill gaps on the straight line between the measured values on both sides; the ends of a record are not extended.
 
-    It uses the value after the gap, which nobody has at an issue date: not for what a forecast sees.
+    It uses the value after the gap, which nobody has before the gap ends. The mask says so, and the variable is refused as an
+    input of forecasts, discharge as an input of simulations too.
 
     Parameters, result and errors: see `fill_from_earlier`.
     """
@@ -152,7 +156,7 @@ def fill_by_interpolation(dataset: xr.Dataset, name: str, *, limit: int) -> xr.D
                 line[:] = np.interp(elapsed, elapsed[there], values[there], left=np.nan, right=np.nan)
         return lines
 
-    return _fill(dataset, name, propose, limit=limit, how="by interpolation")
+    return _fill(dataset, name, propose, limit=limit, how="by interpolation", later=True)
 
 
 def fill_by_climatology(dataset: xr.Dataset, name: str, *, period: Period, limit: int) -> xr.Dataset:
@@ -290,7 +294,15 @@ def _input(dataset: xr.Dataset, name: str, wanted: str) -> Values:
     return numbers.astype(np.float64)
 
 
-def _fill(dataset: xr.Dataset, name: str, propose: Callable[[np.ndarray], np.ndarray], *, limit: int, how: str) -> xr.Dataset:
+def _fill(
+    dataset: xr.Dataset,
+    name: str,
+    propose: Callable[[np.ndarray], np.ndarray],
+    *,
+    limit: int,
+    how: str,
+    later: bool = False,
+) -> xr.Dataset:
     """Fill the short gaps with what `propose` makes of the measured values, (basin, time), NaN where it has nothing."""
     if not isinstance(limit, int | np.integer) or limit < 1:
         raise InputError(f"fill {name}: limit = {limit!r} is not understood; give the longest gap to fill in steps, from 1 on")
@@ -306,7 +318,8 @@ def _fill(dataset: xr.Dataset, name: str, propose: Callable[[np.ndarray], np.nda
     for gauge_id in dataset[BASIN].values[np.isnan(known).all(axis=1)]:
         LOG.warning("basin %s: %s is missing throughout, and stays so", gauge_id, name)
     filled = variable.transpose(BASIN, TIME).copy(data=np.where(fills, found, values).astype(values.dtype))
-    return with_mask(dataset.assign({name: filled}), name, mask | fills)
+    later = sees_later(dataset, name) or (later and bool(fills.any()))
+    return with_mask(dataset.assign({name: filled}), name, mask | fills, later=later)
 
 
 def _gap_lengths(missing: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.filled import mask_of, with_mask
+from runoff_lstm.filled import mask_of, sees_later, with_mask
 from runoff_lstm.periods import Span, span
 from runoff_lstm.schema import BASIN, DAY, FILLED, TIME, InputError, date_label, step_label, time_step, times_in_order
 from runoff_lstm.units import convert, is_amount, kept_units
@@ -70,7 +70,7 @@ def resample(dataset: xr.Dataset, step: Span, *, share: float = 1.0) -> xr.Datas
         LOG.info("%s: resampled to %s by %s, in %s; %d step(s) missing", name, step, kind, units, int(np.isnan(made).sum()))
         if name + FILLED in dataset:
             filled = np.logical_or.reduceat(mask_of(dataset, name), starts, axis=1)
-            resampled = with_mask(resampled, name, filled & ~np.isnan(made))
+            resampled = with_mask(resampled, name, filled & ~np.isnan(made), later=sees_later(dataset, name))
     return resampled
 
 

@@ -21,6 +21,9 @@ ALWAYS_KEPT = (AREA, "gauge_lat", "gauge_lon")
 FILLED = "_filled"
 """Ending of a mask over (basin, time): 1 where the variable named before it was filled, 0 where measured or still missing."""
 
+LATER = "uses_later_values"
+"""Attribute of such a mask, 1: the variable holds values that were filled from what was measured after a gap."""
+
 SET_MISSING = "set_missing"
 """Coordinate over (basin,): how many values a reader has made NaN."""
 

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 import xarray as xr
 
+from runoff_lstm.filled import refuse_later
 from runoff_lstm.lead_times import forecast_dataset
 from runoff_lstm.made_inputs import input_names, observation_inputs, with_made_inputs
 from runoff_lstm.models import EALSTM, Architecture, Model, RecurrentModel
@@ -447,6 +448,7 @@ class TrainedModel:
             raise InputError(
                 "the data have no discharge, and the model takes what was observed as an input; add it, NaN where missing"
             )
+        refuse_later(dataset, [*observed, *(self.forcing if self.lead_times else ())])
         inputs = check_basins(dataset[[*self.forcing, *self.static_attributes, *observed]])
         step = pd.Timedelta(time_step(times_of(inputs)))
         if step != self.time_step:

@@ -12,7 +12,7 @@ import xarray as xr
 from torch import nn
 
 from runoff_lstm.evaluation import evaluate
-from runoff_lstm.filled import measured
+from runoff_lstm.filled import measured, refuse_later
 from runoff_lstm.fitting import Progress, Recipe, fit
 from runoff_lstm.inventories import unusable_basins
 from runoff_lstm.made_inputs import check_lags, input_names
@@ -217,6 +217,8 @@ def prepare(
     if start_from is None or architecture is not None:
         architecture = _with_forecast(architecture, inputs)
     check_inputs(dataset, periods, inputs)
+    if inputs.discharge_lags:
+        refuse_later(dataset, [DISCHARGE, *(inputs.forcing if inputs.lead_times else ())])
     with_filled, dataset = dataset, measured(dataset)  # filled discharge may be an input, and nothing else
     _refuse_unusable(dataset, periods, inputs)
     if periods.validation is not None:

@@ -744,7 +744,8 @@ share = 0.7
 formula = "max(temperature, 0)"
 units = "degC"
 [data.fill.discharge]
-method = "interpolation"
+method = "earlier"
+period = "1 day"
 limit = 3
 [periods]
 train = [2000-03-01, 2001-03-31]

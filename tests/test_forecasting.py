@@ -7,6 +7,7 @@ from conftest import make_basins
 
 from runoff_lstm.fitting import Recipe
 from runoff_lstm.forecasting import LSTMForecaster, known_at, walk_forward
+from runoff_lstm.gaps import fill_by_interpolation
 from runoff_lstm.lead_times import forecast_dataset
 from runoff_lstm.models import Architecture
 from runoff_lstm.periods import Period, Periods
@@ -142,6 +143,13 @@ def test_a_history_that_is_too_short_and_a_forecaster_without_model_are_refused(
         forecaster.forecast(basins, basins.indexes["time"][-1:])
     with pytest.raises(InputError, match="has 60 steps, too few for sequence_length = 20 and 50 steps of validation"):
         forecaster.fit(basins.isel(time=slice(0, 60)))
+
+
+def test_data_filled_from_later_values_are_not_walked_through(basins):
+    holed = basins.copy(deep=True)
+    holed["temperature"][0, 600] = np.nan
+    with pytest.raises(InputError, match="temperature was filled from values after its gaps"):
+        walk_forward(Mean(), fill_by_interpolation(holed, "temperature", limit=1), period=PERIOD, lead_times=3)
 
 
 def test_a_period_without_room_for_the_lead_times_and_a_wrong_form_are_refused(basins):

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_series import NAN, equal, gappy, of, row
 
-from runoff_lstm.filled import measured
+from runoff_lstm.filled import measured, sees_later
 from runoff_lstm.formulas import formula_names
 from runoff_lstm.gaps import derive, fill_by_climatology, fill_by_interpolation, fill_from_earlier, mend
 from runoff_lstm.periods import Period
 from runoff_lstm.resampling import resample
-from runoff_lstm.schema import SOURCE, InputError, check_basins
+from runoff_lstm.schema import LATER, SOURCE, InputError, check_basins
 
 
 def test_a_mean_of_two_is_worked_out_and_says_how():
@@ -393,6 +393,27 @@ def test_targets_and_scores_see_measured_discharge_alone():
     assert seen["discharge"].attrs["units"] == "mm d-1"
     assert seen["discharge"].dtype == np.float32
     xr.testing.assert_identical(measured(check_basins(filled)), seen)
+
+
+def test_it_is_remembered_that_later_values_were_seen():
+    data = of(rain=[1, NAN, 3, NAN, NAN, NAN, 2], warmth=[NAN, 1, NAN, NAN, 2, 2, 2])
+    seen = fill_by_interpolation(data, "rain", limit=1)
+    assert sees_later(seen, "rain")
+    assert sees_later(fill_from_earlier(seen, "rain", period="2 days", limit=3), "rain")
+    assert sees_later(resample(check_basins(seen), "1W", share=0.1), "rain")
+    assert sees_later(derive(seen, "both", "rain + warmth", units="1"), "both")
+    for blind in (
+        fill_from_earlier(
+            fill_by_interpolation(data, "warmth", limit=1), "warmth", period="1 day", limit=2
+        ),  # nothing to interpolate
+        fill_from_earlier(data, "warmth", period="1 day", limit=2),
+        derive(fill_from_earlier(data, "warmth", period="1 day", limit=2), "more", "warmth + rain", units="1"),
+    ):
+        name = "more" if "more" in blind else "warmth"
+        assert blind[f"{name}_filled"].any()
+        assert not sees_later(blind, name)
+        assert LATER not in blind[f"{name}_filled"].attrs
+    assert not sees_later(data, "rain")
 
 
 def test_without_a_mask_the_dataset_is_returned_as_it_is():

@@ -8,6 +8,7 @@ from conftest import make_basins
 from runoff_lstm import fitting
 from runoff_lstm.bundle import load_model, write_bundle
 from runoff_lstm.fitting import Recipe
+from runoff_lstm.gaps import fill_by_interpolation
 from runoff_lstm.models import Architecture, Dropout
 from runoff_lstm.periods import Period, Periods
 from runoff_lstm.schema import InputError
@@ -298,6 +299,24 @@ def test_filled_discharge_is_an_input_and_never_a_target(basins, periods):
     for one in batches[1:]:
         torch.testing.assert_close(one.discharge, batches[0].discharge, equal_nan=True)
         assert not torch.equal(one.forcing, batches[0].forcing)
+
+
+@OUTSIDE
+def test_inputs_filled_from_later_values_are_refused_where_they_would_show_the_future(basins, periods):
+    holed = basins.copy(deep=True)
+    for name in ("rain", "discharge"):
+        holed[name][0, 300] = np.nan
+    rain, discharge = (fill_by_interpolation(holed, name, limit=1) for name in ("rain", "discharge"))
+    lagged = dataclasses.replace(INPUTS, discharge_lags=(1,))
+    for data, inputs in ((rain, LEADS), (discharge, LEADS), (discharge, lagged)):
+        name = "rain" if data is rain else "discharge"
+        with pytest.raises(InputError, match=f"{name} was filled from values after its gaps"):
+            prepare(data, periods=periods, inputs=inputs, recipe=RECIPE, device="cpu")
+        model = prepare(basins, periods=periods, inputs=inputs, recipe=RECIPE, device="cpu").model
+        with pytest.raises(InputError, match=f"{name} was filled from values after its gaps"):
+            (model.forecast if inputs.lead_times else model.simulate)(data)
+    for data, inputs in ((rain, INPUTS), (discharge, INPUTS), (rain, lagged)):  # the forcing of a simulation is all known
+        assert prepare(data, periods=periods, inputs=inputs, recipe=RECIPE, device="cpu").model.simulate(data)
 
 
 @OUTSIDE

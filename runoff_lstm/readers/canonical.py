@@ -18,6 +18,7 @@ from runoff_lstm.schema import (
     BASIN,
     DISCHARGE,
     FILLED,
+    LATER,
     SET_MISSING,
     SOURCE,
     TIME,
@@ -292,7 +293,7 @@ def _series(
         numbers = numbers if canonical == source_units else convert(numbers, source_units, canonical)
     if name == DISCHARGE or is_precipitation(name):
         _refuse_more_than_ever_seen(values, numbers, canonical)
-    attrs = {key: values.attrs[key] for key in ("long_name", "standard_name") if key in values.attrs}
+    attrs = {key: values.attrs[key] for key in ("long_name", "standard_name", LATER) if key in values.attrs}
     attrs |= {"units": canonical, "set_missing": int(count.sum())}
     return ((BASIN, TIME), numbers.astype(np.float32), attrs), count
 

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from conftest import make_basins
 
-from runoff_lstm.filled import measured
+from runoff_lstm.filled import measured, sees_later
 from runoff_lstm.gaps import fill_by_interpolation
 from runoff_lstm.readers import READERS, read_netcdf, write_dataset
 from runoff_lstm.schema import SOURCE, InputError
@@ -356,3 +356,4 @@ def test_the_mask_of_what_was_filled_comes_with_the_variable_whatever_else_is_pi
     again = read_netcdf(tmp_path / "filled.nc", variables=["rain", "discharge"])
     assert set(again.data_vars) == {"rain", "discharge", "discharge_filled"}
     np.testing.assert_array_equal(np.isnan(measured(again)["discharge"]), np.isnan(holed["discharge"]))
+    assert sees_later(again, "discharge")
