@@ -39,7 +39,7 @@ run = rl.train_run(
         validation=rl.Period("1980-10-01", "1989-09-30"),
         test=rl.Period("1989-10-01", "1999-09-30"),
     ),
-    inputs=rl.Inputs(FORCING, STATIC_ATTRIBUTES, sequence_length=365, targets_per_window=365, root_transform=True),
+    inputs=rl.Inputs(FORCING, STATIC_ATTRIBUTES, sequence_length=365, targets_per_window=365, root_transform=True, season=True),
     architecture=rl.Architecture(hidden_sizes=(256,), dropout=rl.Dropout(output=0.4)),
     recipe=rl.Recipe(
         steps=5600,
