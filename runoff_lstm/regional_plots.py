@@ -53,7 +53,7 @@ def plot_distribution(
     every = np.concatenate([values.to_numpy(np.float64) for values in scores.values()]) if scores else np.zeros(0)
     axes.set(xlim=_ends(metric, every, lowest=lowest), ylim=(0, 1), xlabel=metric, ylabel="share of basins at or below")
     if any(values.notna().any() for values in scores.values()):
-        axes.legend(loc="upper left", framealpha=0.85, edgecolor="none", fontsize=9)
+        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), frameon=False, fontsize=9, borderaxespad=0.2)  # clear of any curve
     return axes
 
 
