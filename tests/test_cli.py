@@ -314,7 +314,7 @@ def test_the_variants_of_the_benchmark_differ_in_what_they_are_about_alone(monke
     differs = {
         "ealstm": {"model"},
         "without_attributes": {"data"},
-        "ungauged": {"folds", "training"},
+        "ungauged": {"folds", "windows", "training"},
         "forecast": {"windows", "model", "training"},
         "strict": {"periods", "windows", "model", "training"},
     }
