@@ -1,5 +1,6 @@
 """From the state of a training to one file and back: written whole or not at all, loaded without running code."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -81,3 +82,22 @@ def read_checkpoint(path: Path) -> TrainingState:
         raise
     except Exception as error:  # torch.load raises whatever a damaged archive leads it to
         raise InputError(f"{path} is not a whole checkpoint of runoff_lstm ({type(error).__name__}); train again") from None
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """The state of torch's random generators, that of the CPU and the device's own, by the device's type."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def set_random_state(states: Mapping[str, Tensor], device: torch.device) -> None:
+    """Take up what `random_state` gave; a generator that it does not know stays as it is."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+    elif device.type == "mps" and "mps" in states:
+        torch.mps.set_rng_state(states["mps"])

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from runoff_lstm.checkpoint import TrainingState, read_checkpoint, write_checkpoint
+from runoff_lstm.checkpoint import TrainingState, random_state, read_checkpoint, set_random_state, write_checkpoint
 from runoff_lstm.files import written_whole
 from runoff_lstm.losses import LOSSES, LossName
 from runoff_lstm.made_inputs import hide_observed_discharge
@@ -403,7 +403,7 @@ class _Training:
         self.look()
         state = self.state
         state.weights, state.optimizer = _copy(self.model), self.optimizer.state_dict()
-        state.random = _random_state(self.windows.device)
+        state.random = random_state(self.windows.device)
         if self.checkpoint is not None:
             write_checkpoint(state, self.checkpoint)
 
@@ -415,7 +415,7 @@ class _Training:
         self.state = state
         self.model.load_state_dict(state.weights)
         self.optimizer.load_state_dict(state.optimizer)
-        _set_random_state(state.random, self.windows.device)
+        set_random_state(state.random, self.windows.device)
 
 
 @contextmanager
@@ -426,25 +426,6 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _random_state(device: torch.device) -> dict[str, Tensor]:
-    """The state of torch's random generators, that of the CPU and the device's own, by the device's type."""
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    elif device.type == "mps":
-        states["mps"] = torch.mps.get_rng_state()
-    return states
-
-
-def _set_random_state(states: Mapping[str, Tensor], device: torch.device) -> None:
-    """Take up what `_random_state` gave; a generator that it does not know stays as it is."""
-    torch.set_rng_state(states["cpu"])
-    if device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"], device)
-    elif device.type == "mps" and "mps" in states:
-        torch.mps.set_rng_state(states["mps"])
 
 
 def _cuda(device: torch.device) -> list[torch.device]:

@@ -3,7 +3,7 @@ import pickle
 import pytest
 import torch
 
-from runoff_lstm.checkpoint import TrainingState, read_checkpoint, write_checkpoint
+from runoff_lstm.checkpoint import TrainingState, random_state, read_checkpoint, set_random_state, write_checkpoint
 from runoff_lstm.schema import InputError
 
 
@@ -50,3 +50,17 @@ def test_another_versions_checkpoint_is_told(tmp_path):
     torch.save({"format": 99}, tmp_path / "checkpoint.pt")
     with pytest.raises(InputError, match="another version"):
         read_checkpoint(tmp_path / "checkpoint.pt")
+
+
+def test_the_generator_of_a_device_is_kept_with_that_of_the_cpu(monkeypatch):
+    kept = torch.arange(3)
+    for generator in (torch.cuda, torch.mps):
+        monkeypatch.setattr(generator, "get_rng_state", lambda *_: kept)
+        monkeypatch.setattr(generator, "set_rng_state", lambda state, *_: taken.append(state))
+    for name in ("cuda", "mps"):
+        taken = []
+        states = random_state(torch.device(name))
+        expected = torch.rand(3)
+        set_random_state(states, torch.device(name))
+        assert taken[0] is kept
+        assert torch.equal(torch.rand(3), expected)

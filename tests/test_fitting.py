@@ -324,17 +324,3 @@ def test_basins_are_balanced_where_the_recipe_says_so():
     tiles = [windows.training_tiles(seed=0, epoch=0, balanced=balanced) for balanced in (False, True)]
     assert seen == [-(-len(one) // 8) for one in tiles]
     assert seen[1] > seen[0]
-
-
-def test_the_generator_of_a_device_is_kept_with_that_of_the_cpu(monkeypatch):
-    kept = torch.arange(3)
-    for generator in (torch.cuda, torch.mps):
-        monkeypatch.setattr(generator, "get_rng_state", lambda *_: kept)
-        monkeypatch.setattr(generator, "set_rng_state", lambda state, *_: taken.append(state))
-    for name in ("cuda", "mps"):
-        taken = []
-        states = fitting._random_state(torch.device(name))
-        expected = torch.rand(3)
-        fitting._set_random_state(states, torch.device(name))
-        assert taken[0] is kept
-        assert torch.equal(torch.rand(3), expected)

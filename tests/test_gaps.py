@@ -407,6 +407,9 @@ def test_it_is_remembered_that_later_values_were_seen():
             fill_by_interpolation(data, "warmth", limit=1), "warmth", period="1 day", limit=2
         ),  # nothing to interpolate
         fill_from_earlier(data, "warmth", period="1 day", limit=2),
+        fill_by_interpolation(
+            fill_from_earlier(data, "warmth", period="1 day", limit=2), "warmth", limit=1
+        ),  # nothing is left to it
         derive(fill_from_earlier(data, "warmth", period="1 day", limit=2), "more", "warmth + rain", units="1"),
     ):
         name = "more" if "more" in blind else "warmth"

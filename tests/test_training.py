@@ -408,6 +408,22 @@ def test_lead_times_count_by_their_relative_error_the_near_ones_most(basins, per
     assert (simulated.grad[:, :, 1] == 0).all()
 
 
+@pytest.mark.parametrize("loss", ["mse", "nse", "mae", "kge"])
+def test_a_lead_time_without_an_observation_leaves_the_gradient_of_the_others_sound(basins, periods, loss):
+    recipe = dataclasses.replace(RECIPE, loss=loss)
+    training = prepare(basins, periods=periods, inputs=LEADS, recipe=recipe, architecture=SMALL, device="cpu")
+    state = fitting._Training(
+        training.model.module, training.windows["train"], recipe, scale=training.scale, validate=None, seed=0, checkpoint=None
+    )
+    batch = next(training.windows["train"].batches(training.windows["train"].training_tiles(seed=0, epoch=0), 16))
+    batch.discharge[:, :, 1] = torch.nan
+    simulated = (batch.discharge.nan_to_num() * 0.8 + 0.3).requires_grad_()
+    state.loss(batch, simulated).backward()
+    assert torch.isfinite(simulated.grad).all()
+    assert (simulated.grad[:, :, [0, 2]] != 0).any()
+    assert (simulated.grad[:, :, 1] == 0).all()
+
+
 def test_forecasts_are_validated_by_the_geometric_mean_of_their_errors(basins, periods):
     training = prepare(basins, periods=periods, inputs=LEADS, recipe=RECIPE, architecture=SMALL, device="cpu")
     training.model.module.eval()
