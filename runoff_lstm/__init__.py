@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runoff_lstm.lead_times import forecast_dataset, score_lead_times, summary_line
     from runoff_lstm.many_runs import cross_validate, load_models, train_ensemble
     from runoff_lstm.models import Architecture, Dropout
-    from runoff_lstm.periods import Period, Periods
+    from runoff_lstm.periods import Period, Periods, Stretches
     from runoff_lstm.readers import READERS, read_camels_us, read_caravan, read_csv, read_netcdf, write_dataset
     from runoff_lstm.regional import compare, read_scores, summary, worst_basins
     from runoff_lstm.resampling import resample
@@ -44,7 +44,7 @@ _HOME = {
     "lead_times": ("forecast_dataset", "score_lead_times", "summary_line"),
     "many_runs": ("cross_validate", "load_models", "train_ensemble"),
     "models": ("Architecture", "Dropout"),
-    "periods": ("Period", "Periods"),
+    "periods": ("Period", "Periods", "Stretches"),
     "readers": ("READERS", "read_camels_us", "read_caravan", "read_csv", "read_netcdf", "write_dataset"),
     "regional": ("compare", "read_scores", "summary", "worst_basins"),
     "resampling": ("resample",),
@@ -74,6 +74,7 @@ __all__ = [
     "Recipe",
     "Scaler",
     "SilentGaugeWarning",
+    "Stretches",
     "TrainedModel",
     "Walk",
     "Windows",

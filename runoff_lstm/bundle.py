@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from runoff_lstm.files import written_whole
 from runoff_lstm.made_inputs import input_names
 from runoff_lstm.models import Architecture, Dropout, build_model
-from runoff_lstm.periods import Period
+from runoff_lstm.periods import period_of
 from runoff_lstm.scaling import Scaler
 from runoff_lstm.schema import InputError
 from runoff_lstm.trained_model import TrainedModel
@@ -31,7 +31,7 @@ def write_bundle(model: TrainedModel, path: str | Path) -> Path:
         "sequence_length": model.sequence_length,
         "targets_per_window": model.targets_per_window,
         "step_seconds": model.time_step.total_seconds(),
-        "training_period": [model.training_period.start.isoformat(), model.training_period.end.isoformat()],
+        "training_period": [[one.start.isoformat(), one.end.isoformat()] for one in model.training_period.parts],
         "gauge_ids": list(model.gauge_ids),
         "discharge_lags": list(model.discharge_lags),
         "season": model.season,
@@ -92,7 +92,7 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Train
         sequence_length=header["sequence_length"],
         targets_per_window=header["targets_per_window"],
         time_step=pd.Timedelta(seconds=header["step_seconds"]),
-        training_period=Period(*header["training_period"]),
+        training_period=period_of(header["training_period"]),
         gauge_ids=tuple(header["gauge_ids"]),
         discharge_lags=lags,
         season=header.get("season", False),

@@ -256,12 +256,14 @@ def walk_forward(
     """Train, then let the origin roll through the test period as [walk_forward] says; leaves tables by lead time and pictures."""
     with _one_sentence(debug=debug):
         from runoff_lstm.experiment import read_experiment
+        from runoff_lstm.forecasting import check_walked
         from runoff_lstm.run_folder import default_folder
         from runoff_lstm.schema import InputError
 
         experiment = read_experiment(config, overrides=_overrides(overrides, seed=seed, seeds=seeds))
         if not experiment.windows.lead_times:
             raise InputError(f"{config} simulates; set [windows] lead_times, such as lead_times = 7, to forecast")
+        check_walked(experiment.arguments()["periods"])
         _train(experiment, run_dir or default_folder(experiment.name), device=device, workers=workers, resume=False, quiet=quiet)
 
 

@@ -17,7 +17,7 @@ import xarray as xr
 
 from runoff_lstm import signatures
 from runoff_lstm.gaps import calendar_day_means
-from runoff_lstm.schema import BASIN, TIME, InputError, nearest
+from runoff_lstm.schema import BASIN, TIME, InputError, Labels, nearest
 from runoff_lstm.signatures import Series, SharedDays, check_pair, per_basin
 
 GAUGE_ID = "gauge_id"
@@ -247,7 +247,7 @@ def check_metrics(metrics: Sequence[str]) -> None:
             raise InputError(f"metric '{name}' is not known; {nearest(name, METRICS)}")
 
 
-def climatology(*, observed: xr.DataArray, train: slice, times: pd.DatetimeIndex) -> xr.DataArray:
+def climatology(*, observed: xr.DataArray, train: Labels, times: pd.DatetimeIndex) -> xr.DataArray:
     """The mean of each calendar day over the training period as a simulation: the yardstick that knows only the season.
 
     Parameters
@@ -255,7 +255,7 @@ def climatology(*, observed: xr.DataArray, train: slice, times: pd.DatetimeIndex
     observed
         Discharge, dims (basin, time), of the whole record; only the training period is looked at.
     train
-        First and last label of the training period, as for `observed.sel(time=train)`.
+        The training period as labels, for `observed.sel(time=train)`.
     times
         The times to simulate.
 
@@ -296,8 +296,8 @@ def persistence(*, observed: xr.DataArray) -> xr.DataArray:
 def score_yardsticks(
     *,
     observed: xr.DataArray,
-    train: slice,
-    test: slice,
+    train: Labels,
+    test: Labels,
     beside: xr.DataArray | None = None,
     metrics: Sequence[str] = tuple(METRICS),
 ) -> pd.DataFrame:
@@ -308,7 +308,7 @@ def score_yardsticks(
     observed
         Discharge, dims (basin, time), of the whole record.
     train, test
-        First and last label of either period, as for `observed.sel(time=train)`.
+        Either period as labels, for `observed.sel(time=train)`.
     beside
         The simulation to compare with, dims (basin, time) of the test period: only steps that it has are scored; None: all.
     metrics
@@ -362,8 +362,9 @@ def _alpha(days: SharedDays) -> float:
     return np.nan if _is_constant(days.observed) else float(_hydroeval(hydroeval.kge, days)[2])
 
 
-def _select(observed: xr.DataArray, *, period: slice, name: str) -> xr.DataArray:
+def _select(observed: xr.DataArray, *, period: Labels, name: str) -> xr.DataArray:
     selected = observed.sel({TIME: period})
     if selected.sizes[TIME] == 0:
-        raise InputError(f"the {name} period {period.start} to {period.stop} holds no step of the record; correct the period")
+        asked = f" {period.start} to {period.stop}" if isinstance(period, slice) else ""
+        raise InputError(f"the {name} period{asked} holds no step of the record; correct the period")
     return selected

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from runoff_lstm.fitting import Recipe
 from runoff_lstm.forecasting import Walk
 from runoff_lstm.formulas import formula_names
 from runoff_lstm.many_runs import FoldKind
 from runoff_lstm.models import Architecture
-from runoff_lstm.periods import Period, Periods
+from runoff_lstm.periods import Period, Periods, period_of
 from runoff_lstm.readers import ARCHIVES
 from runoff_lstm.run_scores import METRICS
 from runoff_lstm.schema import InputError, nearest
@@ -38,7 +38,18 @@ def _moment(value: Any) -> Any:
 Moment = Annotated[datetime.date | datetime.datetime, BeforeValidator(_moment)]
 Dates = tuple[Moment, Moment]
 
-_UNION = re.compile(r"(str|date|datetime|Fill|(list|literal|function-before)\[.*\])$")
+
+def _form(dates: Any) -> str:
+    """Whether these are the dates of one period or of several."""
+    return "list[Dates]" if isinstance(dates, list) and dates and isinstance(dates[0], list | tuple) else "tuple[Dates]"
+
+
+OneOrMore = Annotated[
+    Annotated[Dates, Tag("tuple[Dates]")] | Annotated[list[Dates], Tag("list[Dates]")],
+    Discriminator(_form),
+]
+
+_UNION = re.compile(r"(str|date|datetime|Fill|(list|tuple|literal|function-before)\[.*\])$")
 """What pydantic adds to the place of a fault to tell the alternatives apart; no key of the file."""
 
 
@@ -124,9 +135,9 @@ class Data(Table):
 
 
 class PeriodTable(Table):
-    """[periods]: first and last day, or moment, of each, both included."""
+    """[periods]: first and last day, or moment, of each, both included; of training in several stretches a list of such pairs."""
 
-    train: Dates
+    train: OneOrMore
     validation: Dates | None = None
     test: Dates | None = None
 
@@ -183,11 +194,11 @@ class Experiment(Table):
 
     def arguments(self) -> dict[str, Any]:
         """The experiment as the arguments of `train_run`."""
-        named = {name: Period(*dates) for name, dates in self.periods if dates is not None}
+        others = {name: Period(*dates) for name, dates in self.periods if name != "train" and dates is not None}
         inputs = Inputs(tuple(self.data.forcing), tuple(self.data.static_attributes), **self.windows.model_dump())
         return {
             "name": self.name,
-            "periods": Periods(**named),
+            "periods": Periods(train=period_of(self.periods.train), **others),
             "inputs": inputs,
             "recipe": self.training,
             "architecture": self.model,

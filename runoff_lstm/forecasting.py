@@ -15,8 +15,8 @@ from runoff_lstm.filled import refuse_later
 from runoff_lstm.fitting import Recipe
 from runoff_lstm.lead_times import ISSUE_DATE, LEAD_TIME, last_issue_dates
 from runoff_lstm.models import Architecture
-from runoff_lstm.periods import Period, Periods
-from runoff_lstm.schema import BASIN, TIME, InputError, times_of
+from runoff_lstm.periods import AnyPeriod, Period, Periods
+from runoff_lstm.schema import BASIN, TIME, InputError, date_label, times_of
 from runoff_lstm.trained_model import TrainedModel
 from runoff_lstm.training import Device, Inputs, train
 
@@ -88,7 +88,8 @@ class LSTMForecaster:
     validation_steps
         Steps at the end of each history that choose the best weights instead of being trained on; 0: the last weights are kept.
     fine_tune
-        How `fit` goes on from the model before; None: it trains afresh.
+        How `fit` goes on from the model before, on the whole history and to the last weights: the model has seen all but its newest
+        steps, so that none are left to choose by. None: `fit` trains afresh.
     """
 
     causal = True
@@ -110,35 +111,38 @@ class LSTMForecaster:
         self.model, self.validation_steps, self.fine_tune = model, validation_steps, fine_tune
 
     def fit(self, history: xr.Dataset) -> None:
-        """Train on a history, its last `validation_steps` set aside."""
-        if self.recipe is None:
+        """Train on a history, its last `validation_steps` set aside; or go on from the model before, on all of it."""
+        start_from = self.model if self.fine_tune is not None else None
+        recipe = self.recipe if start_from is None else self.fine_tune
+        if recipe is None:
             raise InputError("the forecaster has no recipe to train with; give it one, or keep its model (no fit_every)")
         times = times_of(history)
+        aside = self.validation_steps if start_from is None else 0
         first = min(self.inputs.sequence_length - 1, len(times) - 1)
-        if len(times) - self.validation_steps <= first + self.inputs.lead_times:
+        if len(times) - aside <= first + self.inputs.lead_times:
             raise InputError(
                 f"the history up to {times[-1]:%Y-%m-%d} has {len(times)} steps, too few for sequence_length = "
-                f"{self.inputs.sequence_length} and {self.validation_steps} steps of validation; begin later"
+                f"{self.inputs.sequence_length} and {aside} steps of validation; begin later"
             )
-        cut = len(times) - self.validation_steps
-        validation = Period.of_steps(times, slice(cut, len(times))) if self.validation_steps else None
-        going_on = self.fine_tune is not None and self.model is not None
+        cut = len(times) - aside
+        validation = Period.of_steps(times, slice(cut, len(times))) if aside else None
         trained = train(
             history,
             periods=Periods(train=Period.of_steps(times, slice(0, cut)), validation=validation),
             inputs=self.inputs,
-            recipe=self.fine_tune if going_on and self.fine_tune is not None else self.recipe,
-            architecture=None if going_on else self.architecture,
+            recipe=recipe,
+            architecture=self.architecture if start_from is None else None,
             seed=self.seed,
             device=self.device,
-            start_from=self.model if going_on else None,
+            start_from=start_from,
         )
         self.model = trained.model
 
     def forecast(self, known: xr.Dataset, issue_dates: pd.DatetimeIndex) -> xr.DataArray:
-        """Forecasts from the issue dates, dims (basin, issue_date, lead_time)."""
+        """Forecasts from the issue dates, dims (basin, issue_date, lead_time); refused where later steps were trained on."""
         if self.model is None:
             raise InputError("the forecaster is not trained; call its fit with the history, or give it a model")
+        _check_before(issue_dates[0], self.model.training_period, last=issue_dates[0] + self.model.time_step)
         first, last = times_of(known).get_indexer(issue_dates[[0, -1]])
         made = self.model.forecast(known, period=Period.of_steps(times_of(known), slice(first, last + 1)))["forecast"]
         return made.sel({ISSUE_DATE: issue_dates})
@@ -225,6 +229,32 @@ def known_at(dataset: xr.Dataset, origin: int, *, lead_times: int, forecast_forc
     return known.assign(hidden)
 
 
+def check_walked(periods: Periods, model: TrainedModel | None = None) -> None:
+    """Refuse a walk without a test period, and one whose model has seen what comes after the walk's beginning.
+
+    Parameters
+    ----------
+    periods
+        Of the experiment; training and validation have to come before the test.
+    model
+        A model that the training goes on from.
+    """
+    if periods.test is None:
+        raise InputError("the walk goes through the test period; name one in [periods]")
+    for period in (periods.train, periods.validation, None if model is None else model.training_period):
+        if period is not None:
+            _check_before(periods.test.start, period, last=periods.test.start)
+
+
+def _check_before(begin: pd.Timestamp, period: AnyPeriod, *, last: pd.Timestamp) -> None:
+    """Refuse a period of training or validation that reaches `last`, in a walk that begins at `begin`."""
+    if period.last_moment >= last:
+        raise InputError(
+            f"the walk begins on {date_label(begin)} with a model that has seen {period}, which no forecast service could have had "
+            "by then; train and validate on earlier years, or score the forecasts without a walk"
+        )
+
+
 def _checked(made: xr.DataArray, dataset: xr.Dataset, issue_dates: pd.DatetimeIndex, lead_times: int) -> xr.DataArray:
     """What a forecaster gave, refused where its form is another."""
     wanted = {BASIN: dataset.sizes[BASIN], ISSUE_DATE: len(issue_dates), LEAD_TIME: lead_times}
@@ -248,11 +278,10 @@ def walk_with(
 ) -> tuple[xr.DataArray, TrainedModel]:
     """Forecasts (basin, issue_date, lead_time) of the test period, and the last model, walking from a trained one.
 
-    At each new fit the validation period slides to the end of the history, keeping its length; the other arguments are those that
-    the model was trained with.
+    At each training afresh the validation period slides to the end of the history, keeping its length; other arguments: those
+    that the model was trained with.
     """
-    if periods.test is None:
-        raise InputError("the walk goes through the test period; name one in [periods]")
+    assert periods.test is not None
     times = times_of(dataset)
     going_on = None
     if walk.fine_tune is not None:

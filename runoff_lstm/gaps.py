@@ -14,7 +14,7 @@ import xarray as xr
 
 from runoff_lstm.filled import mask_of, sees_later, with_mask
 from runoff_lstm.formulas import evaluate_formula, formula_names
-from runoff_lstm.periods import Period, Span, span
+from runoff_lstm.periods import AnyPeriod, Span, span
 from runoff_lstm.resampling import resample
 from runoff_lstm.schema import AREA, BASIN, DISCHARGE, FILLED, SOURCE, TIME, InputError, nearest, times_in_order
 from runoff_lstm.units import Values, convert, discharge_to_depth, kept_units
@@ -159,14 +159,14 @@ def fill_by_interpolation(dataset: xr.Dataset, name: str, *, limit: int) -> xr.D
     return _fill(dataset, name, propose, limit=limit, how="by interpolation", later=True)
 
 
-def fill_by_climatology(dataset: xr.Dataset, name: str, *, period: Period, limit: int) -> xr.Dataset:
+def fill_by_climatology(dataset: xr.Dataset, name: str, *, period: AnyPeriod, limit: int) -> xr.Dataset:
     """Fill gaps with the mean of the basin's calendar day, and within days of the hour, over a period: the training period.
 
     The mean is of measured values alone. February 29 without one has the mean of February 28 and March 1; any other such
     calendar day stays missing. Other parameters, result and errors: see `fill_from_earlier`.
     """
     times = times_in_order(dataset)
-    steps = period.steps(times)
+    steps = period.positions(times)
 
     def propose(known: np.ndarray) -> np.ndarray:
         return calendar_day_means(known[:, steps], times=times[steps], at=times)
@@ -201,7 +201,7 @@ def mend(
     derive: Mapping[str, Mapping[str, str]] | None = None,
     resample: Mapping[str, Any] | None = None,
     fill: Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]] | None = None,
-    train: Period | None = None,
+    train: AnyPeriod | None = None,
 ) -> xr.Dataset:
     """Resample, fill and derive, as the tables of an experiment file say.
 
@@ -254,7 +254,7 @@ _derive, _resample = derive, resample  # under the names that mend gives to its 
 
 
 def _fill_as(
-    dataset: xr.Dataset, name: str, tables: Mapping[str, Any] | Sequence[Mapping[str, Any]], train: Period | None
+    dataset: xr.Dataset, name: str, tables: Mapping[str, Any] | Sequence[Mapping[str, Any]], train: AnyPeriod | None
 ) -> xr.Dataset:
     for table in [tables] if isinstance(tables, Mapping) else tables:
         where, method = f"fill {name}", table.get("method")

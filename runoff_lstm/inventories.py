@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.periods import Period
+from runoff_lstm.periods import AnyPeriod
 from runoff_lstm.schema import BASIN, DISCHARGE, SET_MISSING, TIME, times_of
 
 
@@ -40,13 +40,13 @@ def inventory(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def unusable_basins(
-    dataset: xr.Dataset, period: Period, *, forcing: Sequence[str], static_attributes: Sequence[str]
+    dataset: xr.Dataset, period: AnyPeriod, *, forcing: Sequence[str], static_attributes: Sequence[str]
 ) -> dict[str, str]:
     """The basins that cannot be trained on, and why: by gauge id, a clause.
 
     A basin needs discharge in the training period, some day of complete forcing in it, and every attribute.
     """
-    within = dataset.isel({TIME: period.steps(times_of(dataset))})
+    within = dataset.isel({TIME: period.positions(times_of(dataset))})
     observed = within[DISCHARGE].notnull().any(TIME).values
     complete = np.ones((within.sizes[BASIN], within.sizes[TIME]), dtype=bool)
     for name in forcing:

@@ -13,7 +13,7 @@ import xarray as xr
 
 from runoff_lstm.evaluation import GAUGE_ID, climatology, evaluate
 from runoff_lstm.periods import Period
-from runoff_lstm.schema import BASIN, DAY, TIME, InputError, date_label
+from runoff_lstm.schema import BASIN, DAY, TIME, InputError, Labels, date_label
 
 ISSUE_DATE = "issue_date"
 LEAD_TIME = "lead_time"
@@ -101,7 +101,7 @@ def persistence_forecast(observed: xr.DataArray, forecast: xr.DataArray) -> xr.D
     return forecast.copy(data=np.repeat(last[:, :, None], forecast.sizes[LEAD_TIME], axis=2).astype(np.float32))
 
 
-def climatology_forecast(observed: xr.DataArray, forecast: xr.DataArray, *, train: slice) -> xr.DataArray:
+def climatology_forecast(observed: xr.DataArray, forecast: xr.DataArray, *, train: Labels) -> xr.DataArray:
     """The mean of the valid time's calendar day over the training period; dims and coordinates of `forecast`."""
     times, position = _positions(observed, forecast)
     ahead = pd.date_range(times[0], periods=len(times) + forecast.sizes[LEAD_TIME], freq=times[1] - times[0])
@@ -122,7 +122,7 @@ def _positions(observed: xr.DataArray, forecast: xr.DataArray) -> tuple[pd.Datet
 
 
 def score_lead_times(
-    forecast: xr.DataArray, *, observed: xr.DataArray, train: slice, name: str = "model", by: Season | None = None
+    forecast: xr.DataArray, *, observed: xr.DataArray, train: Labels, name: str = "model", by: Season | None = None
 ) -> pd.DataFrame:
     """Scores of a forecast and of its yardsticks, a row for each of them, basin and lead time.
 
@@ -133,7 +133,7 @@ def score_lead_times(
     observed
         Discharge, dims (basin, time), of the whole record; what comes after an issue date is looked at for scoring only.
     train
-        First and last label of the training period, for the climatology.
+        The training period as labels, for the climatology.
     name
         Of the model, in the first column.
     by

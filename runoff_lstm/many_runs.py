@@ -28,11 +28,11 @@ from runoff_lstm.fitting import Progress
 from runoff_lstm.lead_times import ISSUE_DATE, YARDSTICKS
 from runoff_lstm.periods import Period, Periods, temporal_folds, ungauged_folds
 from runoff_lstm.progress import training_bars
-from runoff_lstm.run_folder import create_folder, train_run
+from runoff_lstm.run_folder import check_run, create_folder, train_run
 from runoff_lstm.run_scores import LeadScores, Scores, mean_of, score
 from runoff_lstm.schema import BASIN, TIME, InputError
 from runoff_lstm.trained_model import TrainedModel
-from runoff_lstm.training import Device, check_inputs, resolve_device
+from runoff_lstm.training import Device, resolve_device
 
 FoldKind = Literal["basin", "period"]
 
@@ -204,7 +204,8 @@ def _run_all(
 ) -> None:
     """Run every job that is not done yet, each in its folder below `folder`."""
     for job in jobs.values():
-        check_inputs(dataset, job["periods"], job["inputs"])
+        asked = ("periods", "inputs", "metrics", "held_out", "walk", "start_from")
+        check_run(dataset, **{key: job[key] for key in asked if key in job})
     if not resume:
         create_folder(folder, settings, device)
     left = {label: {**job, "device": device} for label, job in jobs.items() if not _is_done(folder / label)}

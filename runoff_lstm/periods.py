@@ -4,7 +4,8 @@ import datetime
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -78,9 +79,23 @@ class Period:
         """The period as labels, for `dataset.sel(time=period.label_slice)`."""
         return slice(self.start, self.last_moment)
 
-    def overlaps(self, other: "Period") -> bool:
+    def overlaps(self, other: "Period | Stretches") -> bool:
         """Whether any moment belongs to both."""
-        return self.start <= other.last_moment and other.start <= self.last_moment
+        return any(self.start <= one.last_moment and one.start <= self.last_moment for one in other.parts)
+
+    @property
+    def parts(self) -> "tuple[Period, ...]":
+        """The period itself, as the only one of its parts: what `Stretches` have several of."""
+        return (self,)
+
+    def labels(self, times: pd.DatetimeIndex) -> slice:  # noqa: ARG002 - those of stretches depend on the times
+        """`label_slice`, under the name that it shares with `Stretches`."""
+        return self.label_slice
+
+    def positions(self, times: pd.DatetimeIndex) -> np.ndarray:
+        """Positions of the period's steps on a sorted time axis, (step,); refused as in `steps`."""
+        steps = self.steps(times)
+        return np.arange(steps.start, steps.stop)
 
     def steps(self, times: pd.DatetimeIndex) -> slice:
         """Positions of the period's steps on a sorted time axis.
@@ -102,8 +117,68 @@ class Period:
 
 
 @dataclass(frozen=True)
+class Stretches:
+    """Several periods as one, such as all years but those of the test: a training period with a hole.
+
+    Parameters
+    ----------
+    parts
+        At least two, in order of time; a step belongs to the whole if it belongs to one of them.
+
+    Raises
+    ------
+    InputError
+        There are fewer than two, they overlap or are out of order.
+
+    """
+
+    parts: tuple[Period, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.parts) < 2:
+            raise InputError("stretches are two periods or more; give a single one as [first day, last day]")
+        for one, after in pairwise(self.parts):
+            if after.start <= one.last_moment:
+                raise InputError(f"the stretch {after} does not come after {one}; put them in order, without overlap")
+
+    def __str__(self) -> str:
+        return " and ".join(map(str, self.parts))
+
+    @property
+    def last_moment(self) -> pd.Timestamp:
+        """The last moment that belongs to any of them."""
+        return self.parts[-1].last_moment
+
+    def overlaps(self, other: "Period | Stretches") -> bool:
+        """Whether any moment belongs to both."""
+        return any(one.overlaps(other) for one in self.parts)
+
+    def labels(self, times: pd.DatetimeIndex) -> pd.DatetimeIndex:
+        """The steps that belong to any of them, as labels, for `dataset.sel(time=...)`."""
+        return times[self.positions(times)]
+
+    def positions(self, times: pd.DatetimeIndex) -> np.ndarray:
+        """Positions of the steps that belong to any of them, (step,); refused as in `Period.steps`."""
+        return np.concatenate([one.positions(times) for one in self.parts])
+
+
+AnyPeriod = Period | Stretches
+
+
+def period_of(dates: Sequence[Any]) -> AnyPeriod:
+    """The period of [first day, last day], or of a list of such pairs.
+
+    >>> str(period_of([["1980-10-01", "1989-09-30"], ["1999-10-01", "2008-09-30"]]))
+    '1980-10-01 to 1989-09-30 and 1999-10-01 to 2008-09-30'
+    """
+    if not isinstance(dates[0], list | tuple):
+        return Period(*dates)
+    return Period(*dates[0]) if len(dates) == 1 else Stretches(tuple(Period(*one) for one in dates))
+
+
+@dataclass(frozen=True)
 class Periods:
-    """Train, validation and test period of an experiment.
+    """Train, validation and test period of an experiment; training may go on in several stretches.
 
     Raises
     ------
@@ -111,7 +186,7 @@ class Periods:
         Two of them share a day: scores on days that were learned from mean nothing.
     """
 
-    train: Period
+    train: AnyPeriod
     validation: Period | None = None
     test: Period | None = None
 
@@ -122,16 +197,16 @@ class Periods:
                     f"the {name} period ({period}) and the {other_name} period ({other}) overlap; move one of the dates"
                 )
 
-    def named(self) -> dict[str, Period]:
+    def named(self) -> dict[str, AnyPeriod]:
         """The periods that are set, by name."""
-        pairs = {"train": self.train, "validation": self.validation, "test": self.test}
+        pairs: dict[str, AnyPeriod | None] = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: period for name, period in pairs.items() if period is not None}
 
     def check(self, times: pd.DatetimeIndex) -> None:
         """Refuse a period that is not inside the record, by its name."""
         for name, period in self.named().items():
             try:
-                period.steps(times)
+                period.positions(times)
             except InputError as error:
                 raise InputError(f"[periods] {name}: {error}") from None
 
@@ -157,7 +232,7 @@ def ungauged_folds(gauge_ids: Sequence[str], number: int, *, seed: int = 0) -> l
     return [tuple(gauge_ids[place] for place in sorted(order[fold::number])) for fold in range(number)]
 
 
-def temporal_folds(period: Period, number: int) -> list[Periods]:
+def temporal_folds(period: AnyPeriod, number: int) -> list[Periods]:
     """Walk forward through a period: it is cut into `number` + 1 equal blocks; fold i trains on the first i,
     and is tested on the next.
 
@@ -166,13 +241,15 @@ def temporal_folds(period: Period, number: int) -> list[Periods]:
     Raises
     ------
     InputError
-        There is less than one fold, or a block would be shorter than a day.
+        There is less than one fold, a block would be shorter than a day, or the period is in several stretches.
 
     Examples
     --------
     >>> [str(fold.test) for fold in temporal_folds(Period("2001-01-01", "2003-12-31"), 2)]
     ['2002-01-01 to 2002-12-31', '2003-01-01 to 2003-12-31']
     """
+    if isinstance(period, Stretches):
+        raise InputError(f"folds of years walk through one training period, not through {period}; give a single one")
     days = pd.date_range(period.start.normalize(), period.end.normalize(), freq="D")
     if not 1 <= number < len(days):
         raise InputError(f"the period {period} cannot be cut into {number} folds; choose from 1 to {len(days) - 1}")

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from runoff_lstm.evaluation import METRICS
-from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, is_precipitation, nearest
+from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, Labels, is_precipitation, nearest
 
 EXACT = 50
 """Number of differences up to which the signed-rank test counts all signs, where no two differences are equal in size."""
@@ -120,7 +120,7 @@ def read_scores(path: str | Path, metric: str) -> "pd.Series[float]":
     return numbers
 
 
-def worst_basins(dataset: xr.Dataset, scores: "pd.Series[float]", *, train: slice, test: slice, number: int = 10) -> pd.DataFrame:
+def worst_basins(dataset: xr.Dataset, scores: "pd.Series[float]", *, train: Labels, test: Labels, number: int = 10) -> pd.DataFrame:
     """The basins with the worst scores, and what in the data may explain it.
 
     Parameters
@@ -131,7 +131,7 @@ def worst_basins(dataset: xr.Dataset, scores: "pd.Series[float]", *, train: slic
         Of the test period, index gauge_id. The worst are those without a value, then those farthest from the best value of the
         metric in the Series' name; the lowest, where it is not one of `runoff_lstm.evaluation.METRICS`.
     train, test
-        First and last label of either period.
+        Either period as labels, for `dataset.sel(time=train)`.
     number
         How many.
 

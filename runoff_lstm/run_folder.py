@@ -20,17 +20,17 @@ from runoff_lstm.evaluation import check_metrics
 from runoff_lstm.files import write_csv, written_whole
 from runoff_lstm.filled import measured
 from runoff_lstm.fitting import Progress, Recipe
-from runoff_lstm.forecasting import Walk, walk_with
+from runoff_lstm.forecasting import Walk, check_walked, walk_with
 from runoff_lstm.inventories import basins_without_attributes, unusable_basins
 from runoff_lstm.models import Architecture, Dropout
-from runoff_lstm.periods import Periods
+from runoff_lstm.periods import AnyPeriod, Periods
 from runoff_lstm.plots import plot_history, write_figure
 from runoff_lstm.progress import training_bar
 from runoff_lstm.readers import OnMissing, leave_out
 from runoff_lstm.run_scores import METRICS, LeadScores, Scores, check_scored, evaluate_run, score
 from runoff_lstm.schema import BASIN, SOURCE, InputError, nearest
 from runoff_lstm.trained_model import TrainedModel
-from runoff_lstm.training import Device, Inputs, check_inputs, prepare, resolve_device
+from runoff_lstm.training import Device, Inputs, check_inputs, check_unseen, prepare, resolve_device
 
 
 @dataclass(frozen=True)
@@ -108,17 +108,9 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
         The folder is not empty, or settings, data or periods do not fit.
     """
     folder = Path(path)
-    check_metrics(metrics)
-    if walk is not None and not inputs.lead_times:
-        raise InputError("walking forward is for forecasts; set [windows] lead_times, such as lead_times = 7")
-    if walk is not None and walk.fit_every is not None and held_out:
-        raise InputError(
-            "[walk_forward] fit_every would fit the model to basins that are held out; leave out held_out or fit_every"
-        )
-    if walk is not None and periods.test is None:
-        raise InputError("the walk goes through the test period; name one in [periods]")
-    inside, dataset = split_basins(dataset, periods=periods, inputs=inputs, held_out=held_out, on_missing=on_missing)
+    check_run(dataset, periods=periods, inputs=inputs, metrics=metrics, held_out=held_out, walk=walk, start_from=start_from)
     model = None if start_from is None else load_model(start_from)
+    inside, dataset = split_basins(dataset, periods=periods, inputs=inputs, held_out=held_out, on_missing=on_missing)
     training = prepare(
         inside,
         periods=periods,
@@ -132,6 +124,8 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     )
     if periods.test is not None:
         check_scored(dataset, periods, "test")
+        if model is not None:
+            check_unseen(model, dataset, "test", periods.test, ungauged=bool(held_out))
     if not resume:
         form = training.model.architecture
         settings = _settings(dataset, name=name, periods=periods, inputs=inputs, recipe=recipe, architecture=form)
@@ -156,6 +150,30 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     elif periods.test is not None:
         scores = evaluate_run(folder, [model], dataset, name=name, periods=periods, metrics=metrics)
     return Run(name, folder, model, trained.history, trained.coverage, scores)
+
+
+def check_run(
+    dataset: xr.Dataset,
+    *,
+    periods: Periods,
+    inputs: Inputs,
+    metrics: Sequence[str] = METRICS,
+    held_out: Sequence[str] = (),
+    walk: Walk | None = None,
+    start_from: str | Path | None = None,
+) -> None:
+    """Refuse what cannot be a run before any work is done; arguments as for `train_run`."""
+    check_metrics(metrics)
+    check_inputs(dataset, periods, inputs)
+    if walk is None:
+        return
+    if not inputs.lead_times:
+        raise InputError("walking forward is for forecasts; set [windows] lead_times, such as lead_times = 7")
+    if walk.fit_every is not None and held_out:
+        raise InputError(
+            "[walk_forward] fit_every would fit the model to basins that are held out; leave out held_out or fit_every"
+        )
+    check_walked(periods, None if start_from is None else load_model(start_from))
 
 
 def split_basins(
@@ -226,11 +244,17 @@ def _settings(
     return {
         "name": name,
         "data": {**source, "forcing": list(asked["forcing"]), "static_attributes": list(asked["static_attributes"])},
-        "periods": {key: [_moment(period.start), _moment(period.end)] for key, period in periods.named().items()},
+        "periods": {key: _dates(period) for key, period in periods.named().items()},
         "windows": {key: value for key, value in asked.items() if key not in ("forcing", "static_attributes") and value},
         "model": {**_given(architecture), "dropout": _given(architecture.dropout)},
         "training": _given(recipe),
     }
+
+
+def _dates(period: AnyPeriod) -> list[Any]:
+    """First and last day, of several stretches a list of such."""
+    pairs = [[_moment(one.start), _moment(one.end)] for one in period.parts]
+    return pairs[0] if len(pairs) == 1 else pairs
 
 
 def _moment(moment: pd.Timestamp) -> datetime.date:

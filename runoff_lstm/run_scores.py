@@ -14,8 +14,8 @@ from runoff_lstm.evaluation import evaluate, score_yardsticks
 from runoff_lstm.files import write_csv, write_netcdf
 from runoff_lstm.filled import measured
 from runoff_lstm.forecast_plots import plot_forecasts, plot_lead_times
-from runoff_lstm.lead_times import LEAD_TIME, last_issue_dates, observed_ahead, score_lead_times
-from runoff_lstm.periods import Period, Periods
+from runoff_lstm.lead_times import ISSUE_DATE, LEAD_TIME, last_issue_dates, observed_ahead, score_lead_times
+from runoff_lstm.periods import AnyPeriod, Periods
 from runoff_lstm.plots import figure_hydrograph, write_figure
 from runoff_lstm.regional import worst_basins
 from runoff_lstm.regional_plots import plot_distribution, plot_map
@@ -84,11 +84,12 @@ def evaluate_run(
     return score(folder, dataset, mean_of(parts), name=name, periods=periods, period_name=period_name, metrics=metrics)
 
 
-def made_by(model: TrainedModel, dataset: xr.Dataset, period: Period) -> xr.DataArray:
+def made_by(model: TrainedModel, dataset: xr.Dataset, period: AnyPeriod) -> xr.DataArray:
     """A simulation (basin, time) of a period, or the forecasts (basin, issue_date, lead_time) that end within it."""
     if not model.lead_times:
-        return model.simulate(dataset, period=period)["simulated"]
-    return model.forecast(dataset, period=last_issue_dates(times_of(dataset), period, model.lead_times))["forecast"]
+        return xr.concat([model.simulate(dataset, period=one)["simulated"] for one in period.parts], dim=TIME)
+    issued = [last_issue_dates(times_of(dataset), one, model.lead_times) for one in period.parts]
+    return xr.concat([model.forecast(dataset, period=one)["forecast"] for one in issued], dim=ISSUE_DATE)
 
 
 def mean_of(members: Sequence[xr.DataArray]) -> xr.DataArray:
@@ -116,12 +117,12 @@ def score(
     return _score_simulation(folder, dataset, made, name=name, periods=periods, period_name=period_name, metrics=metrics)
 
 
-def check_scored(dataset: xr.Dataset, periods: Periods, name: str) -> Period:
+def check_scored(dataset: xr.Dataset, periods: Periods, name: str) -> AnyPeriod:
     """The period of that name, refused where the experiment does not have it or no discharge is observed in it."""
     if name not in periods.named():
         raise InputError(f"the experiment has no {name} period; it has {', '.join(periods.named())}")
     period = periods.named()[name]
-    observed = measured(dataset)[DISCHARGE].isel({TIME: period.steps(times_of(dataset))})
+    observed = measured(dataset)[DISCHARGE].isel({TIME: period.positions(times_of(dataset))})
     if not bool(observed.notnull().any()):
         raise InputError(f"no discharge is observed in the {name} period {period}; nothing can be scored")
     return period
@@ -131,7 +132,8 @@ def _score_forecasts(
     folder: Path, dataset: xr.Dataset, forecast: xr.DataArray, *, name: str, periods: Periods, period_name: str
 ) -> LeadScores:
     dataset = measured(dataset.sel({BASIN: forecast[BASIN]}))
-    scored = partial(score_lead_times, forecast, observed=dataset[DISCHARGE], train=periods.train.label_slice, name="lstm")
+    train = periods.train.labels(times_of(dataset))
+    scored = partial(score_lead_times, forecast, observed=dataset[DISCHARGE], train=train, name="lstm")
     scores, by_season = LeadScores(scored(), forecast), scored(by="season")
     write_csv(by_season.set_index("model"), folder / f"{period_name}_lead_scores_by_season.csv")
     made = xr.Dataset({"forecast": forecast, "observed": observed_ahead(dataset[DISCHARGE], forecast)})
@@ -169,15 +171,15 @@ def _score_simulation(
     period_name: str,
     metrics: Sequence[str],
 ) -> Scores:
-    period = periods.named()[period_name]
     dataset = measured(dataset.sel({BASIN: simulated[BASIN]}))
+    train, test = (one.labels(times_of(dataset)) for one in (periods.train, periods.named()[period_name]))
     observed = dataset[DISCHARGE].sel({TIME: simulated[TIME]})
     scores = Scores(
         metrics=evaluate(observed=observed, simulated=simulated, metrics=metrics),
         yardsticks=score_yardsticks(
             observed=dataset[DISCHARGE],
-            train=periods.train.label_slice,
-            test=period.label_slice,
+            train=train,
+            test=test,
             beside=simulated,
             metrics=metrics,
         ),
@@ -190,7 +192,7 @@ def _score_simulation(
     if dataset.sizes[BASIN] > 1:
         first = str(scores.metrics.columns[0])
         values = scores.metrics[first]
-        worst = worst_basins(dataset, values, train=periods.train.label_slice, test=period.label_slice)
+        worst = worst_basins(dataset, values, train=train, test=test)
         write_csv(worst, folder / f"{period_name}_worst_basins.csv")
         curves = {"model": values} | {
             str(one).partition(" (")[0]: table[first] for one, table in scores.yardsticks.groupby("yardstick")

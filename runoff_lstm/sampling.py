@@ -16,7 +16,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from runoff_lstm.periods import Period
+from runoff_lstm.periods import AnyPeriod
 from runoff_lstm.schema import BASIN, InputError, date_label, times_of
 
 Storage = Literal["auto", "device", "host"]
@@ -137,6 +137,11 @@ class Windows:
     ------
     InputError
         The sequence is longer than the record, a basin lacks an attribute, or no step of the period can be predicted at all.
+
+    Attributes
+    ----------
+    in_period
+        (time,) bool: the steps that may be predicted, of forecasts the issue dates.
     """
 
     def __init__(  # noqa: PLR0913 - plain arguments
@@ -151,7 +156,7 @@ class Windows:
         lead_times: int = 0,
         future_forcing: Sequence[str] = (),
         also_predict: Sequence[str] = (),
-        period: Period | None = None,
+        period: AnyPeriod | None = None,
         device: str | torch.device = "cpu",
         storage: Storage = "auto",
     ) -> None:
@@ -168,9 +173,13 @@ class Windows:
                 f"sequence_length is {sequence_length} steps, the record has {len(self.times)}; shorten it or lengthen the record"
             )
         self.device = torch.device(device)
-        steps = slice(0, len(self.times)) if period is None else period.steps(self.times)
-        self._period = np.zeros(len(self.times), dtype=bool)
-        self._period[steps.start : steps.stop if target is None else max(steps.start, steps.stop - lead_times)] = True
+        inside = np.ones(len(self.times), dtype=bool)
+        if period is not None:
+            inside[:] = False
+            inside[period.positions(self.times)] = True
+        self.in_period = inside
+        if target is not None and lead_times:  # an issue date counts where all that follows it lies in the period too
+            self.in_period = inside & _ahead(inside[None], lead_times)[:, 0].all(axis=0)
 
         forcings = [dataset[name].values for name in forcing]
         history = _history(np.logical_and.reduce([~np.isnan(one) for one in forcings]))
@@ -180,7 +189,7 @@ class Windows:
         if future_forcing:
             known = np.logical_and.reduce([~np.isnan(dataset[name].values) for name in future_forcing])
             self._has_history &= _ahead(known, lead_times).all(axis=0)
-        self._valid = self._has_history & self._period
+        self._valid = self._has_history & self.in_period
         if target is not None:
             observed = ~np.isnan(dataset[target].values)
             self._valid &= _ahead(observed, lead_times).any(axis=0) if lead_times else observed
@@ -190,8 +199,8 @@ class Windows:
         rows_after = targets_per_window + lead_times
         self._block = self._place(_block(forcings, rows_after=rows_after), storage)
         self._future = [self.forcing.index(name) for name in future_forcing]
-        targets = [] if target is None else [np.where(self._target_steps(steps), dataset[target].values, np.nan)]
-        targets += [np.where(self._target_steps(steps), dataset[name].values, np.nan) for name in also_predict]
+        targets = [] if target is None else [np.where(self._target_steps(inside), dataset[target].values, np.nan)]
+        targets += [np.where(self._target_steps(inside), dataset[name].values, np.nan) for name in also_predict]
         self._targets = self._place(_target_block(targets, history.shape, rows_after=rows_after), storage)
         self._attributes = _attributes(dataset, static_attributes).to(self.device)
 
@@ -200,13 +209,9 @@ class Windows:
         """Steps of a window: `sequence_length + targets_per_window - 1`."""
         return self.sequence_length + self.targets_per_window - 1
 
-    def _target_steps(self, period: slice) -> np.ndarray:
+    def _target_steps(self, inside: np.ndarray) -> np.ndarray:
         """(basin, time): the steps that may be targets; of forecasts all of the period, since what follows an issue date counts."""
-        if not self.lead_times:
-            return self._valid
-        inside = np.zeros(self._valid.shape, dtype=bool)
-        inside[:, period] = True
-        return inside
+        return np.broadcast_to(inside, self._valid.shape) if self.lead_times else self._valid
 
     @property
     def n_targets(self) -> int:
@@ -220,9 +225,9 @@ class Windows:
         Index gauge_id; columns `steps` (of the period), `used`, `without_history` (an incomplete forcing among the
         `sequence_length` steps up to it) and `without_discharge` (history complete, discharge not observed).
         """
-        steps = np.full(len(self.gauge_ids), int(self._period.sum()))
+        steps = np.full(len(self.gauge_ids), int(self.in_period.sum()))
         used = self._valid.sum(axis=1)
-        with_history = (self._has_history & self._period).sum(axis=1)
+        with_history = (self._has_history & self.in_period).sum(axis=1)
         columns = {"steps": steps, "used": used, "without_history": steps - with_history, "without_discharge": with_history - used}
         return pd.DataFrame(columns, index=pd.Index(self.gauge_ids, name="gauge_id"))
 
@@ -240,7 +245,7 @@ class Windows:
             Repeat the windows of basins with short records, until every basin that has any has as many as the one with most.
         """
         random = np.random.default_rng([seed, epoch])
-        spans = _Spans.of(self._has_history & self._period)
+        spans = _Spans.of(self._has_history & self.in_period)
         basin, first, last = spans.basin, spans.first, spans.last
         phase = random.integers(0, self.targets_per_window, size=len(basin))
         span, nominal = self._cut(first - phase, last)
@@ -261,8 +266,8 @@ class Windows:
         step = self.times[1] - self.times[0]
         origin = int((self.times[0] - pd.Timestamp("1970-01-01")) // step)
         span, nominal = self._cut(first - (origin + first) % self.targets_per_window, last)
-        in_period = np.flatnonzero(self._period)
-        begins, ends = np.maximum(first[span], in_period[0]), np.minimum(last[span], in_period[-1])
+        within = np.flatnonzero(self.in_period)
+        begins, ends = np.maximum(first[span], within[0]), np.minimum(last[span], within[-1])
         return self._tiles(basin[span], nominal, np.maximum(nominal, first[span]), begins, ends)
 
     def runs(self) -> Iterator[tuple[np.ndarray, int, Batch]]:
@@ -270,7 +275,7 @@ class Windows:
 
         The batch's discharge is NaN throughout.
         """
-        end = int(np.flatnonzero(self._period)[-1])
+        end = int(np.flatnonzero(self.in_period)[-1])
         dates = np.stack([self._runs.first, np.minimum(self._runs.last, end)], axis=1)
         for first, last in np.unique(dates[dates[:, 0] <= end], axis=0).tolist():
             basin = torch.from_numpy(self._runs.basin[(dates == (first, last)).all(axis=1)])
@@ -373,13 +378,13 @@ class Windows:
             return block.pin_memory()
         return block if storage == "host" else block.to(self.device)
 
-    def _why_nothing(self, target: str | None, period: Period | None) -> str:
+    def _why_nothing(self, target: str | None, period: AnyPeriod | None) -> str:
         where = f"basin {', '.join(self.gauge_ids[:5])}{' ...' if len(self.gauge_ids) > 5 else ''}, {period or 'whole record'}"
-        if not self._period.any():
+        if not self.in_period.any():
             return f"{where}: the period is not longer than the {self.lead_times} lead times; choose a longer one"
-        if (self._has_history & self._period).any():
+        if (self._has_history & self.in_period).any():
             return f"{where}: no {target} is observed on a day with enough history; choose another period"
-        if (self._history & self._period).any():
+        if (self._history & self.in_period).any():
             return (
                 f"{where}: the forcing given as a forecast is not complete to lead time {self.lead_times}; "
                 "lengthen it, or issue the forecast earlier"

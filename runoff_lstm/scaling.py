@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from runoff_lstm.periods import Period
+from runoff_lstm.periods import AnyPeriod
 from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, nearest, times_of
 
 
@@ -38,7 +38,7 @@ class Scaler:
     def fit(
         cls,
         dataset: xr.Dataset,
-        period: Period,
+        period: AnyPeriod,
         *,
         forcing: Sequence[str],
         static_attributes: Sequence[str] = (),
@@ -64,7 +64,7 @@ class Scaler:
             the model nothing), or a basin has no discharge at all in the training period.
         """
         check_names(dataset, forcing=forcing, static_attributes=static_attributes, from_discharge=True)
-        training = dataset[[*forcing, DISCHARGE]].isel(time=period.steps(times_of(dataset)))
+        training = dataset[[*forcing, DISCHARGE]].isel(time=period.positions(times_of(dataset)))
         unobserved = training[DISCHARGE].isnull().all(TIME)
         if bool(unobserved.any()):
             gauge_ids = ", ".join(training[BASIN].values[unobserved.values][:5])
@@ -83,9 +83,9 @@ class Scaler:
         """Scaled value of zero discharge."""
         return -self.mean[DISCHARGE] / self.std[DISCHARGE]
 
-    def widened(self, dataset: xr.Dataset, period: Period) -> "Scaler":
+    def widened(self, dataset: xr.Dataset, period: AnyPeriod) -> "Scaler":
         """The same centre and spread, the range widened to the training period of further data: for a model that learns on."""
-        within = dataset.isel(time=period.steps(times_of(dataset)))
+        within = dataset.isel(time=period.positions(times_of(dataset)))
         low, high = dict(self.minimum), dict(self.maximum)
         for name in self.mean:
             values = within[name].values
@@ -131,9 +131,9 @@ class DischargeScale:
     basin_std: np.ndarray
 
     @classmethod
-    def fit(cls, dataset: xr.Dataset, period: Period, scaler: Scaler) -> "DischargeScale":
+    def fit(cls, dataset: xr.Dataset, period: AnyPeriod, scaler: Scaler) -> "DischargeScale":
         """Measure each basin's discharge over the training period, and no other day."""
-        discharge = dataset[DISCHARGE].isel(time=period.steps(times_of(dataset))).values.astype(np.float64)
+        discharge = dataset[DISCHARGE].isel(time=period.positions(times_of(dataset))).values.astype(np.float64)
         per_day = 24.0 if dataset[DISCHARGE].attrs.get("units") == "mm h-1" else 1.0
         flow = discharge * per_day
         return cls(scaler.zero_flow, np.nanstd(np.sqrt(flow) if scaler.root_transform else flow, axis=1))
@@ -162,7 +162,7 @@ def check_names(
             raise InputError(f"{kind} '{twice[0]}' is named twice; name it once")
 
 
-def _range(name: str, values: np.ndarray, period: Period, *, root: bool = False) -> tuple[float, float, float, float]:
+def _range(name: str, values: np.ndarray, period: AnyPeriod, *, root: bool = False) -> tuple[float, float, float, float]:
     """Mean and deviation (of the root), and range of the values themselves."""
     present = values[~np.isnan(values)].astype(np.float64)
     if present.size == 0:

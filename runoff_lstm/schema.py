@@ -85,6 +85,10 @@ def step_label(step: pd.Timedelta | np.timedelta64) -> str:
     return str(length)
 
 
+Labels = slice | pd.DatetimeIndex
+"""A period as labels of time, for `dataset.sel(time=...)`: first and last one, or each one."""
+
+
 def times_of(dataset: xr.Dataset | xr.DataArray) -> pd.DatetimeIndex:
     """The time axis as a DatetimeIndex."""
     return pd.DatetimeIndex(dataset.indexes[TIME]).as_unit("ns")

@@ -58,6 +58,7 @@ def simulate_windows(model: nn.Module, windows: Windows, *, batch_size: int = 25
         place = np.arange(windows.targets_per_window)
         window, target = np.nonzero((place >= some.begin[:, None]) & (place < some.stop[:, None]))
         simulated[some.basin[window], some.first[window] + target] = values.float().cpu().numpy()[window, target]
+    simulated[:, ~windows.in_period] = np.nan  # of stretches: what a window made of the steps between them
     return simulated
 
 

@@ -14,7 +14,7 @@ from runoff_lstm.filled import refuse_later
 from runoff_lstm.lead_times import forecast_dataset
 from runoff_lstm.made_inputs import input_names, observation_inputs, with_made_inputs
 from runoff_lstm.models import EALSTM, Architecture, Model, RecurrentModel
-from runoff_lstm.periods import Period
+from runoff_lstm.periods import AnyPeriod, Period
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import Scaler, check_names
 from runoff_lstm.schema import (
@@ -102,7 +102,7 @@ class TrainedModel:
     sequence_length: int
     targets_per_window: int
     time_step: pd.Timedelta
-    training_period: Period
+    training_period: AnyPeriod
     gauge_ids: tuple[str, ...]
     discharge_lags: tuple[int, ...] = ()
     season: bool = False
@@ -325,7 +325,7 @@ class TrainedModel:
         return xr.DataArray(gate, {BASIN: dataset[BASIN]}, (BASIN, "unit"), name="embedding", attrs=attrs)
 
     def windows(
-        self, scaled: xr.Dataset, *, period: Period | None = None, target: str | None = None, one_step: bool = False
+        self, scaled: xr.Dataset, *, period: AnyPeriod | None = None, target: str | None = None, one_step: bool = False
     ) -> Windows:
         """Scaled data cut as the model takes them.
 

@@ -237,6 +237,8 @@ def prepare(
         )
     else:
         _check_continues(start_from, dataset, inputs, architecture)
+        if periods.validation is not None:
+            check_unseen(start_from, dataset, "validation", periods.validation)
         scaler, architecture = start_from.scaler.widened(dataset, periods.train), start_from.architecture
     architecture = architecture or Architecture()
     _check_truncation(recipe, architecture)
@@ -352,6 +354,24 @@ def _check_continues(model: TrainedModel, dataset: xr.Dataset, inputs: Inputs, a
         raise InputError(f"start_from: the model takes a time step of {step_label(model.time_step)}; resample the data")
     if architecture not in (None, model.architecture):
         raise InputError(f"start_from: the model is {model.architecture}; leave [model] out, its form is kept")
+
+
+def check_unseen(model: TrainedModel, dataset: xr.Dataset, name: str, period: Period, *, ungauged: bool = False) -> None:
+    """Refuse to score a model, or one that goes on from it, on what it was trained on: a basin in the same years.
+
+    A basin that counts as `ungauged` must not have been trained on at all.
+    """
+    seen = sorted({str(gauge_id) for gauge_id in dataset[BASIN].values} & set(model.gauge_ids))
+    if seen and ungauged:
+        raise InputError(
+            f"start_from: the model was trained on basin {seen[0]}, which is held out as if it were ungauged; "
+            "start from a model that has not seen it"
+        )
+    if seen and period.overlaps(model.training_period):
+        raise InputError(
+            f"start_from: the model was trained on basin {seen[0]} in {model.training_period}, which overlaps the {name} period "
+            f"({period}): a score there would mean nothing; choose another period, or a model that has not seen it"
+        )
 
 
 def _check_truncation(recipe: Recipe, architecture: Architecture) -> None:

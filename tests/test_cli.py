@@ -674,6 +674,12 @@ def test_walk_forward_rolls_in_blocks_fits_on_the_way_and_can_be_repeated_from_i
     assert "is a walk through the test period, scored already" in refused("evaluate", tmp_path / "first")
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "first" / "test_lead_scores.csv"), table)
     assert "set [windows] lead_times" in refused("walk-forward", LEAF, "--run-dir", tmp_path / "third")
+    train = "periods.train=[[1958-10-01, 1972-09-30], [1986-10-01, 1987-09-30]]"
+    earlier = "periods.test=[1977-10-01, 1986-09-30]"
+    for command in (("walk-forward",), ("train", "--set", "walk_forward.every=7")):
+        told = refused(command[0], FORECAST, "--run-dir", tmp_path / "third", *command[1:], "--set", train, "--set", earlier)
+        assert "the walk begins on 1977-10-01 with a model that has seen 1958-10-01 to 1972-09-30 and 1986-10-01" in told
+    assert not (tmp_path / "third").exists()
 
 
 @pytest.fixture(scope="module")

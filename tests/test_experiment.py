@@ -9,7 +9,7 @@ from runoff_lstm.experiment import read_experiment
 from runoff_lstm.forecasting import FineTune, Walk
 from runoff_lstm.models import Architecture, Dropout
 from runoff_lstm.models.dropout import DropoutKind
-from runoff_lstm.periods import Period
+from runoff_lstm.periods import Period, Stretches
 from runoff_lstm.schema import InputError
 from runoff_lstm.training import Inputs
 
@@ -112,6 +112,23 @@ def test_set_takes_the_place_of_a_value(write):
 def test_a_wrong_file_is_refused_with_place_and_remedy(write, text, message):
     with pytest.raises(InputError, match=message):
         read_experiment(write(text)).arguments()
+
+
+def test_training_may_be_told_in_stretches(write):
+    train = "train = [1958-10-01, 1972-09-30]"
+    arguments = read_experiment(
+        write(changed(train, "train = [[1958-10-01, 1972-09-30], [1973-10-01, 1975-09-30]]\n#"))
+    ).arguments()
+    expected = Stretches((Period("1958-10-01", "1972-09-30"), Period("1973-10-01", "1975-09-30")))
+    assert arguments["periods"].train == expected
+    for dates, message in (
+        ("[[1958-10-01, 1972-09-30], [1973, 1975-09-30]]", r"\[periods.train.1\] 0 = 1973: a date is written as 1999-10-01"),
+        ("[[1958-10-01, 1972-09-30], [1970-10-01, 1985-09-30]]", "does not come after .* without overlap"),
+        ("[]", r"\[periods.train\] 0 is missing"),
+        ("[[1958-10-01], [1970-10-01]]", r"\[periods.train.0\] 1 is missing"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_experiment(write(changed(train, f"train = {dates}\n#"))).arguments()
 
 
 def test_every_kind_of_dropout_is_a_line_of_the_file(write):

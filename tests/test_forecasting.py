@@ -145,6 +145,25 @@ def test_a_history_that_is_too_short_and_a_forecaster_without_model_are_refused(
         forecaster.fit(basins.isel(time=slice(0, 60)))
 
 
+def test_a_model_that_has_seen_later_steps_is_not_walked(basins):
+    model = trained(basins)
+    forecaster = LSTMForecaster(inputs(), RECIPE, model=model)
+    first = Period("2001-03-31", "2001-04-10")  # the last step of its training
+    assert walk_forward(forecaster, basins, period=first, lead_times=3).sizes["issue_date"] == 11
+    with pytest.raises(
+        InputError, match="begins on 2001-03-30 with a model that has seen 2000-01-01 to 2001-03-31, which no forecast"
+    ):
+        walk_forward(forecaster, basins, period=Period("2001-03-30", "2001-04-10"), lead_times=3)
+
+
+@pytest.mark.filterwarnings("ignore::runoff_lstm.trained_model.OutsideTrainingRangeWarning")
+def test_fine_tuning_goes_on_through_all_of_the_history(basins):
+    fine_tune = Recipe(steps=2, batch_size=4, learning_rate=1e-3, validate_every=1)
+    forecaster = LSTMForecaster(inputs(), model=trained(basins), device="cpu", validation_steps=60, fine_tune=fine_tune)
+    forecaster.fit(basins.isel(time=slice(0, 600)))
+    assert forecaster.model.training_period.steps(basins.indexes["time"]) == slice(0, 600)
+
+
 def test_data_filled_from_later_values_are_not_walked_through(basins):
     holed = basins.copy(deep=True)
     holed["temperature"][0, 600] = np.nan

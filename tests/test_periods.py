@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runoff_lstm.periods import Period, Periods, temporal_folds, ungauged_folds
+from runoff_lstm.periods import Period, Periods, Stretches, period_of, temporal_folds, ungauged_folds
 from runoff_lstm.schema import InputError
 
 DAYS = pd.date_range("2000-01-01", "2000-12-31")
@@ -66,6 +66,51 @@ def test_a_period_that_ends_before_it_starts_is_refused():
 def test_what_is_not_a_plain_date_is_refused(date, message):
     with pytest.raises(InputError, match=message):
         Period(date, "2000-02-01")
+
+
+AROUND = Stretches((Period("2000-01-01", "2000-03-31"), Period("2000-10-01", "2000-12-31")))
+
+
+def test_stretches_are_the_steps_of_each_and_none_between():
+    inside = DAYS[AROUND.positions(DAYS)]
+    assert set(DAYS) - set(inside) == set(pd.date_range("2000-04-01", "2000-09-30"))
+    assert inside.is_monotonic_increasing
+    assert inside.is_unique
+    assert AROUND.labels(DAYS).equals(inside)
+    assert DAYS[AROUND.parts[0].positions(DAYS)].equals(pd.date_range("2000-01-01", "2000-03-31"))
+
+
+def test_training_in_stretches_may_surround_the_test_and_not_touch_it():
+    periods = Periods(train=AROUND, test=Period("2000-04-01", "2000-09-30"))
+    periods.check(DAYS)
+    for dates in (("2000-03-31", "2000-09-30"), ("2000-04-01", "2000-10-01"), ("2000-11-01", "2000-11-02")):
+        with pytest.raises(
+            InputError, match=r"train period \(2000-01-01 to 2000-03-31 and 2000-10-01 to .*\) and the test .* overlap"
+        ):
+            Periods(train=AROUND, test=Period(*dates))
+    later = Stretches((Period("2000-01-01", "2000-03-31"), Period("2000-10-01", "2001-12-31")))
+    with pytest.raises(InputError, match=r"\[periods\] train: the period 2000-10-01 to 2001-12-31 is not inside the data"):
+        Periods(train=later).check(DAYS)
+
+
+def test_what_are_no_stretches_is_refused():
+    one, two = AROUND.parts
+    with pytest.raises(InputError, match="two periods or more"):
+        Stretches((one,))
+    with pytest.raises(
+        InputError, match="2000-01-01 to 2000-03-31 does not come after 2000-10-01 to 2000-12-31; put them in order"
+    ):
+        Stretches((two, one))
+    with pytest.raises(InputError, match="without overlap"):
+        Stretches((one, Period("2000-03-31", "2000-05-01")))
+    with pytest.raises(InputError, match="one training period, not through 2000-01-01 to 2000-03-31 and 2000-10-01"):
+        temporal_folds(AROUND, 2)
+
+
+def test_a_period_is_read_from_a_pair_of_dates_or_from_several_pairs():
+    pairs = [["2000-01-01", "2000-03-31"], ["2000-10-01", "2000-12-31"]]
+    assert period_of(pairs) == AROUND
+    assert period_of(pairs[0]) == period_of(pairs[:1]) == AROUND.parts[0]
 
 
 def test_overlapping_periods_are_refused_by_their_names():

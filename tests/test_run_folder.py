@@ -14,11 +14,12 @@ from conftest import make_basins
 
 from runoff_lstm import run_folder, run_scores
 from runoff_lstm.bundle import load_model
+from runoff_lstm.evaluation import climatology, score_yardsticks
 from runoff_lstm.experiment import read_experiment
 from runoff_lstm.fitting import Recipe
 from runoff_lstm.forecasting import Walk
 from runoff_lstm.models import Architecture
-from runoff_lstm.periods import Period, Periods
+from runoff_lstm.periods import Period, Periods, Stretches
 from runoff_lstm.run_folder import train_run
 from runoff_lstm.run_scores import evaluate_run
 from runoff_lstm.schema import SOURCE, InputError
@@ -235,6 +236,16 @@ def test_a_walk_that_fits_again_never_fits_to_basins_held_out(tmp_path, basins, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("later", ["train", "validation"])
+def test_a_walk_whose_model_has_seen_later_years_is_refused(tmp_path, basins, periods, later):
+    inputs = dataclasses.replace(INPUTS, lead_times=2)
+    swapped = dataclasses.replace(periods, **{later: periods.test, "test": getattr(periods, later)})
+    seen = swapped.named()["train" if later == "train" else "validation"]
+    with pytest.raises(InputError, match=f"the walk begins on {swapped.test.start:%Y-%m-%d} with a model that has seen {seen}"):
+        run(tmp_path / "run", basins, swapped, inputs=inputs, walk=Walk(every=7))
+    assert not (tmp_path / "run").exists()
+
+
 def test_basins_that_cannot_be_trained_on_are_skipped_and_told_one_by_one(tmp_path, periods, monkeypatch, caplog):
     without_pictures(monkeypatch)
     basins = make_basins(*FOUR)
@@ -342,6 +353,41 @@ def test_the_experiment_of_a_folder_is_read_back_as_it_was_run(tmp_path, periods
     assert {key: told[key] for key in asked} == asked
     assert (told["name"], told["periods"], told["on_missing"]) == ("small", periods, source.get("on_missing", "refuse"))
     assert {key: value for key, value in experiment.data.model_dump().items() if key in source} == source
+
+
+def test_a_run_goes_on_from_a_model_only_where_that_has_not_seen_the_test(tmp_path, basins, periods, monkeypatch):
+    without_pictures(monkeypatch)
+    start_from = run(tmp_path / "first", basins.isel(basin=[0, 1]), periods).path / "model.safetensors"
+    swapped = Periods(train=periods.test, test=Period("2000-04-01", "2000-12-31"))
+    arguments = {"architecture": None, "start_from": start_from}
+    with pytest.raises(
+        InputError, match=r"trained on basin 01013500 in .*, which overlaps the test period \(2000-04-01 to 2000-12-31\)"
+    ):
+        run(tmp_path / "run", basins, swapped, **arguments)
+    with pytest.raises(InputError, match="trained on basin 01022500, which is held out as if it were ungauged"):
+        run(tmp_path / "run", basins, periods, held_out=["01022500"], **arguments)
+    assert not (tmp_path / "run").exists()
+    run(tmp_path / "run", basins, periods, held_out=["02064000"], **arguments)
+    run(tmp_path / "other", basins.isel(basin=[2]), swapped, **arguments)
+
+
+def test_training_in_stretches_is_told_by_the_folder_and_is_the_climatology(tmp_path, basins, monkeypatch):
+    without_pictures(monkeypatch)
+    train = Stretches((Period("2000-03-01", "2000-07-31"), Period("2001-05-01", "2001-09-30")))
+    periods = Periods(train=train, test=Period("2000-08-01", "2001-04-30"))
+    result = run(tmp_path / "run", basins, periods)
+    assert load_model(result.path / "model.safetensors").training_period == train
+    assert read_experiment_of(result, tmp_path).arguments()["periods"] == periods
+    observed = basins["discharge"]
+    labels = train.labels(basins.indexes["time"])
+    yardsticks = score_yardsticks(observed=observed, train=labels, test=periods.test.label_slice, metrics=run_scores.METRICS)
+    pd.testing.assert_frame_equal(result.scores.yardsticks, yardsticks)
+    within = climatology(observed=observed.sel(time=labels), train=slice(None), times=basins.indexes["time"])
+    xr.testing.assert_equal(climatology(observed=observed, train=labels, times=basins.indexes["time"]), within)
+    scores = evaluate_run(result.path, [result.model], basins, name="small", periods=periods, period_name="train")
+    assert scores.simulation.indexes["time"].equals(labels)
+    parts = [result.model.simulate(basins, period=one)["simulated"] for one in train.parts]
+    xr.testing.assert_allclose(scores.simulation["simulated"], xr.concat(parts, dim="time"))
 
 
 def test_fine_tuning_is_told_by_the_folder_and_keeps_what_is_frozen(tmp_path, basins, periods, monkeypatch):

@@ -5,7 +5,7 @@ from conftest import make_basins
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runoff_lstm.periods import Period
+from runoff_lstm.periods import Period, Stretches
 from runoff_lstm.sampling import Batch, Windows
 from runoff_lstm.schema import InputError
 
@@ -200,6 +200,27 @@ def test_runs_end_with_the_period_and_begin_before_it():
 def test_what_cannot_be_predicted_is_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         Windows(numbered(60), FORCING, **arguments)
+
+
+@pytest.mark.parametrize("lead_times", [0, 3])
+def test_between_stretches_nothing_is_a_target_and_no_forecast_reaches_in(lead_times):
+    period = Stretches((Period("2000-01-11", "2000-01-20"), Period("2000-02-05", "2000-02-14")))
+    options = {"sequence_length": 5, "targets_per_window": 4, "lead_times": lead_times}
+    windows = Windows(numbered(60), FORCING, period=period, **options)
+    wanted = [day for first, last in ((10, 19), (35, 44)) for day in range(first, last + 1 - lead_times)]
+    assert np.flatnonzero(windows.in_period).tolist() == wanted
+    parts = [Windows(numbered(60), FORCING, period=one, **options) for one in period.parts]
+    assert windows.n_targets == sum(one.n_targets for one in parts)
+    learned, expected = (
+        sorted(
+            value
+            for part in some
+            for batch in part.batches(part.training_tiles(seed=0, epoch=0), 3)
+            for value in batch.discharge[~batch.discharge.isnan()].tolist()
+        )
+        for some in ([windows], parts)
+    )
+    assert learned == expected
 
 
 def test_a_period_without_observations_is_refused():

@@ -10,7 +10,7 @@ from runoff_lstm.bundle import load_model, write_bundle
 from runoff_lstm.fitting import Recipe
 from runoff_lstm.gaps import fill_by_interpolation
 from runoff_lstm.models import Architecture, Dropout
-from runoff_lstm.periods import Period, Periods
+from runoff_lstm.periods import Period, Periods, Stretches
 from runoff_lstm.schema import InputError
 from runoff_lstm.simulation import simulate_windows
 from runoff_lstm.training import Inputs, prepare, resolve_device, train
@@ -44,6 +44,36 @@ def test_nothing_of_the_test_period_is_seen(basins, periods):
     after_validation = basins["time"] > np.datetime64("2001-05-31")
     poisoned = basins.assign({name: basins[name].where(~after_validation, 123.0) for name in ("rain", "temperature", "discharge")})
     assert_equal(weights(poisoned, periods), before)
+
+
+@OUTSIDE
+@pytest.mark.parametrize("more", [{}, {"root_transform": True}, {"lead_times": 2, "discharge_lags": (0,), "root_transform": True}])
+def test_training_in_stretches_learns_from_each_of_them_and_from_nothing_between(basins, more):
+    periods = Periods(
+        train=Stretches((Period("2000-03-01", "2000-07-31"), Period("2001-05-01", "2001-09-30"))),
+        test=Period("2000-08-01", "2001-04-30"),
+    )
+    inputs = dataclasses.replace(INPUTS, **more)
+
+    def trained(dataset):
+        model = train(dataset, periods=periods, inputs=inputs, recipe=RECIPE, architecture=SMALL, device="cpu").model
+        return model.module.state_dict() | {
+            "scale": torch.tensor([*model.scaler.mean.values(), *model.scaler.std.values(), *model.scaler.maximum.values()]),
+            "variance": torch.tensor(model.residual_variance),
+        }
+
+    def poisoned(first, last, *names):
+        inside = (basins["time"] >= np.datetime64(first)) & (basins["time"] <= np.datetime64(last))
+        return basins.assign({name: basins[name].where(~inside, 123.0) for name in names})
+
+    before = trained(basins)
+    seen_as_history = "2001-03-01"  # the windows of the second stretch begin in the test period, as they would after any other
+    assert_equal(trained(poisoned("2000-08-01", seen_as_history, "rain", "temperature", "discharge")), before)
+    if not inputs.discharge_lags:
+        assert_equal(trained(poisoned("2000-08-01", "2001-04-30", "discharge")), before)
+    for first, last in (("2000-05-01", "2000-05-31"), ("2001-07-01", "2001-07-31")):
+        after = trained(poisoned(first, last, "discharge"))
+        assert not any(torch.equal(after[name], before[name]) for name in before if "weight" in name or name == "scale")
 
 
 def test_the_validation_period_chooses_weights_and_makes_none(basins, periods):
@@ -179,6 +209,15 @@ def test_training_goes_on_from_the_weights_and_the_scaler_of_a_model(basin, peri
     np.testing.assert_array_equal(training.observed, before.apply(wet)["discharge"])
     trained = training.run().model
     assert not torch.equal(trained.module.head.linear.weight, teacher.module.head.linear.weight)
+
+
+def test_nothing_that_a_model_was_trained_on_is_validated_when_it_goes_on(basin, periods, teacher):
+    known, early = basin.assign_coords(basin=["b"]), Period("2000-04-01", "2000-06-30")
+    refused = {"train": Period("2001-01-01", "2001-05-31"), "validation": early}
+    with pytest.raises(InputError, match=r"trained on basin b in 2000-03-01 to 2000-12-31, which overlaps the validation period"):
+        continued(known, Periods(**refused), teacher)
+    continued(basin, Periods(**refused), teacher)
+    continued(known, periods, teacher)
 
 
 def test_a_range_is_widened_by_the_training_period_alone(basin, periods, teacher):
