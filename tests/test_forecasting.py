@@ -206,3 +206,7 @@ def test_hourly_origins_at_midnight_stand_for_themselves_and_not_for_their_day()
     period = Period.of_steps(times, slice(midnight, midnight + 25))
     made = walk_forward(forecaster, hours, period=period, lead_times=3, every=24)
     assert pd.DatetimeIndex(made["issue_date"].values).equals(times[[midnight, midnight + 24]])
+    last = midnight - 100  # the last hour of the training
+    walk_forward(forecaster, hours, period=Period.of_steps(times, slice(last, last + 1)), lead_times=3)
+    with pytest.raises(InputError, match="which no forecast service could have had by then"):
+        walk_forward(forecaster, hours, period=Period.of_steps(times, slice(last - 1, last)), lead_times=3)

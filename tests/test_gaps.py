@@ -12,7 +12,7 @@ from small_series import NAN, equal, gappy, of, row
 from runoff_lstm.filled import measured, sees_later
 from runoff_lstm.formulas import formula_names
 from runoff_lstm.gaps import derive, fill_by_climatology, fill_by_interpolation, fill_from_earlier, mend
-from runoff_lstm.periods import Period
+from runoff_lstm.periods import Period, Stretches
 from runoff_lstm.resampling import resample
 from runoff_lstm.schema import LATER, SOURCE, InputError, check_basins
 
@@ -259,6 +259,15 @@ def test_the_mean_of_the_calendar_day_over_the_training_years_fills():
     assert filled["2003-05-05"] == 1.5
     assert filled["2004-05-06"] == 2
     assert filled["2002-05-06"] == 2
+
+
+def test_climatology_may_be_that_of_a_training_in_stretches():
+    days = pd.date_range("2001-01-01", "2003-12-31")
+    values = pd.Series(np.float32([{2001: 1, 2002: 100, 2003: 4}[year] for year in days.year]), days)
+    values["2002-05-05"] = NAN
+    train = Stretches((Period("2001-01-01", "2001-12-31"), Period("2003-01-01", "2003-12-31")))
+    filled = mend(of(rain=values), fill={"rain": {"method": "climatology", "limit": 1}}, train=train)
+    assert filled["rain"].sel(time="2002-05-05").item() == 2.5
 
 
 def test_climatology_leaves_out_what_was_filled_before():

@@ -5,7 +5,7 @@ from conftest import make_basins
 from small_archives import flow_file, flow_text, write, write_camels_us
 
 from runoff_lstm.inventories import inventory, unusable_basins
-from runoff_lstm.periods import Period
+from runoff_lstm.periods import Period, Stretches
 from runoff_lstm.readers import read_camels_us
 
 
@@ -77,3 +77,5 @@ def test_basins_that_cannot_be_trained_on_are_told_with_a_reason(basins):
         "02064000": "attribute leak is missing",
     }
     assert unusable_basins(basins, Period("2001-01-01", "2001-10-31"), forcing=["rain"], static_attributes=[]) == {}
+    stretches = Stretches((Period("2000-01-01", "2000-06-30"), Period("2001-01-01", "2001-10-31")))
+    assert unusable_basins(basins, stretches, forcing=["rain"], static_attributes=[]) == {}

@@ -77,6 +77,7 @@ def test_stretches_are_the_steps_of_each_and_none_between():
     assert inside.is_monotonic_increasing
     assert inside.is_unique
     assert AROUND.labels(DAYS).equals(inside)
+    assert AROUND.last_moment == AROUND.parts[1].last_moment
     assert DAYS[AROUND.parts[0].positions(DAYS)].equals(pd.date_range("2000-01-01", "2000-03-31"))
 
 
@@ -88,6 +89,8 @@ def test_training_in_stretches_may_surround_the_test_and_not_touch_it():
             InputError, match=r"train period \(2000-01-01 to 2000-03-31 and 2000-10-01 to .*\) and the test .* overlap"
         ):
             Periods(train=AROUND, test=Period(*dates))
+        assert Period(*dates).overlaps(AROUND)
+    assert not periods.test.overlaps(AROUND)
     later = Stretches((Period("2000-01-01", "2000-03-31"), Period("2000-10-01", "2001-12-31")))
     with pytest.raises(InputError, match=r"\[periods\] train: the period 2000-10-01 to 2001-12-31 is not inside the data"):
         Periods(train=later).check(DAYS)

@@ -18,6 +18,7 @@ from runoff_lstm.evaluation import climatology, score_yardsticks
 from runoff_lstm.experiment import read_experiment
 from runoff_lstm.fitting import Recipe
 from runoff_lstm.forecasting import Walk
+from runoff_lstm.lead_times import score_lead_times
 from runoff_lstm.models import Architecture
 from runoff_lstm.periods import Period, Periods, Stretches
 from runoff_lstm.run_folder import train_run
@@ -243,6 +244,16 @@ def test_a_walk_whose_model_has_seen_later_years_is_refused(tmp_path, basins, pe
     seen = swapped.named()["train" if later == "train" else "validation"]
     with pytest.raises(InputError, match=f"the walk begins on {swapped.test.start:%Y-%m-%d} with a model that has seen {seen}"):
         run(tmp_path / "run", basins, swapped, inputs=inputs, walk=Walk(every=7))
+    model = run(tmp_path / "first", basins.isel(basin=[0]), swapped if later == "train" else periods, inputs=inputs)
+    others, earlier = (
+        basins.isel(basin=[1, 2]),
+        Periods(train=Period("2000-03-01", "2000-05-31"), test=Period("2000-06-01", "2000-07-31")),
+    )
+    goes_on = {"inputs": inputs, "architecture": None, "start_from": model.path / "model.safetensors"}
+    with pytest.raises(
+        InputError, match=r"the walk begins on 2000-06-01 with a model that has seen 200[01]-.*; train and validate on"
+    ):
+        run(tmp_path / "run", others, earlier, walk=Walk(every=7), **goes_on)
     assert not (tmp_path / "run").exists()
 
 
@@ -384,6 +395,9 @@ def test_training_in_stretches_is_told_by_the_folder_and_is_the_climatology(tmp_
     pd.testing.assert_frame_equal(result.scores.yardsticks, yardsticks)
     within = climatology(observed=observed.sel(time=labels), train=slice(None), times=basins.indexes["time"])
     xr.testing.assert_equal(climatology(observed=observed, train=labels, times=basins.indexes["time"]), within)
+    ahead = run(tmp_path / "ahead", basins, periods, inputs=dataclasses.replace(INPUTS, lead_times=2))
+    table = score_lead_times(ahead.scores.forecast, observed=observed, train=labels, name="lstm")
+    pd.testing.assert_frame_equal(ahead.scores.table, table)
     scores = evaluate_run(result.path, [result.model], basins, name="small", periods=periods, period_name="train")
     assert scores.simulation.indexes["time"].equals(labels)
     parts = [result.model.simulate(basins, period=one)["simulated"] for one in train.parts]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runoff_lstm.experiment import read_experiment
-from runoff_lstm.periods import Period
+from runoff_lstm.periods import Period, Stretches
 from runoff_lstm.readers import READERS
 from runoff_lstm.scaling import DischargeScale, Scaler
 from runoff_lstm.schema import InputError
@@ -33,6 +33,19 @@ def test_no_day_outside_the_training_period_is_seen(basins):
     np.testing.assert_array_equal(
         DischargeScale.fit(poisoned, TRAIN, before).basin_std, DischargeScale.fit(basins, TRAIN, before).basin_std
     )
+
+
+def test_training_in_stretches_is_measured_over_all_of_them_alone(basins):
+    stretches = Stretches((Period("2000-03-01", "2000-06-30"), Period("2001-03-01", "2001-06-30")))
+    together = basins.sel(time=stretches.labels(basins.indexes["time"]))
+    gapless = together.assign_coords(time=basins.indexes["time"][: together.sizes["time"]])
+    whole = Period(gapless.indexes["time"][0], gapless.indexes["time"][-1])
+    scaler = Scaler.fit(basins, stretches, forcing=NAMES)
+    assert scaler == Scaler.fit(gapless, whole, forcing=NAMES)
+    spread, expected = (DischargeScale.fit(*one, scaler).basin_std for one in ((basins, stretches), (gapless, whole)))
+    np.testing.assert_array_equal(spread, expected)
+    wet = [data.assign(rain=data["rain"] * 2) for data in (basins, gapless)]
+    assert scaler.widened(wet[0], stretches) == scaler.widened(wet[1], whole) != scaler
 
 
 @given(st.floats(-50, 500, width=32))
