@@ -316,6 +316,7 @@ def test_the_variants_of_the_benchmark_differ_in_what_they_are_about_alone(monke
         "without_attributes": {"data"},
         "ungauged": {"folds", "windows", "training"},
         "forecast": {"windows", "model", "training"},
+        "forecast_all_years": {"periods", "windows", "model", "training"},
         "strict": {"periods", "windows", "model", "training"},
     }
     assert {path.stem for path in folder.glob("*.toml")} == {"camels_us", *differs}
@@ -324,8 +325,11 @@ def test_the_variants_of_the_benchmark_differ_in_what_they_are_about_alone(monke
         assert other.name == f"camels_us_{name}"
         asked = other.model_dump(exclude={"name"})
         assert {table for table in asked if asked[table] != base[table]} == tables
+    periods = base["periods"]
     strict = read_experiment(folder / "strict.toml")
-    assert (strict.periods.train, strict.periods.test) == (base["periods"]["train"], base["periods"]["test"])
+    assert (strict.periods.train, strict.periods.test) == (periods["train"], periods["test"])
+    all_years = read_experiment(folder / "forecast_all_years.toml").periods
+    assert (all_years.train, all_years.test) == ([periods["validation"], periods["train"]], periods["test"])
 
 
 def same_data(ours, theirs):
