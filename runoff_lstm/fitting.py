@@ -21,6 +21,7 @@ from runoff_lstm.losses import LOSSES, LossName
 from runoff_lstm.made_inputs import hide_observed_discharge
 from runoff_lstm.memory import freed_memory_kept
 from runoff_lstm.models import Model, State
+from runoff_lstm.precision import Precision, products_in
 from runoff_lstm.sampling import Batch, Tiles, Windows
 from runoff_lstm.scaling import DischargeScale
 from runoff_lstm.schedules import ScheduleName, learning_rate
@@ -67,7 +68,8 @@ class Recipe:
     loss
         "mse", "nse" (basin-weighted), "mae" or "kge".
     precision
-        "float32", or "bfloat16": matrix products in bfloat16, weights and sums in float32.
+        "float32", or "bfloat16": matrix products in bfloat16 where the device has it (else float32, which is logged), weights and
+        sums in float32.
     validate_every
         Updates between two validations, and between two rows of the history.
     gradient_length
@@ -92,7 +94,7 @@ class Recipe:
     weight_decay: float = 0.0
     gradient_clip: float = 1.0
     loss: LossName = "mse"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     validate_every: int = 20
     gradient_length: int | None = None
     hide_discharge: float = 0.1
@@ -312,7 +314,7 @@ class _Training:
             seen = hide_observed_discharge(batch.forcing, self.discharge_lags, self.recipe.hide_discharge)
             batch = replace(batch, forcing=seen)
         known_ahead = {} if batch.future is None else {"future": batch.future}
-        with torch.autocast(self.windows.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+        with products_in(self.recipe.precision, self.windows.device):
             simulated, _ = self.model(
                 batch.forcing[:, self.warm_up :],
                 batch.static_attributes,

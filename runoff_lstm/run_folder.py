@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import tomli_w
+import torch
 import xarray as xr
 
 from runoff_lstm.bundle import load_model, write_bundle
@@ -25,6 +26,7 @@ from runoff_lstm.inventories import basins_without_attributes, unusable_basins
 from runoff_lstm.models import Architecture, Dropout
 from runoff_lstm.periods import AnyPeriod, Periods
 from runoff_lstm.plots import plot_history, write_figure
+from runoff_lstm.precision import resolve_precision
 from runoff_lstm.progress import training_bar
 from runoff_lstm.readers import OnMissing, leave_out
 from runoff_lstm.run_scores import METRICS, LeadScores, Scores, check_scored, evaluate_run, score
@@ -218,7 +220,7 @@ def check_new_folder(folder: Path) -> None:
 
 def create_folder(folder: Path, settings: Mapping[str, Any], device: Device) -> None:
     """Make the folder and write what was asked for and where it runs, before anything is computed."""
-    resolve_device(device)
+    place = resolve_device(device)
     check_new_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -227,7 +229,7 @@ def create_folder(folder: Path, settings: Mapping[str, Any], device: Device) -> 
     with written_whole(folder / "experiment.toml") as part:
         part.write_text(tomli_w.dumps(settings), encoding="utf-8")
     with written_whole(folder / "provenance.json") as part:
-        part.write_text(json.dumps(_provenance(device), indent=2) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(_provenance(place, settings.get("training", {})), indent=2) + "\n", encoding="utf-8")
 
 
 def _given(settings: Architecture | Dropout | Recipe | Walk) -> dict[str, Any]:
@@ -262,13 +264,14 @@ def _moment(moment: pd.Timestamp) -> datetime.date:
     return moment.date() if moment == moment.normalize() else moment.to_pydatetime()
 
 
-def _provenance(device: Device) -> dict[str, Any]:
-    """Versions, commit, device and date."""
+def _provenance(device: torch.device, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Versions, commit, device, the precision used there, and date."""
     packages = ("runoff-lstm", "torch", "xarray", "pandas", "numpy", "netCDF4", "hydroeval")
     return {
         "versions": {"python": platform.python_version(), **{package: version(package) for package in packages}},
         "git_commit": _commit(),
-        "device": str(resolve_device(device)),
+        "device": str(device),
+        "precision": resolve_precision(recipe.get("precision", "float32"), device),
         "platform": platform.platform(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }

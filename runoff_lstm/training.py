@@ -18,6 +18,7 @@ from runoff_lstm.inventories import unusable_basins
 from runoff_lstm.made_inputs import check_lags, input_names
 from runoff_lstm.models import Architecture, build_model
 from runoff_lstm.periods import Period, Periods
+from runoff_lstm.precision import products_in
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import DischargeScale, Scaler, check_names
 from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, check_basins, nearest, step_label, time_step, times_of
@@ -156,7 +157,7 @@ class Training:
 
     def _compare(self, windows: Windows) -> list[tuple[np.ndarray, np.ndarray]]:
         """Observed and simulated discharge (basin, time), scaled, of the model as it stands; of forecasts a pair each lead time."""
-        with torch.autocast(windows.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+        with products_in(self.recipe.precision, windows.device):
             simulated = simulate_windows(self.model.module, windows)
         if not windows.lead_times:
             return [(self.observed.values, simulated)]

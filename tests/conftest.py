@@ -12,9 +12,14 @@ from hypothesis import settings
 
 from runoff_lstm.models import Architecture, RecurrentModel, build_model
 from runoff_lstm.periods import Period, Periods
+from runoff_lstm.precision import resolve_precision
 
 settings.register_profile("patient", settings.default, deadline=None)  # a busy machine is no failure
 settings.load_profile("patient")
+
+with_bfloat16 = pytest.mark.skipif(
+    resolve_precision("bfloat16", torch.device("cpu")) == "float32", reason="this CPU has no bfloat16"
+)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from conftest import with_bfloat16
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinds import IN_LOOP, KINDS, POSSIBLE, fresh_masks, moved, with_between
@@ -92,6 +93,7 @@ def test_weights_go_over_to_a_stack_without_dropout(name):
     assert torch.equal(stack.eval()(sequence)[0], plain.eval()(sequence)[0])
 
 
+@with_bfloat16
 @pytest.mark.parametrize("name", KINDS)
 def test_bfloat16_training_gives_finite_gradients(name):
     torch.manual_seed(0)
