@@ -13,24 +13,26 @@ import torch
 from torch import nn
 
 from runoff_lstm.memory import freed_memory_kept
+from runoff_lstm.precision import Precision, products_in, resolve_precision
 
 ROUNDS, UPDATES = 7, 5
-CASES = (  # batch, steps, inputs, hidden size, precision
-    (4, 729, 2, 64, torch.float32),
-    (16, 729, 4, 96, torch.float32),
-    (256, 365, 5, 64, torch.float32),
-    (256, 270, 32, 256, torch.float32),
-    (32, 456, 32, 256, torch.bfloat16),
-    (64, 456, 32, 256, torch.bfloat16),
+CASES: tuple[tuple[int, int, int, int, Precision], ...] = (  # batch, steps, inputs, hidden size, precision
+    (4, 729, 2, 64, "float32"),
+    (16, 729, 4, 96, "float32"),
+    (256, 365, 5, 64, "float32"),
+    (256, 270, 32, 256, "float32"),
+    (32, 456, 32, 256, "bfloat16"),
+    (64, 456, 32, 256, "bfloat16"),
 )
+CPU = torch.device("cpu")
 
 
-def update_of(batch: int, steps: int, inputs: int, hidden: int, precision: torch.dtype) -> Callable[[], None]:
+def update_of(batch: int, steps: int, inputs: int, hidden: int, precision: Precision) -> Callable[[], None]:
     """One forward and backward pass."""
     layer, sequence = nn.LSTM(inputs, hidden, batch_first=True), torch.randn(batch, steps, inputs)
 
     def update() -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        with products_in(precision, CPU):
             output, _ = layer(sequence)
         torch.autograd.backward(output.float().square().mean())
 
@@ -54,6 +56,9 @@ def main() -> None:
     torch.set_num_threads(parser.parse_args().threads)
     print(f"{torch.get_num_threads()} thread(s), torch {torch.__version__}")
     for case in CASES:
+        batch, steps, _, hidden, precision = case
+        if resolve_precision(precision, CPU) != precision:
+            continue
         update = update_of(*case)
         handed_back, kept = [], []
         for _ in range(ROUNDS):
@@ -61,9 +66,8 @@ def main() -> None:
                 with keeping:
                     times.append(seconds(update))
         ratio = statistics.median(before / after for before, after in zip(handed_back, kept, strict=True))
-        batch, steps, _, hidden, precision = case
         print(
-            f"batch {batch:3d}, {steps} steps, hidden {hidden:3d}, {str(precision).removeprefix('torch.')}: "
+            f"batch {batch:3d}, {steps} steps, hidden {hidden:3d}, {precision}: "
             f"{statistics.median(handed_back) * 1e3:6.0f} ms, kept {statistics.median(kept) * 1e3:6.0f} ms, ratio {ratio:.2f}"
         )
 
