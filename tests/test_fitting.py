@@ -6,7 +6,7 @@ import torch
 from conftest import make_basins, model_of, with_bfloat16
 from safetensors.torch import load_file
 
-from runoff_lstm import fitting, precision
+from runoff_lstm import fitting
 from runoff_lstm.checkpoint import read_checkpoint
 from runoff_lstm.fitting import Recipe, TrainingError, fit
 from runoff_lstm.models import Dropout
@@ -265,24 +265,6 @@ def test_a_shorter_gradient_trains_to_nearly_the_same_and_resumes_exactly(tmp_pa
     with pytest.raises(StoppedError):
         train(recipe, stop_at=33, checkpoint=tmp_path / "checkpoint.pt")
     assert_equal(expected, train(recipe, checkpoint=tmp_path / "checkpoint.pt", resume=True)[0])
-
-
-def test_where_there_is_no_bfloat16_float32_is_used_and_that_is_told(monkeypatch, caplog):
-    def refuse(*_):
-        raise RuntimeError("could not create a primitive descriptor")
-
-    recipe = Recipe(steps=10, batch_size=16, validate_every=10)
-    expected, _ = train(recipe)
-    precision._has_bfloat16.cache_clear()
-    with monkeypatch.context() as patch:
-        patch.setattr(torch.nn.LSTM, "forward", refuse)
-        assert precision.resolve_precision("bfloat16", torch.device("cpu")) == "float32"
-    weights, _ = train(replace(recipe, precision="bfloat16"))
-    precision._has_bfloat16.cache_clear()
-    assert_equal(expected, weights)
-    assert [one.message for one in caplog.records] == [
-        "this cpu has no bfloat16: float32 is used instead, which is more exact and takes longer"
-    ]
 
 
 def test_a_shorter_gradient_goes_with_bfloat16():

@@ -74,6 +74,7 @@ def test_a_run_leaves_everything_a_hydrologist_needs(tmp_path, basins, periods):
     assert yardsticks["yardstick"].str.contains("yesterday").sum() == 3
     provenance = json.loads((tmp_path / "run" / "provenance.json").read_text())
     assert {"torch", "python", "runoff-lstm"} <= set(provenance["versions"])
+    assert (provenance["device"], provenance["precision"]) == ("cpu", "float32")
 
 
 def test_the_bundle_of_a_run_gives_its_simulation(tmp_path, basins, periods):
