@@ -129,7 +129,6 @@ class Stretches:
     ------
     InputError
         There are fewer than two, they overlap or are out of order.
-
     """
 
     parts: tuple[Period, ...]
