@@ -3,7 +3,6 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
-from conftest import with_bfloat16
 
 from runoff_lstm import precision
 from runoff_lstm.fitting import Recipe
@@ -49,8 +48,8 @@ def test_where_there_is_no_bfloat16_all_is_done_in_float32_and_told_once(basins,
     assert told == ["this cpu has no bfloat16: float32 is used instead, which is more exact and takes longer"]
 
 
-@with_bfloat16
-def test_where_there_is_bfloat16_products_are_taken_in_it():
+def test_where_there_is_bfloat16_products_are_taken_in_it(monkeypatch):
+    monkeypatch.setattr(precision, "_has_bfloat16", lambda _: True)
     one = torch.ones(2, 2)
     with products_in("bfloat16", CPU):
         assert (one @ one).dtype == torch.bfloat16

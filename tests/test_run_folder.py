@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 from conftest import make_basins
 
-from runoff_lstm import run_folder, run_scores
+from runoff_lstm import precision, run_folder, run_scores
 from runoff_lstm.bundle import load_model
 from runoff_lstm.evaluation import climatology, score_yardsticks
 from runoff_lstm.experiment import read_experiment
@@ -75,6 +75,13 @@ def test_a_run_leaves_everything_a_hydrologist_needs(tmp_path, basins, periods):
     provenance = json.loads((tmp_path / "run" / "provenance.json").read_text())
     assert {"torch", "python", "runoff-lstm"} <= set(provenance["versions"])
     assert (provenance["device"], provenance["precision"]) == ("cpu", "float32")
+
+
+def test_a_run_keeps_the_precision_it_asked_for_and_the_one_it_had(tmp_path, basins, periods, monkeypatch):
+    monkeypatch.setattr(precision, "_has_bfloat16", lambda _: False)
+    run(tmp_path / "run", basins, periods, recipe=dataclasses.replace(RECIPE, precision="bfloat16"))
+    assert tomllib.loads((tmp_path / "run" / "experiment.toml").read_text())["training"]["precision"] == "bfloat16"
+    assert json.loads((tmp_path / "run" / "provenance.json").read_text())["precision"] == "float32"
 
 
 def test_the_bundle_of_a_run_gives_its_simulation(tmp_path, basins, periods):
