@@ -16,7 +16,7 @@ from runoff_lstm.filled import measured, refuse_later
 from runoff_lstm.fitting import Progress, Recipe, fit
 from runoff_lstm.inventories import unusable_basins
 from runoff_lstm.made_inputs import check_lags, input_names
-from runoff_lstm.models import Architecture, build_model
+from runoff_lstm.models import Architecture, Model, build_model
 from runoff_lstm.periods import Period, Periods
 from runoff_lstm.precision import products_in
 from runoff_lstm.sampling import Windows
@@ -245,17 +245,7 @@ def prepare(
     _check_truncation(recipe, architecture)
     scale = DischargeScale.fit(dataset, periods.train, scaler)
     place = resolve_device(device)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        module = build_model(
-            architecture,
-            n_forcings=len(inputs.forcing) + len(input_names(inputs.discharge_lags, season=inputs.season)),
-            n_static_attributes=len(inputs.static_attributes),
-            zero_flow=scale.zero_flow,
-            from_discharge=bool(inputs.discharge_lags),
-            lead_times=inputs.lead_times,
-            future=tuple(inputs.forcing.index(name) for name in inputs.forecast_forcing),
-        )
+    module = _fresh(architecture, inputs, zero_flow=scale.zero_flow, seed=seed)
     if start_from is not None:
         module.load_state_dict(start_from.module.state_dict())
         _freeze(module, frozen)
@@ -283,6 +273,21 @@ def prepare(
         if name != "test"
     }
     return Training(model, windows, scale, observed, recipe, seed)
+
+
+def _fresh(architecture: Architecture, inputs: Inputs, *, zero_flow: float, seed: int) -> Model:
+    """A model for these inputs, with the first weights of a seed; torch's own random state stays as it is."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_model(
+            architecture,
+            n_forcings=len(inputs.forcing) + len(input_names(inputs.discharge_lags, season=inputs.season)),
+            n_static_attributes=len(inputs.static_attributes),
+            zero_flow=zero_flow,
+            from_discharge=bool(inputs.discharge_lags),
+            lead_times=inputs.lead_times,
+            future=tuple(inputs.forcing.index(name) for name in inputs.forecast_forcing),
+        )
 
 
 def _with_forecast(architecture: Architecture | None, inputs: Inputs) -> Architecture | None:
