@@ -11,7 +11,7 @@ from torch import Tensor
 from runoff_lstm.files import written_whole
 from runoff_lstm.schema import InputError
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -26,8 +26,9 @@ class TrainingState:
         Updates done; the current epoch from 0, and the batches of it that are done.
     weights, optimizer, random
         State of the model, of the optimiser and of torch's random generators ("cpu", and the device's).
-    best_weights, best_score, stale
-        Weights of the best validation so far, its score, and the validations since.
+    best_weights, best_score, best_update, stale
+        Weights of the best validation that could choose so far, its score and update, and the validations since; empty and 0 where
+        none could choose.
     first_loss, loss_sum, loss_count
         Training loss of the first update, and since the last row of the history.
     seconds
@@ -48,6 +49,7 @@ class TrainingState:
     random: dict[str, Tensor] = field(default_factory=dict)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     best_score: float = float("-inf")
+    best_update: int = 0
     stale: int = 0
     first_loss: float | None = None
     loss_sum: float = 0.0

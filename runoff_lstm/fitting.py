@@ -24,10 +24,12 @@ from runoff_lstm.models import Model, State
 from runoff_lstm.precision import Precision, products_in
 from runoff_lstm.sampling import Batch, Tiles, Windows
 from runoff_lstm.scaling import DischargeScale
-from runoff_lstm.schedules import ScheduleName, learning_rate
+from runoff_lstm.schedules import ScheduleName, has_settled, learning_rate
 from runoff_lstm.schema import InputError
 
 HISTORY_COLUMNS = ["update", "epoch", "train_loss", "validation_NSE", "learning_rate", "seconds"]
+KEPT = "kept"
+"""Last column of the history: whether the weights of this row are the ones that the training keeps."""
 
 CHECKPOINT_SECONDS = 1.5
 """Time between two checkpoints, so that with the time of writing it stays below two seconds."""
@@ -81,7 +83,9 @@ class Recipe:
     balance_basins
         Whether basins with short records come as often as those with long ones: their windows are repeated within an epoch.
     patience
-        Validations without a better NSE after which training stops; None: never. The best validated weights are kept either way.
+        Validations without a better NSE after which training stops; None: never. Which weights are kept follows from this and the
+        schedule. At a constant rate: the best validated ones. At a rate that falls: the last ones; with `patience` the best of
+        the validations below half the peak rate, and only these count towards it.
     """
 
     steps: int | None = None
@@ -149,7 +153,7 @@ def fit(
     resume: bool = False,
     observe: Callable[[Progress], None] = lambda _: None,
 ) -> pd.DataFrame:
-    """Train a model in place to the end of the budget; its weights are then the best validated ones.
+    """Train a model in place to the end of the budget; its weights are then those that `Recipe.patience` describes.
 
     Parameters
     ----------
@@ -164,7 +168,8 @@ def fit(
     discharge_lags
         Of the observed discharge among the forcing, where its last features are that; see `hide_observed_discharge`.
     validate
-        Scores the model as it stands, higher is better; None: the last weights are kept.
+        Scores the model as it stands, higher is better, for the history and, where `Recipe.patience` says so, to choose weights.
+        None: the last weights are kept.
     seed
         Of the order of the windows and of the dropout masks. The same seed gives the same run.
     checkpoint
@@ -178,7 +183,7 @@ def fit(
     -------
     DataFrame
         A row for each validation: update, epoch (from 1), train_loss (mean since the row before, scaled units), validation_NSE,
-        learning_rate, seconds.
+        learning_rate, seconds, and kept, true in the row of the weights that the model has now.
 
     Raises
     ------
@@ -197,9 +202,12 @@ def fit(
             training.restore(read_checkpoint(checkpoint))
         if not training.state.finished:
             training.run(observe)
-    model.load_state_dict(training.state.best_weights or training.state.weights)
+    state = training.state
+    model.load_state_dict(state.best_weights or state.weights)
     model.eval()
-    return pd.DataFrame(training.state.history, columns=HISTORY_COLUMNS).astype({"update": int, "epoch": int})
+    history = pd.DataFrame(state.history, columns=HISTORY_COLUMNS).astype({"update": int, "epoch": int})
+    history[KEPT] = history["update"] == (state.best_update or state.update)
+    return history
 
 
 @dataclass(frozen=True)
@@ -248,7 +256,7 @@ class _Training:
         asked = json.loads(json.dumps({**asdict(recipe), "seed": seed}))
         self.state = TrainingState(asked=asked, data=windows.fingerprint)
         self.unseen: list[_Seen] = []
-        self.rate = recipe.learning_rate
+        self.rate, self.progress = recipe.learning_rate, 0.0
 
     def run(self, observe: Callable[[Progress], None]) -> None:
         """Update after update, from wherever the state stands to the end of the budget."""
@@ -263,6 +271,7 @@ class _Training:
                 recipe.schedule, peak=recipe.learning_rate, progress=share, epoch=state.epoch + 1, milestones=recipe.milestones
             )
             loss, norm = self.step(batch)
+            self.progress = share
             self.unseen.append(_Seen(state.update + 1, state.epoch, state.position, self.rate, loss, norm))
             state.update, state.position, state.seconds = state.update + 1, state.position + 1, time.perf_counter() - began
             if self.windows.device.type == "cpu" or len(self.unseen) >= LOOK_EVERY:
@@ -377,18 +386,32 @@ class _Training:
         raise TrainingError(f"update {seen.update}: {where}; correct the data or leave the basin out{saved}")
 
     def add_row(self) -> None:
-        """Validate, remember the best weights, and add a row to the history."""
+        """Validate, remember the best weights where validation chooses them, and add a row to the history."""
         self.look()
         state = self.state
         score = math.nan
         if self.validate is not None:
             self.model.eval()
             score = self.validate()
-            state.stale += 1
-            if score > state.best_score:
-                state.best_score, state.stale, state.best_weights = score, 0, _copy(self.model)
+            if self.chooses():
+                self.choose(score)
         state.history.append([state.update, state.epoch + 1, self.recent_loss(), score, self.rate, state.seconds])
         state.loss_sum, state.loss_count = 0.0, 0
+
+    def chooses(self) -> bool:
+        """Whether the validation of this update may choose the weights; see `Recipe.patience`."""
+        schedule, peak = self.recipe.schedule, self.recipe.learning_rate
+        if schedule != "constant" and self.recipe.patience is None:
+            return False
+        return has_settled(schedule, rate=self.rate, peak=peak, progress=self.progress)
+
+    def choose(self, score: float) -> None:
+        """Keep the weights as they stand where they are the best so far, else count one validation more without a better one."""
+        state = self.state
+        state.stale += 1
+        if score > state.best_score:
+            state.best_score, state.stale = score, 0
+            state.best_update, state.best_weights = state.update, _copy(self.model)
 
     def recent_loss(self) -> float:
         """Mean loss since the last row of the history."""

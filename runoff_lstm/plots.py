@@ -137,13 +137,14 @@ def plot_scatter(axes: "Axes | None" = None, *, observed: xr.DataArray, simulate
 
 
 def plot_history(axes: "Axes | None" = None, *, history: pd.DataFrame) -> "Axes":
-    """Training loss (left) and validation NSE (right) against the update, with the best validation marked.
+    """Training loss (left) and validation NSE (right) against the update, with the validation of the kept weights marked.
 
     Parameters
     ----------
     history
-        Columns `update`, `train_loss` and `validation_NSE`, the last NaN on rows without validation; others are not used. Without
-        any validation the second axis, `axes.figure.axes[-1]`, is left out; without a row a note stands in the axes.
+        Columns `update`, `train_loss` and `validation_NSE`, the last NaN on rows without validation, and `kept`, true in the row of
+        the kept weights (without that column the best row is marked); others are not used. Without any validation the second axis,
+        `axes.figure.axes[-1]`, is left out; without a row a note stands in the axes.
 
     Raises
     ------
@@ -164,7 +165,8 @@ def plot_history(axes: "Axes | None" = None, *, history: pd.DataFrame) -> "Axes"
         _plain_log_ticks(axes)
     there = np.isfinite(validated)
     if there.any():
-        _add_validation(axes, updates[there], validated[there])
+        kept = history["kept"].to_numpy(dtype=bool)[there] if "kept" in history else validated[there] == validated[there].max()
+        _add_validation(axes, updates[there], validated[there], kept=int(np.argmax(kept)))
     return axes
 
 
@@ -381,19 +383,19 @@ def _hang_precipitation(axes: "Axes", precipitation: xr.DataArray, *, start: np.
     return bars
 
 
-def _add_validation(axes: "Axes", updates: Values, validated: Values) -> None:
-    """Validation NSE on a twin axis, its best value marked; values far below zero leave the axes, to keep the rest legible."""
+def _add_validation(axes: "Axes", updates: Values, validated: Values, *, kept: int) -> None:
+    """Validation NSE on a twin axis, one value marked; values far below zero leave the axes, to keep the rest legible."""
     twin = axes.twinx()
     twin.plot(updates, validated, "o-", color=VALIDATION_COLOUR, linewidth=1.3, markersize=3, label="validation NSE")
-    best = int(np.argmax(validated))
-    twin.plot(updates[best], validated[best], "o", color=VALIDATION_COLOUR, markersize=9, markerfacecolor="none", label="best")
-    bottom = max(validated.min(), min(validated[best], 0.0) - 0.5)
-    height = max(validated[best] - bottom, 0.02)
-    twin.set_ylim(bottom - 0.08 * height, validated[best] + 0.2 * height)
-    left = updates[best] < (updates[0] + updates[-1]) / 2
+    twin.plot(updates[kept], validated[kept], "o", color=VALIDATION_COLOUR, markersize=9, markerfacecolor="none", label="kept")
+    highest = validated.max()
+    bottom = max(validated.min(), min(highest, 0.0) - 0.5)
+    height = max(highest - bottom, 0.02)
+    twin.set_ylim(bottom - 0.08 * height, highest + 0.2 * height)
+    left = updates[kept] < (updates[0] + updates[-1]) / 2
     twin.annotate(
-        f"best {validated[best]:.3f} at update {updates[best]:,.0f}",
-        (updates[best], validated[best]),
+        f"kept: {validated[kept]:.3f} at update {updates[kept]:,.0f}",
+        (updates[kept], validated[kept]),
         xytext=(-4 if left else 4, 9),
         textcoords="offset points",
         ha="left" if left else "right",

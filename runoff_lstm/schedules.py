@@ -9,6 +9,9 @@ ScheduleName = Literal["constant", "step", "cosine", "one_cycle"]
 WARM_UP = 0.3
 START_FRACTION, END_FRACTION = 1 / 25, 1e-4
 
+SETTLED = 0.5
+"""Share of the peak rate at and below which weights have settled enough for validations to be compared with each other."""
+
 
 def constant(progress: float) -> float:  # noqa: ARG001 - one form for all
     """The full rate throughout."""
@@ -67,3 +70,17 @@ def learning_rate(
         reached = [rate for first, rate in sorted(milestones) if epoch >= first]
         return reached[-1] if reached else peak
     return peak * SCHEDULES[schedule](progress)
+
+
+def has_settled(schedule: ScheduleName, *, rate: float, peak: float, progress: float) -> bool:
+    """Whether a validation at this rate may choose between weights.
+
+    At a constant rate every validation may. Where the rate falls, scores near its peak are noise: the best of many is drawn from
+    the loudest part of the training, and flatters itself in the validation period alone.
+
+    >>> [has_settled("one_cycle", rate=rate, peak=1.0, progress=done) for rate, done in ((0.04, 0.0), (0.81, 0.5), (0.4, 0.7))]
+    [False, False, True]
+    """
+    if schedule == "constant":
+        return True
+    return rate <= SETTLED * peak and (schedule != "one_cycle" or progress > WARM_UP)

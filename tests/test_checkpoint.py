@@ -3,7 +3,7 @@ import pickle
 import pytest
 import torch
 
-from runoff_lstm.checkpoint import TrainingState, random_state, read_checkpoint, set_random_state, write_checkpoint
+from runoff_lstm.checkpoint import FORMAT, TrainingState, random_state, read_checkpoint, set_random_state, write_checkpoint
 from runoff_lstm.schema import InputError
 
 
@@ -33,7 +33,7 @@ def test_a_foreign_file_is_refused_and_runs_no_code(tmp_path):
             return (open, (str(tmp_path / "run"), "w"))
 
     (tmp_path / "evil.pt").write_bytes(pickle.dumps(Evil()))
-    torch.save({"format": 1, "something": "else"}, tmp_path / "other.pt")
+    torch.save({"format": FORMAT, "something": "else"}, tmp_path / "other.pt")
     torch.save([1, 2], tmp_path / "list.pt")
     for name in ("evil.pt", "other.pt", "list.pt"):
         with pytest.raises(InputError, match="not a whole checkpoint"):

@@ -118,7 +118,42 @@ def test_the_best_validated_weights_are_kept_and_patience_ends_the_run():
     recipe = Recipe(steps=60, batch_size=16, validate_every=10, patience=3)
     weights, history = train(recipe, model=model, validate=validate)
     assert history["validation_NSE"].tolist() == [0.1, 0.7, 0.3, 0.2, 0.6]
+    assert history["kept"].tolist() == [False, True, False, False, False]
     assert_equal(weights, seen[1])
+
+
+def scored(recipe, scores):
+    """Train with the validation scores given; the weights at each validation, those kept, and the history."""
+    left, model, seen = iter(scores), setting()[0], []
+
+    def validate():
+        seen.append({name: value.clone() for name, value in model.state_dict().items()})
+        return next(left)
+
+    return seen, *train(recipe, model=model, validate=validate)
+
+
+@pytest.mark.parametrize(
+    "schedule", [{"schedule": "one_cycle"}, {"schedule": "cosine"}, {"schedule": "step", "milestones": ((2, 1e-4),)}]
+)
+def test_where_the_rate_falls_the_last_weights_are_kept_whatever_validation_says(schedule):
+    seen, weights, history = scored(Recipe(steps=60, batch_size=16, validate_every=10, **schedule), [0.1, 0.9, 0.8, 0.3, 0.4, 0.5])
+    assert_equal(weights, seen[-1])
+    assert history.loc[history["kept"], "update"].tolist() == [60]
+
+
+def test_patience_chooses_and_counts_only_after_the_peak_of_the_rate():
+    recipe = Recipe(steps=80, batch_size=16, validate_every=10, schedule="one_cycle", patience=2)
+    seen, weights, history = scored(recipe, [0.99, 0.98, 0.97, 0.96, 0.95, 0.3, 0.2, 0.1])
+    assert history["learning_rate"].iloc[4] > 0.5 * recipe.learning_rate > history["learning_rate"].iloc[5]
+    assert_equal(weights, seen[5])  # the early scores are higher, at a rate near its peak
+    assert history.loc[history["kept"], "update"].tolist() == [60]
+    assert len(history) == 8
+
+
+def test_without_validation_the_last_weights_are_kept():
+    _, history = train(Recipe(steps=30, batch_size=16, validate_every=10))
+    assert history["kept"].tolist() == [False, False, True]
 
 
 @pytest.mark.parametrize("stop_at", [35, 50])  # 50: the very update at which patience ends

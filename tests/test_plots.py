@@ -88,13 +88,15 @@ def test_series_without_a_day_in_common_say_so(draw):
     assert axes.texts[0].get_text() == "no days in common"
 
 
-def test_the_best_validation_is_marked():
+def test_the_validation_of_the_kept_weights_is_marked():
     history = pd.DataFrame(
         {"update": [10, 20, 30, 40], "train_loss": [1.0, 0.5, 0.3, 0.2], "validation_NSE": [0.1, 0.7, np.nan, 0.6]}
     )
     axes = plot_history(history=history)
     twin = axes.figure.axes[-1]
-    assert twin.texts[0].get_text() == "best 0.700 at update 20"
+    assert twin.texts[0].get_text() == "kept: 0.700 at update 20"
+    kept = plot_history(history=history.assign(kept=history["update"] == 40))
+    assert kept.figure.axes[-1].texts[0].get_text() == "kept: 0.600 at update 40"
     assert line(axes, "training loss").get_ydata().tolist() == [1.0, 0.5, 0.3, 0.2]
     assert len(plot_history(history=history.assign(validation_NSE=np.nan)).figure.axes) == 1
     assert plot_history(history=history.iloc[:0]).texts[0].get_text() == "no updates yet"
