@@ -197,6 +197,7 @@ METRICS: dict[str, Metric] = {
     "peak_timing": Metric(signatures.peak_timing, "time steps", "[0, 3], hourly [0, 12]", 0.0),
     "missed_peaks": Metric(signatures.missed_peaks, "1", "[0, 1]", 0.0),
 }
+"""Every metric by its name: function, unit, range and best value."""
 
 
 def evaluate(*, observed: xr.DataArray, simulated: xr.DataArray, metrics: Sequence[str] = tuple(METRICS)) -> pd.DataFrame:

@@ -31,6 +31,7 @@ READERS: dict[str, Callable[..., xr.Dataset]] = {
     "camels_us": read_camels_us,
     "caravan": read_caravan,
 }
+"""The reader of every `source`, by its name in the `[data]` table of an experiment file."""
 
 ARCHIVES = {"camels_us": ("products", "attributes", "estimated"), "caravan": ("form", "units")}
 """Sources whose names and units are known; what can be said of them beside path, gauge ids, variables and `on_missing`."""
