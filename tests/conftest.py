@@ -1,6 +1,7 @@
 """Small made-up basins: rain into a leaking bucket, so that there is something to learn within a second."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,22 @@ from runoff_lstm.models import Architecture, RecurrentModel, build_model
 from runoff_lstm.periods import Period, Periods
 from runoff_lstm.precision import resolve_precision
 
+# A worker of pytest-xdist, a command and the kernel of a notebook take one thread each, or they wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
 settings.register_profile("patient", settings.default, deadline=None)  # a busy machine is no failure
 settings.load_profile("patient")
 
 with_bfloat16 = pytest.mark.skipif(
     resolve_precision("bfloat16", torch.device("cpu")) == "float32", reason="this CPU has no bfloat16"
 )
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process where a file or a test is named; for the whole suite a worker for each processor, at most four."""
+    named = any(Path(argument.split("::")[0]).is_file() for argument in config.args)
+    return 0 if named else min(os.cpu_count() or 1, 4)
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +47,12 @@ def _one_seed() -> None:
 
 
 def make_basins(*gauge_ids: str, days: int = 700, start: str = "2000-01-01", freq: str = "D") -> xr.Dataset:
-    """Canonical Dataset of as many basins, dims (basin, time), without a gap."""
+    """Canonical Dataset of as many basins, dims (basin, time), without a gap; a copy of its own for each caller."""
+    return _basins(gauge_ids, days, start, freq).copy(deep=True)
+
+
+@cache
+def _basins(gauge_ids: tuple[str, ...], days: int, start: str, freq: str) -> xr.Dataset:
     random = np.random.default_rng(7)
     times = pd.date_range(start, periods=days, freq=freq)
     shape = (len(gauge_ids), days)

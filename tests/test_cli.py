@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from small_archives import flow_file, flow_text, write, write_camels_us, write_caravan
 from typer.testing import CliRunner
 
+from runoff_lstm.checkpoint import FORMAT
 from runoff_lstm.cli import app
 from runoff_lstm.readers import READERS, read_camels_us, read_caravan, read_netcdf, write_dataset
 from runoff_lstm.run_folder import train_run
@@ -181,7 +182,7 @@ def test_an_interrupt_says_how_to_go_on_and_leaves_a_sound_checkpoint(start, tmp
     assert run.wait(60) == 130
     assert "go on with: runoff-lstm resume" in errors.read_text()
     assert "Traceback" not in errors.read_text()
-    assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["format"] == 1
+    assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["format"] == FORMAT
 
 
 @pytest.mark.parametrize(
