@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 import xarray as xr
 
+from runoff_lstm.checks import check_basins
 from runoff_lstm.filled import refuse_later
 from runoff_lstm.lead_times import forecast_dataset
 from runoff_lstm.made_inputs import input_names, observation_inputs, with_made_inputs
@@ -22,7 +23,6 @@ from runoff_lstm.schema import (
     DISCHARGE,
     TIME,
     InputError,
-    check_basins,
     date_label,
     discharge_units,
     nearest,
@@ -325,16 +325,16 @@ class TrainedModel:
         return xr.DataArray(gate, {BASIN: dataset[BASIN]}, (BASIN, "unit"), name="embedding", attrs=attrs)
 
     def windows(
-        self, scaled: xr.Dataset, *, period: AnyPeriod | None = None, target: str | None = None, one_step: bool = False
+        self, scaled: xr.Dataset, *, period: AnyPeriod | None = None, target: xr.DataArray | None = None, one_step: bool = False
     ) -> Windows:
         """Scaled data cut as the model takes them.
 
         Parameters
         ----------
         scaled
-            What the model's scaler makes of the inputs, and of the target where there is one.
+            What the model's scaler makes of the inputs.
         period, target
-            See `Windows`.
+            See `Windows`; the target lies apart, so that no input is ever mistaken for it.
         one_step
             For training: a recursive model learns one step ahead, and the forcing it will not know with it.
         """
@@ -457,9 +457,7 @@ class TrainedModel:
                 "resample the data"
             )
         for name, units in self.forcing.items():
-            given = inputs[name].attrs.get("units")
-            if given is None:
-                raise InputError(f"forcing {name} has no unit; set its units attribute (the model takes {units})")
+            given = str(inputs[name].attrs["units"])
             if given != units:
                 inputs[name] = inputs[name].copy(data=convert(inputs[name].values, given, units).astype(np.float32))
         steps = slice(None) if period is None else period.steps(times_of(inputs))

@@ -11,22 +11,20 @@ import torch
 import xarray as xr
 from torch import nn
 
+from runoff_lstm.checks import check_basins
 from runoff_lstm.evaluation import evaluate
 from runoff_lstm.filled import measured, refuse_later
 from runoff_lstm.fitting import Progress, Recipe, fit
 from runoff_lstm.inventories import unusable_basins
-from runoff_lstm.made_inputs import check_lags, input_names
+from runoff_lstm.made_inputs import check_lags, input_names, refuse_made_names
 from runoff_lstm.models import Architecture, Model, build_model
 from runoff_lstm.periods import Period, Periods
 from runoff_lstm.precision import products_in
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import DischargeScale, Scaler, check_names
-from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, check_basins, nearest, step_label, time_step, times_of
+from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, nearest, step_label, time_step, times_of
 from runoff_lstm.simulation import simulate_windows
 from runoff_lstm.trained_model import TrainedModel
-
-TARGET = "target"
-"""Name of the scaled discharge that was measured, beside that which may have been filled."""
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -70,6 +68,7 @@ class Inputs:
         if self.lead_times and not self.discharge_lags:
             object.__setattr__(self, "discharge_lags", (0,))
         check_lags(self.discharge_lags, lead_times=self.lead_times)
+        refuse_made_names((*self.forcing, *self.static_attributes), input_names(self.discharge_lags, season=self.season))
         if self.forecast_forcing and not self.lead_times:
             raise InputError(f"forecast_forcing = {list(self.forecast_forcing)} needs lead_times, such as lead_times = 7")
         for name in self.forecast_forcing:
@@ -253,7 +252,7 @@ def prepare(
         module=module.to(place),
         architecture=architecture,
         scaler=scaler,
-        forcing={name: dataset[name].attrs["units"] for name in inputs.forcing},
+        forcing={name: str(dataset[name].attrs["units"]) for name in inputs.forcing},
         static_attributes=tuple(inputs.static_attributes),
         sequence_length=inputs.sequence_length,
         targets_per_window=inputs.targets_per_window,
@@ -266,9 +265,9 @@ def prepare(
         forecast_forcing=inputs.forecast_forcing,
     )
     observed = scaler.apply(dataset[[DISCHARGE]])[DISCHARGE]
-    scaled = scaler.apply(with_filled).assign({TARGET: observed})
+    scaled = scaler.apply(with_filled)
     windows = {
-        name: model.windows(scaled, period=period, target=TARGET, one_step=name == "train")
+        name: model.windows(scaled, period=period, target=observed, one_step=name == "train")
         for name, period in periods.named().items()
         if name != "test"
     }
