@@ -183,8 +183,8 @@ def fit(
     Raises
     ------
     TrainingError
-        A batch holds a value that is not finite (told by basin, day and variable; the batch is saved beside the checkpoint), or the
-        loss diverges (told by update, learning rate and gradient norm).
+        A batch holds a value that is not finite (told by basin, day and variable; the batch is saved beside the checkpoint), the
+        loss diverges (told by update, learning rate and gradient norm), or a validation score is not finite.
     """
     training = _Training(
         model, windows, recipe, scale=scale, discharge_lags=discharge_lags, validate=validate, seed=seed, checkpoint=checkpoint
@@ -384,6 +384,11 @@ class _Training:
         if self.validate is not None:
             self.model.eval()
             score = self.validate()
+            if not math.isfinite(score):  # no worse and no better than any other: it may not choose, and not end the training
+                raise TrainingError(
+                    f"update {state.update}: the validation score is {score}, so what the model simulates is not finite; "
+                    f"lower the learning rate ({self.rate:.3g})"
+                )
             state.stale += 1
             if score > state.best_score:
                 state.best_score, state.stale, state.best_weights = score, 0, _copy(self.model)

@@ -216,6 +216,11 @@ class Windows:
         return np.broadcast_to(inside, self._valid.shape) if self.lead_times else self._valid
 
     @property
+    def valid(self) -> np.ndarray:
+        """(basin, time) bool: the steps that can be predicted and are observed; of forecasts the issue dates."""
+        return self._valid
+
+    @property
     def n_targets(self) -> int:
         """Number of valid target steps (of forecasts: issue dates), over all basins: what one epoch visits, each once."""
         return int(self._valid.sum())

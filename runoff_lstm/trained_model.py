@@ -38,6 +38,7 @@ from runoff_lstm.simulation import (
     simulate_continuously,
     simulate_windows,
 )
+from runoff_lstm.stages import Stage
 from runoff_lstm.units import convert
 
 _GATES: dict[str, dict[str, str]] = {
@@ -80,7 +81,7 @@ class TrainedModel:
     time_step
         Length of one time step.
     training_period, gauge_ids
-        What it was trained on.
+        What it was trained on; where it went on from another model, in the last training.
     discharge_lags
         Steps back of the observed discharge it takes as an input; empty: it needs no observations.
     season
@@ -92,6 +93,9 @@ class TrainedModel:
         Statistician 38, 124-126). Empty: discharge itself was learned.
     lead_times, forecast_forcing
         0: it simulates; else how many lead times it forecasts, and the forcing it takes beyond the issue date.
+    seen
+        All that its weights were learned from and chosen by, from the first training of the first of the models that it goes on
+        from to its own validation; left out: `training_period` of `gauge_ids`. A score there means nothing.
     """
 
     module: Model
@@ -109,6 +113,11 @@ class TrainedModel:
     residual_variance: tuple[float, ...] = ()
     lead_times: int = 0
     forecast_forcing: tuple[str, ...] = ()
+    seen: tuple[Stage, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.seen:
+            object.__setattr__(self, "seen", (Stage("train", self.gauge_ids, self.training_period),))
 
     @property
     def units(self) -> str:
