@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runoff_lstm.bundle import load_model, write_bundle
+    from runoff_lstm.checks import check_basins
     from runoff_lstm.evaluation import METRICS, climatology, evaluate, persistence
     from runoff_lstm.filled import measured
     from runoff_lstm.fitting import Recipe
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
     from runoff_lstm.run_scores import evaluate_run
     from runoff_lstm.sampling import Batch, Windows
     from runoff_lstm.scaling import Scaler
-    from runoff_lstm.schema import InputError, check_basins
+    from runoff_lstm.schema import InputError
     from runoff_lstm.trained_model import IncompleteInputWarning, OutsideTrainingRangeWarning, SilentGaugeWarning, TrainedModel
     from runoff_lstm.training import Inputs, train
 
 _HOME = {
     "bundle": ("load_model", "write_bundle"),
+    "checks": ("check_basins",),
     "evaluation": ("METRICS", "climatology", "evaluate", "persistence"),
     "fitting": ("Recipe",),
     "forecast_plots": ("plot_forecasts", "plot_lead_times"),
@@ -52,7 +54,7 @@ _HOME = {
     "run_scores": ("evaluate_run",),
     "sampling": ("Batch", "Windows"),
     "scaling": ("Scaler",),
-    "schema": ("InputError", "check_basins"),
+    "schema": ("InputError",),
     "trained_model": ("IncompleteInputWarning", "OutsideTrainingRangeWarning", "SilentGaugeWarning", "TrainedModel"),
     "training": ("Inputs", "train"),
 }

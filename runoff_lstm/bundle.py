@@ -16,6 +16,7 @@ from runoff_lstm.models import Architecture, Dropout, build_model
 from runoff_lstm.periods import period_of
 from runoff_lstm.scaling import Scaler
 from runoff_lstm.schema import InputError
+from runoff_lstm.stages import Stage
 from runoff_lstm.trained_model import TrainedModel
 
 FORMAT = "runoff_lstm bundle 1"
@@ -38,6 +39,7 @@ def write_bundle(model: TrainedModel, path: str | Path) -> Path:
         "residual_variance": list(model.residual_variance),
         "lead_times": model.lead_times,
         "forecast_forcing": list(model.forecast_forcing),
+        "seen": [stage.to_plain() for stage in model.seen],
     }
     weights = {name: value.detach().cpu().contiguous() for name, value in model.module.state_dict().items()}
     with written_whole(Path(path)) as part:
@@ -99,4 +101,5 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Train
         residual_variance=tuple(header.get("residual_variance", ())),
         lead_times=header.get("lead_times", 0),
         forecast_forcing=forecast_forcing,
+        seen=tuple(map(Stage.of_plain, header.get("seen", ()))),
     )

@@ -388,11 +388,13 @@ def _train(experiment: Any, folder: Path, *, device: str, workers: int | None, r
     """One run or many, as the experiment says."""
     from runoff_lstm.many_runs import cross_validate, train_ensemble
     from runoff_lstm.run_folder import check_new_folder, train_run
+    from runoff_lstm.training import check_settings
 
     if not resume:
         check_new_folder(folder)  # before minutes go by with reading
-    dataset = _read(experiment, quiet=quiet)
     arguments = experiment.arguments()
+    check_settings(**{key: arguments[key] for key in ("inputs", "periods", "recipe")})  # before that, too
+    dataset = _read(experiment, quiet=quiet)
     common: dict[str, Any] = {"device": _device(device), "resume": resume}
     many = {"settings": experiment.settings(), "workers": workers, "show_progress": not quiet, **common}
     with _resumable(folder):

@@ -6,21 +6,27 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from runoff_lstm.schema import BASIN, DISCHARGE, FILLED, LATER, TIME, InputError
+from runoff_lstm.schema import BASIN, DISCHARGE, FILLED, LATER, TIME, InputError, is_mask, refuse_taken_names
 
 
 def measured(dataset: xr.Dataset) -> xr.Dataset:
     """The dataset with discharge as it was measured, for targets and scores: NaN where it was filled, and without its mask."""
-    if DISCHARGE + FILLED not in dataset:
+    if not has_mask(dataset, DISCHARGE):
         return dataset
     kept = dataset[DISCHARGE].transpose(BASIN, TIME)
     return dataset.assign({DISCHARGE: kept.where(~mask_of(dataset, DISCHARGE))}).drop_vars(DISCHARGE + FILLED)
 
 
+def has_mask(dataset: xr.Dataset, name: str) -> bool:
+    """Whether a variable over time has a mask beside it."""
+    return name + FILLED in dataset.data_vars and is_mask(dataset, name + FILLED)
+
+
 def mask_of(dataset: xr.Dataset, name: str) -> npt.NDArray[np.bool_]:
     """Where a variable was filled, (basin, time)."""
-    if name + FILLED not in dataset:
+    if not has_mask(dataset, name):
         return np.zeros((dataset.sizes[BASIN], dataset.sizes[TIME]), dtype=bool)
+    refuse_taken_names(dataset[[name, name + FILLED]])
     filled: npt.NDArray[np.bool_] = dataset[name + FILLED].transpose(BASIN, TIME).values > 0
     return filled
 
@@ -33,7 +39,7 @@ def with_mask(dataset: xr.Dataset, name: str, filled: npt.NDArray[np.bool_], *, 
 
 def sees_later(dataset: xr.Dataset, name: str) -> bool:
     """Whether a variable holds values that were filled from what was measured after the gap."""
-    return name + FILLED in dataset and bool(dataset[name + FILLED].attrs.get(LATER, 0)) and bool(mask_of(dataset, name).any())
+    return has_mask(dataset, name) and bool(dataset[name + FILLED].attrs.get(LATER, 0)) and bool(mask_of(dataset, name).any())
 
 
 def refuse_later(dataset: xr.Dataset, names: Iterable[str]) -> None:

@@ -188,8 +188,8 @@ def fit(
     Raises
     ------
     TrainingError
-        A batch holds a value that is not finite (told by basin, day and variable; the batch is saved beside the checkpoint), or the
-        loss diverges (told by update, learning rate and gradient norm).
+        A batch holds a value that is not finite (told by basin, day and variable; the batch is saved beside the checkpoint), the
+        loss diverges (told by update, learning rate and gradient norm), or a validation score is not finite.
     """
     training = _Training(
         model, windows, recipe, scale=scale, discharge_lags=discharge_lags, validate=validate, seed=seed, checkpoint=checkpoint
@@ -393,6 +393,11 @@ class _Training:
         if self.validate is not None:
             self.model.eval()
             score = self.validate()
+            if not math.isfinite(score):  # no worse and no better than any other: it may not choose, and not end the training
+                raise TrainingError(
+                    f"update {state.update}: the validation score is {score}, so what the model simulates is not finite; "
+                    f"lower the learning rate ({self.rate:.3g})"
+                )
             if self.chooses():
                 self.choose(score)
         state.history.append([state.update, state.epoch + 1, self.recent_loss(), score, self.rate, state.seconds])

@@ -17,6 +17,7 @@ from runoff_lstm.lead_times import ISSUE_DATE, LEAD_TIME, last_issue_dates
 from runoff_lstm.models import Architecture
 from runoff_lstm.periods import AnyPeriod, Period, Periods
 from runoff_lstm.schema import BASIN, TIME, InputError, date_label, times_of
+from runoff_lstm.stages import merged
 from runoff_lstm.trained_model import TrainedModel
 from runoff_lstm.training import Device, Inputs, train
 
@@ -67,6 +68,15 @@ class Walk:
         _check_above_zero(self, "every", "fit_every", "window")
         if self.fine_tune is not None and self.fit_every is None:
             raise InputError("fine_tune says how a model is fitted again; set fit_every, the number of origins between two fits")
+        _check_window(self.window, self.fit_every)
+
+
+def _check_window(window: int | None, fit_every: int | None) -> None:
+    if window is not None and fit_every is None:
+        raise InputError(
+            f"window = {window} is the history that a model is fitted to again; set fit_every, the number of origins between two "
+            "fits, or leave window out"
+        )
 
 
 def _check_above_zero(asked: object, *names: str) -> None:
@@ -136,13 +146,14 @@ class LSTMForecaster:
             device=self.device,
             start_from=start_from,
         )
-        self.model = trained.model
+        self.model = replace(trained.model, seen=merged(trained.model.seen))
 
     def forecast(self, known: xr.Dataset, issue_dates: pd.DatetimeIndex) -> xr.DataArray:
-        """Forecasts from the issue dates, dims (basin, issue_date, lead_time); refused where later steps were trained on."""
+        """Forecasts from the issue dates, dims (basin, issue_date, lead_time); refused where the model has seen later steps."""
         if self.model is None:
             raise InputError("the forecaster is not trained; call its fit with the history, or give it a model")
-        _check_before(issue_dates[0], self.model.training_period, last=issue_dates[0] + self.model.time_step)
+        for stage in self.model.seen:
+            _check_before(issue_dates[0], stage.period, last=issue_dates[0] + self.model.time_step)
         first, last = times_of(known).get_indexer(issue_dates[[0, -1]])
         made = self.model.forecast(known, period=Period.of_steps(times_of(known), slice(first, last + 1)))["forecast"]
         return made.sel({ISSUE_DATE: issue_dates})
@@ -194,6 +205,7 @@ def walk_forward(
         The period is outside the data or shorter than the lead times, a variable was filled from values after its gaps, or what the
         forecaster gives has another form.
     """
+    _check_window(window, fit_every)
     refuse_later(dataset, map(str, dataset.data_vars))
     times = times_of(dataset)
     steps = period.steps(times)
@@ -237,13 +249,13 @@ def check_walked(periods: Periods, model: TrainedModel | None = None) -> None:
     periods
         Of the experiment; training and validation have to come before the test.
     model
-        A model that the training goes on from.
+        A model that the training goes on from, with all that it and its ancestors have seen.
     """
     if periods.test is None:
         raise InputError("the walk goes through the test period; name one in [periods]")
-    for period in (periods.train, periods.validation, None if model is None else model.training_period):
-        if period is not None:
-            _check_before(periods.test.start, period, last=periods.test.start)
+    own = [period for name, period in periods.named().items() if name != "test"]
+    for period in (*own, *(() if model is None else (stage.period for stage in model.seen))):
+        _check_before(periods.test.start, period, last=periods.test.start)
 
 
 def _check_before(begin: pd.Timestamp, period: AnyPeriod, *, last: pd.Timestamp) -> None:
@@ -287,7 +299,14 @@ def walk_with(
     if walk.fine_tune is not None:
         steps, rate = walk.fine_tune.steps, walk.fine_tune.learning_rate
         going_on = replace(
-            recipe, steps=steps, epochs=None, learning_rate=rate, schedule="constant", milestones=(), validate_every=steps
+            recipe,
+            steps=steps,
+            epochs=None,
+            learning_rate=rate,
+            schedule="constant",
+            milestones=(),
+            validate_every=steps,
+            patience=None,  # all of the history is learned from, none is left to stop by
         )
     forecaster = LSTMForecaster(
         inputs,

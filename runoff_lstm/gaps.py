@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.filled import mask_of, sees_later, with_mask
+from runoff_lstm.filled import has_mask, mask_of, sees_later, with_mask
 from runoff_lstm.formulas import evaluate_formula, formula_names
 from runoff_lstm.periods import AnyPeriod, Span, span
 from runoff_lstm.resampling import resample
-from runoff_lstm.schema import AREA, BASIN, DISCHARGE, FILLED, SOURCE, TIME, InputError, nearest, times_in_order
+from runoff_lstm.schema import AREA, BASIN, DISCHARGE, SOURCE, TIME, InputError, nearest, refuse_mask, times_in_order
 from runoff_lstm.units import Values, convert, discharge_to_depth, kept_units
 
 LOG = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ def derive(dataset: xr.Dataset, name: str, formula: str, *, units: str) -> xr.Da
     """
     if name in dataset.variables or name in dataset.dims:
         raise InputError(f"derive: the data have '{name}' already; choose another name")
+    refuse_mask(dataset, name, "derive")
     names = formula_names(formula)
     if not names:
         raise InputError(f"derive {name}: the formula '{formula}' names no variable; write a number as an attribute instead")
@@ -79,7 +80,7 @@ def derive(dataset: xr.Dataset, name: str, formula: str, *, units: str) -> xr.Da
     made[infinite] = np.nan
     attrs = {"units": units, "long_name": formula}
     derived = dataset.assign({name: (dims, made.reshape([dataset.sizes[dim] for dim in dims]), attrs)})
-    masks = [mask_of(dataset, one) for one in names if one + FILLED in dataset]
+    masks = [mask_of(dataset, one) for one in names if has_mask(dataset, one)]
     if not masks:
         return derived
     filled = functools.reduce(np.logical_or, masks) & ~np.isnan(made)

@@ -4,7 +4,7 @@ An observation comes as it is and by its logarithm, in which small rivers and lo
 flag 0, so that no simulation or forecast fails because a gauge was silent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -39,6 +39,17 @@ def check_lags(lags: Sequence[int], *, lead_times: int) -> None:
             )
     if len(set(lags)) < len(lags):
         raise InputError(f"discharge_lags = {list(lags)}: name each lag once")
+
+
+def refuse_made_names(given: Iterable[str], made: Sequence[str]) -> None:
+    """Refuse a variable of the data under the name of an input that is made."""
+    for name in given:
+        if name in made:
+            setting = "season" if name in SEASON else "discharge_lags"
+            raise InputError(
+                f"the input '{name}' is made by {setting}, and the data have a variable of that name; give yours another name, "
+                f'such as by rename = {{other = "{name}"}}, or leave {setting} out'
+            )
 
 
 def with_made_inputs(scaled: xr.Dataset, lags: Sequence[int], *, zero_flow: float, season: bool = False) -> xr.Dataset:

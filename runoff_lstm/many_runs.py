@@ -23,6 +23,7 @@ import torch
 import xarray as xr
 
 from runoff_lstm.bundle import load_model
+from runoff_lstm.checks import check_basins
 from runoff_lstm.files import write_csv
 from runoff_lstm.fitting import Progress
 from runoff_lstm.lead_times import ISSUE_DATE, YARDSTICKS
@@ -153,6 +154,11 @@ def cross_validate(
             [(gauge_id, place + 1) for place, fold in enumerate(folds) for gauge_id in fold], columns=["gauge_id", "fold"]
         )
     else:
+        if fold_seed:
+            raise InputError(f'[folds] seed = {fold_seed} draws basins, and by = "period" draws none; leave it out')
+        patience = arguments["recipe"].patience
+        if patience is not None:
+            raise InputError(f'patience = {patience} needs a validation period; folds by = "period" have none: leave patience out')
         blocks = temporal_folds(periods.train, number)
         jobs = {f"fold-{place + 1}": {**arguments, "periods": block} for place, block in enumerate(blocks)}
         told = pd.DataFrame(
@@ -203,8 +209,9 @@ def _run_all(
     show_progress: bool,
 ) -> None:
     """Run every job that is not done yet, each in its folder below `folder`."""
+    dataset = check_basins(dataset)
     for job in jobs.values():
-        asked = ("periods", "inputs", "metrics", "held_out", "walk", "start_from")
+        asked = ("periods", "inputs", "metrics", "held_out", "walk", "start_from", "recipe")
         check_run(dataset, **{key: job[key] for key in asked if key in job})
     if not resume:
         create_folder(folder, settings, device)

@@ -155,7 +155,7 @@ def worst_basins(dataset: xr.Dataset, scores: "pd.Series[float]", *, train: Labe
         seen = []
         if zero > DRY_SHARE:
             seen.append(f"no flow {zero:.0%} of the time")
-        if "aridity" in one and float(one["aridity"]) > ARIDITY:
+        if "aridity" in one and one["aridity"].ndim == 0 and float(one["aridity"]) > ARIDITY:
             seen.append(f"arid (aridity {float(one['aridity']):.1f})")
         elif mean < ARID_FLOW:
             seen.append(f"hardly any flow ({mean:.2g} mm)")

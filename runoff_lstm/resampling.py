@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.filled import mask_of, sees_later, with_mask
+from runoff_lstm.checks import check_all_units
+from runoff_lstm.filled import has_mask, mask_of, sees_later, with_mask
 from runoff_lstm.periods import Span, span
-from runoff_lstm.schema import BASIN, DAY, FILLED, TIME, InputError, date_label, step_label, time_step, times_in_order
+from runoff_lstm.schema import BASIN, DAY, TIME, InputError, date_label, is_mask, step_label, time_step, times_in_order
 from runoff_lstm.units import convert, is_amount, kept_units
 
 LOG = logging.getLogger(__name__)
@@ -54,13 +55,14 @@ def resample(dataset: xr.Dataset, step: Span, *, share: float = 1.0) -> xr.Datas
         raise InputError(
             f"resample: share = {share} is not understood; give the share of steps that must have a value, above 0 and up to 1"
         )
+    check_all_units(dataset)  # they tell a sum from a mean
     old = pd.Timedelta(time_step(times))
     labels, lengths = _new_steps(times, step, old)
     starts = np.flatnonzero(np.append(True, labels[1:] != labels[:-1]))
     parts, new_step = (lengths[starts] / old).to_numpy().round(), lengths[0].to_timedelta64()
     resampled = dataset.drop_dims(TIME).assign_coords({TIME: (TIME, labels[starts], dataset[TIME].attrs)})
     for name, values in ((str(one), values) for one, values in dataset.data_vars.items() if TIME in values.dims):
-        if name.endswith(FILLED) and name.removesuffix(FILLED) in dataset:
+        if is_mask(dataset, name):
             continue
         kind, units = _kind(name, values, new_step)
         made = _aggregate(values.transpose(BASIN, TIME).values, starts, parts, share=share, kind=kind)
@@ -68,7 +70,7 @@ def resample(dataset: xr.Dataset, step: Span, *, share: float = 1.0) -> xr.Datas
         attrs = {**values.attrs, "units": units, "cell_methods": f"time: {kind}"}
         resampled[name] = ((BASIN, TIME), made.astype(np.float32), attrs)
         LOG.info("%s: resampled to %s by %s, in %s; %d step(s) missing", name, step, kind, units, int(np.isnan(made).sum()))
-        if name + FILLED in dataset:
+        if has_mask(dataset, name):
             filled = np.logical_or.reduceat(mask_of(dataset, name), starts, axis=1)
             resampled = with_mask(resampled, name, filled & ~np.isnan(made), later=sees_later(dataset, name))
     return resampled
@@ -76,12 +78,7 @@ def resample(dataset: xr.Dataset, step: Span, *, share: float = 1.0) -> xr.Datas
 
 def _kind(name: str, values: xr.DataArray, step: np.timedelta64) -> tuple[str, str]:
     """How a variable is resampled, "sum", "mean", "minimum" or "maximum", and the unit it then has."""
-    units = values.attrs.get("units")
-    if units is None:
-        raise InputError(
-            f"resample: {name} has no unit, which tells a sum from a mean; set its attribute units ('1' where it has none)"
-        )
-    canonical = kept_units(name, units, step)
+    canonical = kept_units(name, str(values.attrs["units"]), step)
     extreme = _EXTREME.search(name)
     if extreme:
         return f"{extreme[1].lower()}imum", canonical

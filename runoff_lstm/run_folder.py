@@ -6,7 +6,7 @@ import platform
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 import xarray as xr
 
 from runoff_lstm.bundle import load_model, write_bundle
+from runoff_lstm.checks import check_basins
 from runoff_lstm.evaluation import check_metrics
 from runoff_lstm.files import write_csv, written_whole
 from runoff_lstm.filled import measured
@@ -31,8 +32,9 @@ from runoff_lstm.progress import training_bar
 from runoff_lstm.readers import OnMissing, leave_out
 from runoff_lstm.run_scores import METRICS, LeadScores, Scores, check_scored, evaluate_run, score
 from runoff_lstm.schema import BASIN, SOURCE, InputError, nearest
+from runoff_lstm.stages import check_unseen
 from runoff_lstm.trained_model import TrainedModel
-from runoff_lstm.training import Device, Inputs, check_inputs, check_unseen, prepare, resolve_device
+from runoff_lstm.training import Device, Inputs, check_inputs, check_periods_unseen, check_settings, prepare, resolve_device
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,14 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
         The folder is not empty, or settings, data or periods do not fit.
     """
     folder = Path(path)
-    check_run(dataset, periods=periods, inputs=inputs, metrics=metrics, held_out=held_out, walk=walk, start_from=start_from)
+    dataset = check_basins(dataset)
+    asked: dict[str, Any] = {"metrics": metrics, "held_out": held_out, "walk": walk, "start_from": start_from, "recipe": recipe}
+    check_run(dataset, periods=periods, inputs=inputs, **asked)
     model = None if start_from is None else load_model(start_from)
     inside, dataset = split_basins(dataset, periods=periods, inputs=inputs, held_out=held_out, on_missing=on_missing)
     training = prepare(
         inside,
-        periods=periods,
+        periods=replace(periods, test=None) if held_out else periods,  # these basins are not scored then
         inputs=inputs,
         recipe=recipe,
         architecture=architecture,
@@ -126,8 +130,6 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     )
     if periods.test is not None:
         check_scored(dataset, periods, "test")
-        if model is not None:
-            check_unseen(model, dataset, "test", periods.test, ungauged=bool(held_out))
     if not resume:
         form = training.model.architecture
         settings = _settings(dataset, name=name, periods=periods, inputs=inputs, recipe=recipe, architecture=form)
@@ -163,10 +165,20 @@ def check_run(
     held_out: Sequence[str] = (),
     walk: Walk | None = None,
     start_from: str | Path | None = None,
+    recipe: Recipe | None = None,
 ) -> None:
     """Refuse what cannot be a run before any work is done; arguments as for `train_run`."""
     check_metrics(metrics)
     check_inputs(dataset, periods, inputs)
+    if recipe is not None:
+        check_settings(inputs=inputs, periods=periods, recipe=recipe)
+    model = None if start_from is None else load_model(start_from)
+    if model is not None and held_out:
+        inside = set(map(str, dataset[BASIN].values)) - set(held_out)
+        check_periods_unseen(model, inside, replace(periods, test=None))
+        check_unseen(model.seen, held_out, "test", periods.test or periods.train, ungauged=True)
+    elif model is not None:
+        check_periods_unseen(model, dataset[BASIN].values, periods)
     if walk is None:
         return
     if not inputs.lead_times:
@@ -175,7 +187,7 @@ def check_run(
         raise InputError(
             "[walk_forward] fit_every would fit the model to basins that are held out; leave out held_out or fit_every"
         )
-    check_walked(periods, None if start_from is None else load_model(start_from))
+    check_walked(periods, model)
 
 
 def split_basins(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from runoff_lstm.checks import check_basins
 from runoff_lstm.evaluation import evaluate, score_yardsticks
 from runoff_lstm.files import write_csv, write_netcdf
 from runoff_lstm.filled import measured
@@ -20,6 +21,7 @@ from runoff_lstm.plots import figure_hydrograph, write_figure
 from runoff_lstm.regional import worst_basins
 from runoff_lstm.regional_plots import plot_distribution, plot_map
 from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, is_precipitation, times_of
+from runoff_lstm.stages import check_unseen
 from runoff_lstm.trained_model import TrainedModel
 
 if TYPE_CHECKING:
@@ -77,9 +79,12 @@ def evaluate_run(
     Raises
     ------
     InputError
-        The experiment has no such period, or no discharge is observed in it.
+        The experiment has no such period, no discharge is observed in it, or it is the test and a model has seen it.
     """
+    dataset = check_basins(dataset)
     period = check_scored(dataset, periods, period_name)
+    for model in models if period_name == "test" else ():
+        check_unseen(model.seen, dataset[BASIN].values, period_name, period)
     parts = [made_by(model, dataset, period) for model in models]
     return score(folder, dataset, mean_of(parts), name=name, periods=periods, period_name=period_name, metrics=metrics)
 

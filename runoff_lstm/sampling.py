@@ -6,7 +6,7 @@ copied before they are gathered. Words: a *run* is a stretch of complete forcing
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +17,7 @@ import xarray as xr
 from torch import Tensor
 
 from runoff_lstm.periods import AnyPeriod
-from runoff_lstm.schema import BASIN, InputError, date_label, times_of
+from runoff_lstm.schema import BASIN, TIME, InputError, date_label, times_of
 
 Storage = Literal["auto", "device", "host"]
 
@@ -117,7 +117,8 @@ class Windows:
     forcing, static_attributes
         Names, in the order the model gets them.
     target
-        Name of the variable to predict; None where only simulation is wanted.
+        What to predict, on the basins and times of the dataset: a variable by itself, which no name among the forcing can then
+        meet, or the name of one of the dataset; None where only simulation is wanted.
     sequence_length, targets_per_window
         Steps each prediction sees at least; steps each window predicts.
     lead_times
@@ -149,7 +150,7 @@ class Windows:
         dataset: xr.Dataset,
         forcing: Sequence[str],
         *,
-        target: str | None = "discharge",
+        target: xr.DataArray | str | None = "discharge",
         static_attributes: Sequence[str] = (),
         sequence_length: int = 365,
         targets_per_window: int = 1,
@@ -190,17 +191,18 @@ class Windows:
             known = np.logical_and.reduce([~np.isnan(dataset[name].values) for name in future_forcing])
             self._has_history &= _ahead(known, lead_times).all(axis=0)
         self._valid = self._has_history & self.in_period
+        predicted = [] if target is None else [_target_values(dataset, target)]
+        predicted += [dataset[name].values for name in also_predict]
         if target is not None:
-            observed = ~np.isnan(dataset[target].values)
+            observed = ~np.isnan(predicted[0])
             self._valid &= _ahead(observed, lead_times).any(axis=0) if lead_times else observed
         if not self._valid.any():
-            raise InputError(self._why_nothing(target, period))
+            raise InputError(self._why_nothing(target.name if isinstance(target, xr.DataArray) else target, period))
 
         rows_after = targets_per_window + lead_times
         self._block = self._place(_block(forcings, rows_after=rows_after), storage)
         self._future = [self.forcing.index(name) for name in future_forcing]
-        targets = [] if target is None else [np.where(self._target_steps(inside), dataset[target].values, np.nan)]
-        targets += [np.where(self._target_steps(inside), dataset[name].values, np.nan) for name in also_predict]
+        targets = [np.where(self._target_steps(inside), one, np.nan) for one in predicted]
         self._targets = self._place(_target_block(targets, history.shape, rows_after=rows_after), storage)
         self._attributes = _attributes(dataset, static_attributes).to(self.device)
 
@@ -212,6 +214,11 @@ class Windows:
     def _target_steps(self, inside: np.ndarray) -> np.ndarray:
         """(basin, time): the steps that may be targets; of forecasts all of the period, since what follows an issue date counts."""
         return np.broadcast_to(inside, self._valid.shape) if self.lead_times else self._valid
+
+    @property
+    def valid(self) -> np.ndarray:
+        """(basin, time) bool: the steps that can be predicted and are observed; of forecasts the issue dates."""
+        return self._valid
 
     @property
     def n_targets(self) -> int:
@@ -378,12 +385,12 @@ class Windows:
             return block.pin_memory()
         return block if storage == "host" else block.to(self.device)
 
-    def _why_nothing(self, target: str | None, period: AnyPeriod | None) -> str:
+    def _why_nothing(self, target: Hashable, period: AnyPeriod | None) -> str:
         where = f"basin {', '.join(self.gauge_ids[:5])}{' ...' if len(self.gauge_ids) > 5 else ''}, {period or 'whole record'}"
         if not self.in_period.any():
             return f"{where}: the period is not longer than the {self.lead_times} lead times; choose a longer one"
         if (self._has_history & self.in_period).any():
-            return f"{where}: no {target} is observed on a day with enough history; choose another period"
+            return f"{where}: no {target or 'target'} is observed on a day with enough history; choose another period"
         if (self._history & self.in_period).any():
             return (
                 f"{where}: the forcing given as a forecast is not complete to lead time {self.lead_times}; "
@@ -393,6 +400,16 @@ class Windows:
             f"{where}: no day has {self.sequence_length} steps of complete forcing before it; "
             "shorten sequence_length, begin later or fill the gaps"
         )
+
+
+def _target_values(dataset: xr.Dataset, target: xr.DataArray | str) -> np.ndarray:
+    """(basin, time) of what is to be predicted, refused where it lies on other basins or times than the dataset."""
+    if isinstance(target, str):
+        return dataset[target].values
+    for dim in (BASIN, TIME):
+        if dim not in target.dims or not np.array_equal(target[dim].values, dataset[dim].values):
+            raise InputError(f"the target and the forcing differ along '{dim}'; bring them onto the same one with xarray.align")
+    return target.transpose(BASIN, TIME).values
 
 
 def _repeated(basin: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from runoff_lstm.periods import AnyPeriod
-from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, nearest, times_of
+from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, nearest, refuse_mask, times_of
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,7 @@ def check_names(
                 raise InputError(
                     f"'{DISCHARGE}' is what is simulated and no {kind}; that of earlier steps is an input by discharge_lags = [1]"
                 )
+            refuse_mask(dataset, name, kind)
             if name not in known:
                 raise InputError(f"the data have no {kind} '{name}'; {nearest(name, known)}")
         twice = [name for name in names if list(names).count(name) > 1]

@@ -1,6 +1,7 @@
 """From any xarray Dataset of basins to the canonical one that every other module relies on, or to one clear error.
 
-Names of dimensions and fixed variables, canonical units and the check itself live here, and nowhere else.
+Names of dimensions and fixed variables, canonical units and the check of the form live here, and nowhere else; `checks` adds that
+of the units.
 """
 
 import difflib
@@ -142,26 +143,53 @@ def discharge_units(step: np.timedelta64) -> str:
     return "mm d-1" if step >= DAY else "mm h-1"
 
 
-def check_basins(dataset: xr.Dataset) -> xr.Dataset:
-    """Check a Dataset against the canonical form and return it tidied.
+def is_mask(dataset: xr.Dataset, name: str) -> bool:
+    """Whether a name is that of the mask of a variable over time, be the mask there or not."""
+    masked = name.removesuffix(FILLED)
+    return masked != name and masked in dataset.data_vars and TIME in dataset[masked].dims
 
-    Parameters
-    ----------
-    dataset
-        dims (basin, time), basin coordinate of gauge ids as str, time coordinate datetime64 at a regular step. Forcing variables
-        and `discharge` over (basin, time), static attributes and `area_km2` over (basin,). NaN is the only missing value.
 
-    Returns
-    -------
-    Dataset
-        The same data, dims in the order (basin, time), floating variables over time as float32.
+def refuse_taken_names(dataset: xr.Dataset) -> None:
+    """Refuse a variable under the name of something else: a mask, the discharge, an attribute that is always kept, a count."""
+    for name in map(str, dataset.data_vars):
+        wanted = _wanted_under(name, dataset)
+        if wanted is not None:
+            raise InputError(f"the name '{name}' is kept for {wanted}; give this variable another name, {_renamed(name)}")
 
-    Raises
-    ------
-    InputError
-        A dimension is missing, gauge ids are not unique strings, the time axis is not regular, a value is infinite, a discharge is
-        negative or in another unit than `discharge_units`, an area is not positive. The message names gauge, variable and date.
-    """
+
+def refuse_mask(dataset: xr.Dataset, name: str, kind: str) -> None:
+    """Refuse a name of a mask for something else."""
+    if is_mask(dataset, name):
+        masked = name.removesuffix(FILLED)
+        raise InputError(f"{kind}: the name '{name}' is kept for the mask of {masked}; choose another name, {_renamed(name)}")
+
+
+def _wanted_under(name: str, dataset: xr.Dataset) -> str | None:
+    """What has to be under a name, where the variable that has it is something else; None where it is right or free."""
+    values = dataset[name]
+    over_time = TIME in values.dims
+    if name == SET_MISSING:
+        return "the number of values that a reader has made NaN"
+    if name in ALWAYS_KEPT and over_time:
+        return "an attribute with one value a basin"
+    if name == DISCHARGE and not over_time:
+        return "the observed discharge over (basin, time)"
+    if is_mask(dataset, name) and not (over_time and _is_zero_or_one(values.values)):
+        return f"the mask of {name.removesuffix(FILLED)}, 1 where that was filled and else 0"
+    return None
+
+
+def _is_zero_or_one(values: np.ndarray) -> bool:
+    """Whether there is nothing but 0, 1 and NaN."""
+    return values.dtype.kind in "fiub" and not np.any((values != 0) & (values != 1) & ~np.isnan(values))
+
+
+def _renamed(name: str) -> str:
+    return f'such as by rename = {{other = "{name}"}}'
+
+
+def check_form(dataset: xr.Dataset) -> xr.Dataset:
+    """Check the form of a Dataset and return it tidied: all that `check_basins` checks but the units."""
     for dim in (BASIN, TIME):
         if dim not in dataset.dims or dim not in dataset.indexes:
             raise InputError(
@@ -169,6 +197,7 @@ def check_basins(dataset: xr.Dataset) -> xr.Dataset:
                 f"rename yours to '{dim}'"
             )
     _check_gauge_ids(dataset)
+    refuse_taken_names(dataset)
     times = dataset.indexes[TIME]
     if not isinstance(times, pd.DatetimeIndex):
         raise InputError(f"the time axis is of type {times.dtype}, not dates of the standard calendar; convert it to datetime64")

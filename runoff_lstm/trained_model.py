@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 import xarray as xr
 
+from runoff_lstm.checks import check_basins
 from runoff_lstm.filled import refuse_later
 from runoff_lstm.lead_times import forecast_dataset
 from runoff_lstm.made_inputs import input_names, observation_inputs, with_made_inputs
@@ -22,7 +23,6 @@ from runoff_lstm.schema import (
     DISCHARGE,
     TIME,
     InputError,
-    check_basins,
     date_label,
     discharge_units,
     nearest,
@@ -38,6 +38,7 @@ from runoff_lstm.simulation import (
     simulate_continuously,
     simulate_windows,
 )
+from runoff_lstm.stages import Stage
 from runoff_lstm.units import convert
 
 _GATES: dict[str, dict[str, str]] = {
@@ -80,7 +81,7 @@ class TrainedModel:
     time_step
         Length of one time step.
     training_period, gauge_ids
-        What it was trained on.
+        What it was trained on; where it went on from another model, in the last training.
     discharge_lags
         Steps back of the observed discharge it takes as an input; empty: it needs no observations.
     season
@@ -92,6 +93,9 @@ class TrainedModel:
         Statistician 38, 124-126). Empty: discharge itself was learned.
     lead_times, forecast_forcing
         0: it simulates; else how many lead times it forecasts, and the forcing it takes beyond the issue date.
+    seen
+        All that its weights were learned from and chosen by, from the first training of the first of the models that it goes on
+        from to its own validation; left out: `training_period` of `gauge_ids`. A score there means nothing.
     """
 
     module: Model
@@ -109,6 +113,11 @@ class TrainedModel:
     residual_variance: tuple[float, ...] = ()
     lead_times: int = 0
     forecast_forcing: tuple[str, ...] = ()
+    seen: tuple[Stage, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.seen:
+            object.__setattr__(self, "seen", (Stage("train", self.gauge_ids, self.training_period),))
 
     @property
     def units(self) -> str:
@@ -325,16 +334,16 @@ class TrainedModel:
         return xr.DataArray(gate, {BASIN: dataset[BASIN]}, (BASIN, "unit"), name="embedding", attrs=attrs)
 
     def windows(
-        self, scaled: xr.Dataset, *, period: AnyPeriod | None = None, target: str | None = None, one_step: bool = False
+        self, scaled: xr.Dataset, *, period: AnyPeriod | None = None, target: xr.DataArray | None = None, one_step: bool = False
     ) -> Windows:
         """Scaled data cut as the model takes them.
 
         Parameters
         ----------
         scaled
-            What the model's scaler makes of the inputs, and of the target where there is one.
+            What the model's scaler makes of the inputs.
         period, target
-            See `Windows`.
+            See `Windows`; the target lies apart, so that no input is ever mistaken for it.
         one_step
             For training: a recursive model learns one step ahead, and the forcing it will not know with it.
         """
@@ -457,9 +466,7 @@ class TrainedModel:
                 "resample the data"
             )
         for name, units in self.forcing.items():
-            given = inputs[name].attrs.get("units")
-            if given is None:
-                raise InputError(f"forcing {name} has no unit; set its units attribute (the model takes {units})")
+            given = str(inputs[name].attrs["units"])
             if given != units:
                 inputs[name] = inputs[name].copy(data=convert(inputs[name].values, given, units).astype(np.float32))
         steps = slice(None) if period is None else period.steps(times_of(inputs))

@@ -1,7 +1,10 @@
 """From a canonical Dataset and plain arguments to a trained model: split, scale, window, fit."""
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -11,22 +14,23 @@ import torch
 import xarray as xr
 from torch import nn
 
+from runoff_lstm.checks import check_basins
 from runoff_lstm.evaluation import evaluate
 from runoff_lstm.filled import measured, refuse_later
 from runoff_lstm.fitting import Progress, Recipe, fit
 from runoff_lstm.inventories import unusable_basins
-from runoff_lstm.made_inputs import check_lags, input_names
+from runoff_lstm.made_inputs import check_lags, input_names, refuse_made_names
 from runoff_lstm.models import Architecture, Model, build_model
-from runoff_lstm.periods import Period, Periods
+from runoff_lstm.periods import Periods
 from runoff_lstm.precision import products_in
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import DischargeScale, Scaler, check_names
-from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, check_basins, nearest, step_label, time_step, times_of
+from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, nearest, step_label, time_step, times_of
 from runoff_lstm.simulation import simulate_windows
+from runoff_lstm.stages import Stage, check_unseen
 from runoff_lstm.trained_model import TrainedModel
 
-TARGET = "target"
-"""Name of the scaled discharge that was measured, beside that which may have been filled."""
+LOG = logging.getLogger(__name__)
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -70,6 +74,7 @@ class Inputs:
         if self.lead_times and not self.discharge_lags:
             object.__setattr__(self, "discharge_lags", (0,))
         check_lags(self.discharge_lags, lead_times=self.lead_times)
+        refuse_made_names((*self.forcing, *self.static_attributes), input_names(self.discharge_lags, season=self.season))
         if self.forecast_forcing and not self.lead_times:
             raise InputError(f"forecast_forcing = {list(self.forecast_forcing)} needs lead_times, such as lead_times = 7")
         for name in self.forecast_forcing:
@@ -133,35 +138,60 @@ class Training:
         coverage = pd.concat({name: windows.coverage for name, windows in self.windows.items()}, names=["period"])
         model = self.model
         if model.scaler.root_transform:
-            compared = self._compare(self.windows.get("validation", self.windows["train"]))
+            compared = self._pairs(self._simulated(self.windows.get("validation", self.windows["train"])))
             model = replace(model, residual_variance=tuple(self._residual_variance(*one) for one in compared))
         return Trained(model, history, coverage)
 
     def validation_nse(self) -> float:
-        """Median NSE over the basins in the validation period, of the model as it stands.
+        """Median NSE over the basins that can be scored in the validation period, of the model as it stands.
 
-        Of several lead times 1 - the geometric mean of 1 - NSE, as their losses are put together.
+        Of several lead times 1 - the geometric mean of 1 - NSE, as their losses are put together. NaN where what the
+        model simulates is not finite.
         """
-        windows, scaler = self.windows["validation"], self.model.scaler
-        errors = []
-        for observed, simulated in self._compare(windows):
-            if scaler.root_transform:
-                more = 1 + self._residual_variance(observed, simulated)
-                observed, simulated = (scaler.invert(DISCHARGE, one) for one in (observed, simulated))  # noqa: PLW2901
-                simulated = simulated * more  # noqa: PLW2901
-            pair = (self.observed.copy(data=one) for one in (observed, simulated))
-            errors.append(1 - evaluate(observed=next(pair), simulated=next(pair), metrics=["NSE"])["NSE"].to_numpy())
+        windows = self.windows["validation"]
+        simulated = self._simulated(windows)
+        if not np.isfinite(simulated[windows.valid]).all():
+            return math.nan
+        errors = 1 - self._basin_nse(simulated)[:, self.scored]
         if not windows.lead_times:
-            return float(np.nanmedian(1 - errors[0]))
-        return float(np.nanmedian(1 - np.exp(np.mean(np.log(np.maximum(errors, 1e-12)), axis=0))))
+            return float(np.median(1 - errors[0]))
+        return float(np.median(1 - np.exp(np.mean(np.log(np.maximum(errors, 1e-12)), axis=0))))
 
-    def _compare(self, windows: Windows) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Observed and simulated discharge (basin, time), scaled, of the model as it stands; of forecasts a pair each lead time."""
+    @cached_property
+    def scored(self) -> np.ndarray:
+        """(basin,) bool: the basins that have an NSE in the validation period, at every lead time, whatever is simulated.
+
+        It takes two different values of discharge that are observed on steps that can be simulated.
+        """
+        windows = self.windows["validation"]
+        leads = (windows.lead_times,) if windows.lead_times else ()
+        flat = np.full((*windows.valid.shape, *leads), np.nan, dtype=np.float32)
+        flat[windows.valid] = 0.0
+        scored: np.ndarray = np.isfinite(self._basin_nse(flat)).all(axis=0)
+        return scored
+
+    def _basin_nse(self, simulated: np.ndarray) -> np.ndarray:
+        """(lead, basin) of a scaled simulation, or of forecasts; NaN where it is not defined."""
+        scores, scaler = [], self.model.scaler
+        for observed, made in self._pairs(simulated):
+            if scaler.root_transform:
+                more = 1 + self._residual_variance(observed, made)
+                observed, made = (scaler.invert(DISCHARGE, one) for one in (observed, made))  # noqa: PLW2901
+                made = made * more  # noqa: PLW2901
+            pair = (self.observed.copy(data=one) for one in (observed, made))
+            scores.append(evaluate(observed=next(pair), simulated=next(pair), metrics=["NSE"])["NSE"].to_numpy())
+        return np.stack(scores)
+
+    def _simulated(self, windows: Windows) -> np.ndarray:
+        """What the model as it stands makes of windows, scaled, (basin, time) or (basin, time, lead)."""
         with products_in(self.recipe.precision, windows.device):
-            simulated = simulate_windows(self.model.module, windows)
-        if not windows.lead_times:
+            return simulate_windows(self.model.module, windows)
+
+    def _pairs(self, simulated: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Observed and simulated discharge (basin, time), scaled; of forecasts a pair for each lead time, at the issue dates."""
+        if simulated.ndim == 2:
             return [(self.observed.values, simulated)]
-        return [(self.observed.shift({TIME: -lead - 1}).values, simulated[..., lead]) for lead in range(windows.lead_times)]
+        return [(self.observed.shift({TIME: -lead - 1}).values, simulated[..., lead]) for lead in range(simulated.shape[2])]
 
     def _residual_variance(self, observed: np.ndarray, simulated: np.ndarray) -> float:
         """Mean square of what the simulated root misses, over the mean square of the simulated root."""
@@ -192,7 +222,8 @@ def prepare(
     dataset
         Canonical Dataset (see `check_basins`), dims (basin, time).
     periods
-        Train, and validation where the best weights are to be chosen by it.
+        Train, and validation where the best weights are to be chosen by it. The test period is looked at by none of this, and
+        refused where `start_from` has seen it.
     inputs
         What the model sees.
     recipe
@@ -214,6 +245,7 @@ def prepare(
     InputError
         Data, names or periods do not fit; the message says which and what to do.
     """
+    check_settings(inputs=inputs, periods=periods, recipe=recipe)
     dataset = check_basins(dataset)
     if start_from is None or architecture is not None:
         architecture = _with_forecast(architecture, inputs)
@@ -222,8 +254,6 @@ def prepare(
         refuse_later(dataset, [DISCHARGE, *(inputs.forcing if inputs.lead_times else ())])
     with_filled, dataset = dataset, measured(dataset)  # filled discharge may be an input, and nothing else
     _refuse_unusable(dataset, periods, inputs)
-    if periods.validation is not None:
-        _check_validated(dataset, periods.validation)
     if frozen and start_from is None:
         raise InputError(
             f"frozen = {list(frozen)}: fresh weights have to be trained; name a model in start_from, or freeze nothing"
@@ -238,8 +268,7 @@ def prepare(
         )
     else:
         _check_continues(start_from, dataset, inputs, architecture)
-        if periods.validation is not None:
-            check_unseen(start_from, dataset, "validation", periods.validation)
+        check_periods_unseen(start_from, dataset[BASIN].values, periods)
         scaler, architecture = start_from.scaler.widened(dataset, periods.train), start_from.architecture
     architecture = architecture or Architecture()
     _check_truncation(recipe, architecture)
@@ -253,7 +282,7 @@ def prepare(
         module=module.to(place),
         architecture=architecture,
         scaler=scaler,
-        forcing={name: dataset[name].attrs["units"] for name in inputs.forcing},
+        forcing={name: str(dataset[name].attrs["units"]) for name in inputs.forcing},
         static_attributes=tuple(inputs.static_attributes),
         sequence_length=inputs.sequence_length,
         targets_per_window=inputs.targets_per_window,
@@ -266,13 +295,20 @@ def prepare(
         forecast_forcing=inputs.forecast_forcing,
     )
     observed = scaler.apply(dataset[[DISCHARGE]])[DISCHARGE]
-    scaled = scaler.apply(with_filled).assign({TARGET: observed})
+    scaled = scaler.apply(with_filled)
     windows = {
-        name: model.windows(scaled, period=period, target=TARGET, one_step=name == "train")
+        name: model.windows(scaled, period=period, target=observed, one_step=name == "train")
         for name, period in periods.named().items()
         if name != "test"
     }
-    return Training(model, windows, scale, observed, recipe, seed)
+    seen = [] if start_from is None else list(start_from.seen)
+    seen.append(Stage("train", model.gauge_ids, periods.train))
+    if periods.validation is not None:
+        visited = np.array(model.gauge_ids)[windows["validation"].valid.any(axis=1)]
+        seen.append(Stage("validation", tuple(map(str, visited)), periods.validation))
+    training = Training(replace(model, seen=tuple(seen)), windows, scale, observed, recipe, seed)
+    _check_used(training, periods)
+    return training
 
 
 def _fresh(architecture: Architecture, inputs: Inputs, *, zero_flow: float, seed: int) -> Model:
@@ -328,14 +364,40 @@ def _refuse_unusable(dataset: xr.Dataset, periods: Periods, inputs: Inputs) -> N
         raise InputError(f'basin {gauge_id}: {why}{others}; leave such basins out, by hand or by on_missing = "skip"')
 
 
-def _check_validated(dataset: xr.Dataset, validation: Period) -> None:
-    """Refuse a validation period in which no basin has an NSE."""
-    observed = dataset[DISCHARGE].isel({TIME: validation.steps(times_of(dataset))})
-    if not bool((observed.max(TIME) > observed.min(TIME)).any()):
+def check_settings(*, inputs: Inputs, periods: Periods, recipe: Recipe) -> None:
+    """Refuse a setting that was given and would do nothing, for want of another; arguments as for `prepare`."""
+    if recipe.patience is not None and periods.validation is None:
         raise InputError(
-            f"in the validation period {validation} no basin has two different values of discharge, so there is no NSE to go by; "
+            f"patience = {recipe.patience} waits for a better validation score, and there is no validation period; "
+            "name one, or leave patience out"
+        )
+    if not inputs.discharge_lags and recipe.hide_discharge not in (0, Recipe.hide_discharge):
+        raise InputError(
+            f"hide_discharge = {recipe.hide_discharge} hides the observed discharge among the inputs, and there is none; "
+            "set discharge_lags or lead_times, or leave hide_discharge out"
+        )
+
+
+def _check_used(training: Training, periods: Periods) -> None:
+    """Refuse a validation period in which no basin has an NSE; log how many basins yield nothing, in either period."""
+    gauge_ids = np.array(training.windows["train"].gauge_ids)
+    learned = np.asarray(training.windows["train"].valid.any(axis=1))
+    _log_left_out("train", gauge_ids[~learned], learned.size, "have no step to learn from")
+    if periods.validation is None:
+        return
+    if not training.scored.any():
+        raise InputError(
+            f"in the validation period {periods.validation} no basin has two different values of discharge on steps that can be "
+            f"simulated (with {training.model.sequence_length} steps of complete forcing), so there is no NSE to go by; "
             "choose a longer one, or leave it out"
         )
+    why = "have no two different values of discharge on steps that can be simulated, and no score"
+    _log_left_out("validation", gauge_ids[~training.scored], learned.size, why)
+
+
+def _log_left_out(name: str, left_out: np.ndarray, basins: int, why: str) -> None:
+    if left_out.size:
+        LOG.warning("%s: %d of %d basins %s; the first is %s", name, left_out.size, basins, why, left_out[0])
 
 
 def _check_continues(model: TrainedModel, dataset: xr.Dataset, inputs: Inputs, architecture: Architecture | None) -> None:
@@ -362,22 +424,15 @@ def _check_continues(model: TrainedModel, dataset: xr.Dataset, inputs: Inputs, a
         raise InputError(f"start_from: the model is {model.architecture}; leave [model] out, its form is kept")
 
 
-def check_unseen(model: TrainedModel, dataset: xr.Dataset, name: str, period: Period, *, ungauged: bool = False) -> None:
-    """Refuse to score a model, or one that goes on from it, on what it was trained on: a basin in the same years.
+def check_periods_unseen(model: TrainedModel, gauge_ids: Iterable[str], periods: Periods) -> None:
+    """Refuse to go on from a model that has seen these basins in the years that are to score them.
 
-    A basin that counts as `ungauged` must not have been trained on at all.
+    A validation period may choose again what it has chosen before, but never what was learned from it.
     """
-    seen = sorted({str(gauge_id) for gauge_id in dataset[BASIN].values} & set(model.gauge_ids))
-    if seen and ungauged:
-        raise InputError(
-            f"start_from: the model was trained on basin {seen[0]}, which is held out as if it were ungauged; "
-            "start from a model that has not seen it"
-        )
-    if seen and period.overlaps(model.training_period):
-        raise InputError(
-            f"start_from: the model was trained on basin {seen[0]} in {model.training_period}, which overlaps the {name} period "
-            f"({period}): a score there would mean nothing; choose another period, or a model that has not seen it"
-        )
+    if periods.validation is not None:
+        check_unseen(model.seen, gauge_ids, "validation", periods.validation, kinds=["train"])
+    if periods.test is not None:
+        check_unseen(model.seen, gauge_ids, "test", periods.test)
 
 
 def _check_truncation(recipe: Recipe, architecture: Architecture) -> None:

@@ -4,12 +4,13 @@ import functools
 import re
 import tokenize
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from runoff_lstm.schema import DAY, DISCHARGE, InputError, discharge_units
+from runoff_lstm.schema import DAY, DISCHARGE, InputError, discharge_units, is_precipitation
 
 Values = npt.NDArray[np.float64]
 
@@ -44,6 +45,9 @@ SLOWEST_WIND = 0.005
 """Size in m s-1 of the smallest unit of a speed; below it lie m h-1, mm s-1 and the other units of water depth per time."""
 
 WATER_KG_PER_M3 = 1000.0
+
+_PLAIN = frozenset({"mm d-1", "mm h-1", "mm", "degC", "W m-2", "Pa", "m s-1", "%", "1"})
+"""Units that are known without asking pint, which takes half a second to begin with."""
 
 _UNKNOWN = "the unit '{}' is not known; write it as mm d-1, m3 s-1, degC, W m-2 or Pa"
 
@@ -118,6 +122,49 @@ def kept_units(name: str, units: str, step: np.timedelta64) -> str:
         return discharge_units(step) if name == DISCHARGE else canonical_units(units, step)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
+
+
+def check_units(units: Mapping[str, object]) -> None:
+    """Refuse variables that have no unit, or one that is not known, all of them in one sentence.
+
+    Parameters
+    ----------
+    units
+        By variable; None or blank: it has none. What is a plain number has the unit "1".
+
+    Examples
+    --------
+    >>> check_units({"rain": "mm d-1", "share": "1"})
+    """
+    absent = [name for name, unit in units.items() if unit is None or not str(unit).strip()]
+    if absent:
+        table = ", ".join(f'{name} = "{_example(name)}"' for name in absent)
+        raise InputError(
+            f"{', '.join(absent)} {'has' if len(absent) == 1 else 'have'} no unit; say which: units = {{{table}}} "
+            '("1" where it has none; --unit on the command line, the attribute units in Python)'
+        )
+    unknown = {name: why for name, unit in units.items() if (why := _why_unknown(str(unit))) is not None}
+    if unknown:
+        (first, why), *others = unknown.items()
+        also = ", ".join(f"{name} ('{units[name]}')" for name, _ in others)
+        raise InputError(f"{first}: {why}" + (f"; so do for {also}" if also else ""))
+
+
+def _example(name: str) -> str:
+    """A unit that a variable of this name may have, for a message."""
+    if name == DISCHARGE or is_precipitation(name):
+        return "mm d-1"
+    return "degC" if re.match(r"t(em|m[aei]|_|\d|$)", name.lower()) else "..."
+
+
+def _why_unknown(unit: str) -> str | None:
+    """What is wrong with a unit; None where it is known."""
+    if unit not in _PLAIN:
+        try:
+            _unit(unit)
+        except InputError as error:
+            return str(error)
+    return None
 
 
 def is_amount(units: str) -> bool:

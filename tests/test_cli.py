@@ -214,10 +214,19 @@ def test_an_interrupt_says_how_to_go_on_and_leaves_a_sound_checkpoint(start, tmp
         ("evaluation.metrics=[]", "metrics is empty; name at least one"),
         ('evaluation.metrics=["NSE", "NSE"]', "metric 'NSE' is named twice"),
         ('evaluation.metrics=["NSEE"]', "metric 'NSEE' is not known; did you mean 'NSE'"),
+        ("training.hide_discharge=0.3", "set discharge_lags or lead_times, or leave hide_discharge out"),
     ],
 )
 def test_bad_settings_end_with_one_sentence_and_leave_no_run(tmp_path, override, message):
     assert message in refused("train", LEAF, "--run-dir", tmp_path / "run", "--set", override, "--device", "cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_patience_without_a_validation_period_is_refused_before_anything_is_read(tmp_path):
+    lines = [line for line in LEAF.read_text().splitlines() if not line.startswith("validation")]
+    (tmp_path / "leaf.toml").write_text("\n".join(lines))
+    asked = ("train", tmp_path / "leaf.toml", "--run-dir", tmp_path / "run", "--set", "training.patience=3")
+    assert "patience = 3 waits for a better validation score, and there is no validation period" in refused(*asked)
     assert not (tmp_path / "run").exists()
 
 

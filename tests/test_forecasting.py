@@ -148,12 +148,11 @@ def test_a_history_that_is_too_short_and_a_forecaster_without_model_are_refused(
 def test_a_model_that_has_seen_later_steps_is_not_walked(basins):
     model = trained(basins)
     forecaster = LSTMForecaster(inputs(), RECIPE, model=model)
-    first = Period("2001-03-31", "2001-04-10")  # the last step of its training
+    first = Period("2001-07-31", "2001-08-10")  # the last step of its validation
     assert walk_forward(forecaster, basins, period=first, lead_times=3).sizes["issue_date"] == 11
-    with pytest.raises(
-        InputError, match="begins on 2001-03-30 with a model that has seen 2000-01-01 to 2001-03-31, which no forecast"
-    ):
-        walk_forward(forecaster, basins, period=Period("2001-03-30", "2001-04-10"), lead_times=3)
+    for begin, seen in (("2001-03-30", "2000-01-01 to 2001-03-31"), ("2001-07-30", "2001-04-01 to 2001-07-31")):
+        with pytest.raises(InputError, match=f"begins on {begin} with a model that has seen {seen}, which no forecast"):
+            walk_forward(forecaster, basins, period=Period(begin, "2001-08-10"), lead_times=3)
 
 
 @pytest.mark.filterwarnings("ignore::runoff_lstm.trained_model.OutsideTrainingRangeWarning")
@@ -206,7 +205,7 @@ def test_hourly_origins_at_midnight_stand_for_themselves_and_not_for_their_day()
     period = Period.of_steps(times, slice(midnight, midnight + 25))
     made = walk_forward(forecaster, hours, period=period, lead_times=3, every=24)
     assert pd.DatetimeIndex(made["issue_date"].values).equals(times[[midnight, midnight + 24]])
-    last = midnight - 100  # the last hour of the training
+    last = midnight  # the last hour of the validation
     walk_forward(forecaster, hours, period=Period.of_steps(times, slice(last, last + 1)), lead_times=3)
     with pytest.raises(InputError, match="which no forecast service could have had by then"):
         walk_forward(forecaster, hours, period=Period.of_steps(times, slice(last - 1, last)), lead_times=3)

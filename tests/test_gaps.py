@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_series import NAN, equal, gappy, of, row
 
+from runoff_lstm.checks import check_basins
 from runoff_lstm.filled import measured, sees_later
 from runoff_lstm.formulas import formula_names
 from runoff_lstm.gaps import derive, fill_by_climatology, fill_by_interpolation, fill_from_earlier, mend
 from runoff_lstm.periods import Period, Stretches
 from runoff_lstm.resampling import resample
-from runoff_lstm.schema import LATER, SOURCE, InputError, check_basins
+from runoff_lstm.schema import LATER, SOURCE, InputError
 
 
 def test_a_mean_of_two_is_worked_out_and_says_how():

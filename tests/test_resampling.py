@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from small_series import NAN, equal, gappy, of, row
 
+from runoff_lstm.checks import check_basins
 from runoff_lstm.filled import measured
 from runoff_lstm.gaps import fill_by_interpolation
 from runoff_lstm.resampling import resample
-from runoff_lstm.schema import SOURCE, InputError, check_basins
+from runoff_lstm.schema import SOURCE, InputError
 
 
 def test_hours_become_days_by_the_kind_of_each_variable():
@@ -221,7 +222,7 @@ def test_a_share_outside_its_range_is_refused(share):
 def test_a_variable_without_a_unit_cannot_be_resampled():
     data = of(rain=np.ones(14))
     del data["rain"].attrs["units"]
-    with pytest.raises(InputError, match="rain has no unit, which tells a sum from a mean"):
+    with pytest.raises(InputError, match="rain has no unit; say which"):
         resample(data, "1W")
     data["rain"].attrs["units"] = "drops"
     with pytest.raises(InputError, match="rain: the unit 'drops' is not known"):

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runoff_lstm.schema import InputError, check_basins, discharge_units, is_precipitation, nearest, time_step
+from runoff_lstm.checks import check_basins
+from runoff_lstm.schema import InputError, discharge_units, is_precipitation, nearest, time_step
 
 
 def test_a_canonical_dataset_passes_with_its_dims_in_order_and_float32(basins):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from runoff_lstm.checks import check_basins
 from runoff_lstm.readers.archive import OnMissing, check_gauge_ids, check_on_missing, leave_out
 from runoff_lstm.readers.attributes import join_attributes, read_attributes
 from runoff_lstm.schema import (
@@ -23,16 +24,17 @@ from runoff_lstm.schema import (
     SOURCE,
     TIME,
     InputError,
-    check_basins,
     date_label,
     discharge_units,
+    is_mask,
     is_precipitation,
     nearest,
+    refuse_taken_names,
     step_label,
     time_step,
     times_of,
 )
-from runoff_lstm.units import canonical_units, convert, discharge_to_depth
+from runoff_lstm.units import canonical_units, check_units, convert, discharge_to_depth
 
 LOG = logging.getLogger("runoff_lstm")
 
@@ -136,7 +138,7 @@ def to_canonical(
         coordinate `set_missing` for each basin, over all variables.
     """
     markers = [*MARKERS, *(float(one) for one in markers_of(options) if _is_number(one))]
-    units, on_missing = options.get("units", {}), options.get("on_missing", "refuse")
+    on_missing = options.get("on_missing", "refuse")
     check_on_missing(on_missing)
     raw = select_basins(raw, gauge_ids, on_missing=on_missing)
     if attributes is None and options.get("attributes"):
@@ -144,6 +146,8 @@ def to_canonical(
     if attributes is not None:
         raw = join_attributes(raw, attributes, on_missing=on_missing)
     raw = _select_variables(raw, options.get("variables"))
+    refuse_taken_names(raw)
+    units = _source_units(raw, options.get("units", {}))
     raw = mend_times(raw.load()) if options.get("mend_time") else raw.load()
     step = time_step(_plain_times(raw))
     raw = _floor_to_days(raw, step)
@@ -282,7 +286,7 @@ def _series(
         raise InputError(f"variable '{name}' has dims {values.dims}, not (basin, time); leave it out by variables = [...]")
     values = values.transpose(BASIN, TIME)
     numbers, count = _without_markers(values, markers)
-    source_units = _units_of(name, values, units)
+    source_units = units[name]
     if name == DISCHARGE:
         canonical = discharge_units(step)
         numbers = _discharge(numbers, source_units, area, values[BASIN].values, step)
@@ -382,11 +386,13 @@ def _refuse_suspects(where: str, name: str, times: np.ndarray, numbers: np.ndarr
             )
 
 
-def _units_of(name: str, values: xr.DataArray, units: Mapping[str, str]) -> str:
-    unit = units.get(name, values.attrs.get("units"))
-    if unit is None or not str(unit).strip():
-        raise InputError(f'{name} has no unit; say which: units = {{{name} = "mm d-1"}} ("1" where it has none)')
-    return str(unit)
+def _source_units(raw: xr.Dataset, given: Mapping[str, str]) -> dict[str, str]:
+    """The unit that the files have every variable over time in, and the area; refused where one is missing or not known."""
+    known = {name: "1" for name in map(str, raw.data_vars) if is_mask(raw, name)}
+    known |= {str(name): values.attrs["units"] for name, values in raw.data_vars.items() if "units" in values.attrs} | dict(given)
+    series = {str(name): known.get(str(name)) for name, values in raw.data_vars.items() if TIME in values.dims}
+    check_units(series)
+    return {name: str(unit) for name, unit in (known | series).items()}
 
 
 def _discharge(
@@ -410,7 +416,7 @@ def _area(raw: xr.Dataset, given: Mapping[str, float] | float | None, units: Map
         areas = [float(given[gauge_id]) if isinstance(given, Mapping) else float(given) for gauge_id in gauge_ids]
         return _checked_area(xr.DataArray(areas, {BASIN: gauge_ids}, (BASIN,), attrs=attrs))
     if AREA in raw:
-        unit = units.get(AREA, raw[AREA].attrs.get("units", "km2"))
+        unit = units.get(AREA, "km2")
         return _checked_area(raw[AREA].copy(data=convert(raw[AREA].values, unit, "km2")).assign_attrs(attrs))
     return None
 
