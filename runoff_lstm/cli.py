@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -76,15 +76,15 @@ def evaluate(
     """Simulate and score a period of a finished run; writes <period>_metrics.csv and the like into its folder."""
     with _one_sentence(debug=debug):
         from runoff_lstm.many_runs import load_models
+        from runoff_lstm.precision import resolve_device
         from runoff_lstm.run_folder import split_basins
         from runoff_lstm.run_scores import evaluate_run
         from runoff_lstm.schema import InputError
-        from runoff_lstm.training import resolve_device
 
         experiment = _experiment_of(run_dir)
         if experiment.walk_forward is not None:  # its last model may have been fitted to any period
             raise InputError(f"{run_dir} is a walk through the test period, scored already; evaluate a run without [walk_forward]")
-        models = load_models(run_dir, device=resolve_device(_device(device)))
+        models = load_models(run_dir, device=resolve_device(device))
         arguments = experiment.arguments()
         dataset = _read(experiment, quiet=quiet)
         _, dataset = split_basins(dataset, **{key: arguments[key] for key in ("periods", "inputs", "held_out", "on_missing")})
@@ -158,15 +158,15 @@ def simulate(
     with _one_sentence(debug=debug):
         from runoff_lstm.files import write_netcdf
         from runoff_lstm.many_runs import load_models
+        from runoff_lstm.precision import resolve_device
         from runoff_lstm.readers import check_target
         from runoff_lstm.run_scores import mean_of
-        from runoff_lstm.schema import InputError
-        from runoff_lstm.training import resolve_device
+        from runoff_lstm.schema import InputError, check_choice
+        from runoff_lstm.simulation import Mode
 
-        if mode not in ("windows", "continuous"):
-            raise InputError(f"--mode {mode}: choose windows or continuous")
+        check_choice("mode", mode, get_args(Mode))
         check_target(out, zarr=False)
-        models = load_models(model, device=resolve_device(_device(device)))
+        models = load_models(model, device=resolve_device(device))
         trained = models[0]
         if mc_samples is not None and len(models) > 1:
             raise InputError(f"--mc-samples {mc_samples} is for one model; name one of the {len(models)} members of {model}")
@@ -207,13 +207,13 @@ def forecast(
         from runoff_lstm.files import write_netcdf
         from runoff_lstm.many_runs import load_models
         from runoff_lstm.periods import Period
+        from runoff_lstm.precision import resolve_device
         from runoff_lstm.readers import check_target
         from runoff_lstm.run_scores import mean_of
         from runoff_lstm.schema import times_of
-        from runoff_lstm.training import resolve_device
 
         check_target(out, zarr=False)
-        models = load_models(model, device=resolve_device(_device(device)))
+        models = load_models(model, device=resolve_device(device))
         trained = models[0]
         given = {
             "units": _pairs(unit, "--unit"),
@@ -292,10 +292,9 @@ def convert(  # noqa: PLR0913, PLR0917 - typer makes an option of each
         from runoff_lstm.files import write_csv
         from runoff_lstm.inventories import inventory
         from runoff_lstm.readers import ARCHIVES, READERS, check_target, write_dataset
-        from runoff_lstm.schema import InputError, nearest
+        from runoff_lstm.schema import InputError, check_choice
 
-        if source not in READERS:
-            raise InputError(f"source {source} is not known; {nearest(source, READERS)}")
+        check_choice("source", source, READERS)
         check_target(out)
         given = {
             "units": _pairs(unit, "--unit"),
@@ -387,13 +386,15 @@ def _call_reader(source: str, path: Any, options: dict[str, Any], *, quiet: bool
 def _train(experiment: Any, folder: Path, *, device: str, workers: int | None, resume: bool, quiet: bool) -> None:
     """One run or many, as the experiment says."""
     from runoff_lstm.many_runs import cross_validate, train_ensemble
+    from runoff_lstm.precision import resolve_device
     from runoff_lstm.run_folder import check_new_folder, train_run
 
+    resolve_device(device)
     if not resume:
         check_new_folder(folder)  # before minutes go by with reading
     dataset = _read(experiment, quiet=quiet)
     arguments = experiment.arguments()
-    common: dict[str, Any] = {"device": _device(device), "resume": resume}
+    common: dict[str, Any] = {"device": device, "resume": resume}
     many = {"settings": experiment.settings(), "workers": workers, "show_progress": not quiet, **common}
     with _resumable(folder):
         if experiment.folds is not None:
@@ -426,14 +427,6 @@ def _experiment_of(run_dir: Path) -> Any:
     if not (run_dir / "experiment.toml").is_file():
         raise InputError(f"{run_dir} is not a run folder: it has no experiment.toml; give the folder that train has written")
     return read_experiment(run_dir / "experiment.toml")
-
-
-def _device(name: str) -> Any:
-    from runoff_lstm.schema import InputError
-
-    if name not in ("auto", "cpu", "cuda", "mps"):
-        raise InputError(f"--device {name}: choose auto, cpu, cuda or mps")
-    return name
 
 
 def _source_of(path: Path) -> str:

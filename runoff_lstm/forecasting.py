@@ -16,9 +16,10 @@ from runoff_lstm.fitting import Recipe
 from runoff_lstm.lead_times import ISSUE_DATE, LEAD_TIME, last_issue_dates
 from runoff_lstm.models import Architecture
 from runoff_lstm.periods import AnyPeriod, Period, Periods
+from runoff_lstm.precision import Device, resolve_device
 from runoff_lstm.schema import BASIN, TIME, InputError, date_label, times_of
 from runoff_lstm.trained_model import TrainedModel
-from runoff_lstm.training import Device, Inputs, train
+from runoff_lstm.training import Inputs, train
 
 
 class Forecaster(Protocol):
@@ -107,6 +108,7 @@ class LSTMForecaster:
         validation_steps: int = 0,
         fine_tune: Recipe | None = None,
     ) -> None:
+        resolve_device(device)
         self.inputs, self.recipe, self.architecture, self.seed, self.device = inputs, recipe, architecture, seed, device
         self.model, self.validation_steps, self.fine_tune = model, validation_steps, fine_tune
 

@@ -5,7 +5,7 @@ observed at its valid time, issue date + lead time; where nothing was, it is lef
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ import xarray as xr
 
 from runoff_lstm.evaluation import GAUGE_ID, climatology, evaluate
 from runoff_lstm.periods import Period
-from runoff_lstm.schema import BASIN, DAY, TIME, InputError, Labels, date_label
+from runoff_lstm.schema import BASIN, DAY, TIME, InputError, Labels, check_choice, date_label, nearest
 
 ISSUE_DATE = "issue_date"
 LEAD_TIME = "lead_time"
@@ -147,6 +147,8 @@ def score_lead_times(
         skill_climatology (1 - squared error over that of the yardstick; 0 is no better, 1 is perfect, NaN where the yardstick is
         perfect or absent), days (number of forecasts scored).
     """
+    if by is not None:
+        check_choice("by", by, get_args(Season))
     truth = observed_ahead(observed, forecast)
     all_forecasts = {
         name: forecast,
@@ -199,6 +201,9 @@ def summary_line(scores: pd.DataFrame, model: str, *, metric: str = "RMSE") -> s
     >>> summary_line(table, "lstm")
     'lstm: [3.536] 3.000, 4.000'
     """
+    for kind, name, known in (("model", model, scores["model"].unique()), ("column", metric, scores.columns)):
+        if name not in known:
+            raise InputError(f"the table of scores has no {kind} '{name}'; {nearest(str(name), map(str, known))}")
     own = scores[scores["model"] == model]
     by_lead = own.groupby(LEAD_TIME)[metric].median()
     values, weights = (own.pivot_table(index=GAUGE_ID, columns=LEAD_TIME, values=one) for one in (metric, "days"))

@@ -19,7 +19,7 @@ from runoff_lstm.periods import AnyPeriod, Periods
 from runoff_lstm.plots import figure_hydrograph, write_figure
 from runoff_lstm.regional import worst_basins
 from runoff_lstm.regional_plots import plot_distribution, plot_map
-from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, is_precipitation, times_of
+from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, is_precipitation, nearest, times_of
 from runoff_lstm.trained_model import TrainedModel
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def score(
 def check_scored(dataset: xr.Dataset, periods: Periods, name: str) -> AnyPeriod:
     """The period of that name, refused where the experiment does not have it or no discharge is observed in it."""
     if name not in periods.named():
-        raise InputError(f"the experiment has no {name} period; it has {', '.join(periods.named())}")
+        raise InputError(f"the experiment has no {name} period; {nearest(str(name), periods.named())}")
     period = periods.named()[name]
     observed = measured(dataset)[DISCHARGE].isel({TIME: period.positions(times_of(dataset))})
     if not bool(observed.notnull().any()):

@@ -56,6 +56,32 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"there is {shown}{' ...' if len(names) > 12 else ''}"
 
 
+def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
+    """The value where it is one of the words that `name` may have; else refuse it with the nearest of them.
+
+    >>> check_choice("mode", "window", ["windows", "continuous"])
+    Traceback (most recent call last):
+    runoff_lstm.schema.InputError: mode = 'window' is not known; did you mean 'windows'?
+    """
+    known = tuple(choices)
+    if not isinstance(value, str) or value not in known:
+        raise InputError(f"{name} = {value!r} is not known; {nearest(str(value), known)}")
+    return value
+
+
+def check_keywords(where: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a keyword that a function does not have, with the nearest one that it has.
+
+    >>> check_keywords("read_csv", ["unitz"], ["units", "rename"])
+    Traceback (most recent call last):
+    runoff_lstm.schema.InputError: read_csv has no argument 'unitz'; did you mean 'units'?
+    """
+    names = list(known)
+    for name in given:
+        if name not in names:
+            raise InputError(f"{where} has no argument '{name}'; {nearest(name, names)}")
+
+
 def is_precipitation(name: str) -> bool:
     """Whether precipitation usually goes by that name.
 

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from runoff_lstm.schema import (
     TIME,
     InputError,
     check_basins,
+    check_choice,
     date_label,
     discharge_units,
     nearest,
@@ -159,6 +160,7 @@ class TrainedModel:
             An input leaves the range of the training period.
         """
         self._refuse_lead_times("simulate")
+        check_choice("mode", mode, get_args(Mode))
         if mc_samples is not None:
             self._check_samples(mc_samples)
         inputs = self._inputs(dataset, period)

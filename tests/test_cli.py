@@ -86,7 +86,7 @@ def test_evaluate_scores_another_period(leaf_run):
     result = call("evaluate", folder, "--period", "validation")
     assert result.exit_code == 0, result.output
     assert (folder / "validation_metrics.csv").exists()
-    assert "no spring period" in refused("evaluate", folder, "--period", "spring")
+    assert "no spring period; there is train, validation, test" in refused("evaluate", folder, "--period", "spring")
 
 
 def test_evaluating_the_test_period_again_gives_the_same_scores(leaf_run, tmp_path):
@@ -202,7 +202,7 @@ def test_an_interrupt_says_how_to_go_on_and_leaves_a_sound_checkpoint(start, tmp
         ("seed=99999999999999999999", "seed = 99999999999999999999: "),
         ("data.gauge_ids=leaf.nc", "leaf.nc is no text"),
         ('data.forcing=["discharge"]', "'discharge' is what is simulated and no forcing"),
-        ("model.type=foo", "[model] type = 'foo': input should be 'lstm', 'gru', 'rnn' or 'ealstm'"),
+        ("model.type=foo", "[model] type = 'foo' is not known; there is lstm, gru, rnn, ealstm"),
         ("data.fill.P.foo=1", "[data.fill.P] foo: unknown key; there is method, limit, period, tries"),
         ("data.fill.P.method=earlier", "[data.fill.P] limit is missing; add it"),
         ("data.gauge_ids=[1013500]", "[data.gauge_ids] 0 = 1013500: input should be a valid string"),
@@ -225,16 +225,18 @@ def test_other_bad_calls_end_with_one_sentence(tmp_path, leaf_run):
     (tmp_path / "foreign.safetensors").write_bytes(b"not a model")
     leaf_nc = ROOT / "catchments" / "leaf" / "leaf.nc"
     assert "leef.toml is not there" in refused("train", LEAF.with_name("leef.toml"))
-    assert "choose auto, cpu, cuda or mps" in refused("train", LEAF, "--run-dir", tmp_path / "x", "--device", "tpu")
+    assert "device = 'tpu' is not known; there is auto, cpu, cuda, mps" in refused(
+        "train", LEAF, "--run-dir", tmp_path / "x", "--device", "tpu"
+    )
     unread = ("--set", f"data.path={tmp_path / 'nowhere.nc'}")  # the folder is refused before anything is read
     assert "not empty" in refused("train", LEAF, "--run-dir", folder, *unread, *QUICK)
     assert "is not a run folder" in refused("resume", tmp_path)
     assert "is not a run folder" in refused("evaluate", tmp_path)
     assert "not a whole safetensors" in refused("simulate", tmp_path / "foreign.safetensors", leaf_nc, "-o", tmp_path / "o.nc")
-    assert "choose windows or continuous" in refused(
-        "simulate", folder / "model.safetensors", leaf_nc, "-o", tmp_path / "o.nc", "--mode", "x"
+    assert "mode = 'stream' is not known; there is windows, continuous" in refused(
+        "simulate", folder / "model.safetensors", leaf_nc, "-o", tmp_path / "o.nc", "--mode", "stream"
     )
-    assert "source netcfd is not known; did you mean 'netcdf'" in refused("convert", "netcfd", leaf_nc, "-o", tmp_path / "o.nc")
+    assert "source = 'netcfd' is not known; did you mean 'netcdf'" in refused("convert", "netcfd", leaf_nc, "-o", tmp_path / "o.nc")
     for wrong, why in (
         ("o.csv", "let the name end in .nc (netCDF)"),
         ("o.zarr", "let the name end in .nc"),
@@ -387,7 +389,7 @@ def test_convert_names_a_damaged_archive_in_one_sentence_or_leaves_the_basin_out
     result = call(*asked, "--on-missing", "skip")
     assert result.exit_code == 0, result.output
     assert "1 basin(s), 10 steps" in result.output
-    assert 'choose "refuse" or "skip"' in refused(*asked, "--on-missing", "ignore")
+    assert "on_missing = 'ignore' is not known; there is refuse, skip" in refused(*asked, "--on-missing", "ignore")
     (archive / "camels_attributes_v2.0" / "camels_soil.txt").unlink()
     assert "lacks camels_soil.txt" in refused(*asked)
 
@@ -478,7 +480,7 @@ def test_an_ensemble_is_evaluated_to_its_own_scores_and_over_other_periods(ensem
     result = call("evaluate", folder, "--period", "validation", "--device", "cpu")
     assert result.exit_code == 0, result.output
     assert (folder / "validation_metrics.csv").exists()
-    assert "no spring period" in refused("evaluate", folder, "--period", "spring")
+    assert "no spring period; there is train, validation, test" in refused("evaluate", folder, "--period", "spring")
 
 
 def test_folds_are_trained_and_a_fold_is_evaluated_but_not_all_of_them(region, tmp_path):

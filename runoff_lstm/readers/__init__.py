@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import xarray as xr
 
-from runoff_lstm.readers.archive import OnMissing, leave_out
+from runoff_lstm.readers.archive import OnMissing, check_on_missing, leave_out
 from runoff_lstm.readers.camels_us import read_camels_us
 from runoff_lstm.readers.caravan import read_caravan
 from runoff_lstm.readers.csv import CsvForm, read_csv
@@ -15,6 +15,7 @@ __all__ = [
     "READERS",
     "CsvForm",
     "OnMissing",
+    "check_on_missing",
     "check_target",
     "leave_out",
     "read_camels_us",

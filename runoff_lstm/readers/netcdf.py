@@ -8,7 +8,7 @@ from typing import Unpack
 import xarray as xr
 
 from runoff_lstm.files import write_netcdf
-from runoff_lstm.readers.canonical import ReaderOptions, rename_variables, to_canonical
+from runoff_lstm.readers.canonical import ReaderOptions, check_options, rename_variables, to_canonical
 from runoff_lstm.schema import BASIN, TIME, InputError, nearest
 
 
@@ -40,6 +40,7 @@ def read_netcdf(path: str | Path, gauge_ids: Sequence[str] | None = None, **opti
     >>> read_netcdf("catchments/leaf/leaf.nc")["discharge"].attrs["units"]  # doctest: +SKIP
     'mm d-1'
     """
+    check_options("read_netcdf", options, beside=("path", "gauge_ids"))
     path = Path(path)
     with _open(path) as raw:
         renamed = _with_basins(rename_variables(raw, options.get("rename", {})), path)
