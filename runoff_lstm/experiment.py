@@ -20,7 +20,7 @@ from runoff_lstm.readers import ARCHIVES, OnMissing
 from runoff_lstm.readers.camels_us import Estimated
 from runoff_lstm.readers.caravan import Form
 from runoff_lstm.run_scores import METRICS
-from runoff_lstm.schema import InputError, nearest
+from runoff_lstm.schema import InputError, nearest, unknown_choice
 from runoff_lstm.training import Inputs
 
 _COMMON = {"source", "path", "gauge_ids", "forcing", "static_attributes", "on_missing", "resample", "derive", "fill"}
@@ -326,7 +326,7 @@ def _sentence(error: ValidationError) -> str:
         return f"{where} is missing; add it"
     if first["type"] == "literal_error":
         known = re.findall(r"'([^']*)'", first["ctx"]["expected"])
-        return f"{where} = {first['input']!r} is not known; {nearest(str(first['input']), known)}"
+        return unknown_choice(where, first["input"], known)
     message = str(first["ctx"]["error"]) if "error" in first.get("ctx", {}) else first["msg"][:1].lower() + first["msg"][1:]
     given = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
     return f"{where}{given}: {message}"

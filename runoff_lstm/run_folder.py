@@ -31,7 +31,7 @@ from runoff_lstm.progress import training_bar
 from runoff_lstm.readers import OnMissing, check_on_missing, leave_out
 from runoff_lstm.run_scores import METRICS, LeadScores, Scores, check_scored, evaluate_run, score
 from runoff_lstm.schema import BASIN, SOURCE, InputError, nearest
-from runoff_lstm.trained_model import TrainedModel
+from runoff_lstm.trained_model import TrainedModel, as_ungauged
 from runoff_lstm.training import Inputs, check_inputs, check_unseen, prepare
 
 
@@ -146,11 +146,13 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     model, scores = trained.model, None
     write_bundle(model, folder / "model.safetensors")
     if walk is not None:
-        made, model = walk_with(model, dataset, walk, periods=periods, inputs=inputs, recipe=recipe, seed=seed, device=device)
+        with as_ungauged(on_purpose=bool(held_out)):
+            made, model = walk_with(model, dataset, walk, periods=periods, inputs=inputs, recipe=recipe, seed=seed, device=device)
         write_bundle(model, folder / "model.safetensors")
         scores = score(folder, dataset, made, name=name, periods=periods)
     elif periods.test is not None:
-        scores = evaluate_run(folder, [model], dataset, name=name, periods=periods, metrics=metrics)
+        chosen: dict[str, Any] = {"name": name, "periods": periods, "metrics": metrics, "ungauged": bool(held_out)}
+        scores = evaluate_run(folder, [model], dataset, **chosen)
     return Run(name, folder, model, trained.history, trained.coverage, scores)
 
 

@@ -20,7 +20,7 @@ from runoff_lstm.plots import figure_hydrograph, write_figure
 from runoff_lstm.regional import worst_basins
 from runoff_lstm.regional_plots import plot_distribution, plot_map
 from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, is_precipitation, nearest, times_of
-from runoff_lstm.trained_model import TrainedModel
+from runoff_lstm.trained_model import TrainedModel, as_ungauged, each_warning_once
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,8 +71,14 @@ def evaluate_run(
     periods: Periods,
     period_name: str = "test",
     metrics: Sequence[str] = METRICS,
+    ungauged: bool = False,
 ) -> Scores | LeadScores:
     """Simulate or forecast one period by the mean of the models, and score it; see `score`.
+
+    Parameters
+    ----------
+    ungauged
+        The basins are scored as ungauged: that they were not in training is the purpose, and no warning.
 
     Raises
     ------
@@ -80,7 +86,8 @@ def evaluate_run(
         The experiment has no such period, or no discharge is observed in it.
     """
     period = check_scored(dataset, periods, period_name)
-    parts = [made_by(model, dataset, period) for model in models]
+    with each_warning_once(), as_ungauged(on_purpose=ungauged):
+        parts = [made_by(model, dataset, period) for model in models]
     return score(folder, dataset, mean_of(parts), name=name, periods=periods, period_name=period_name, metrics=metrics)
 
 

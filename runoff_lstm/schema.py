@@ -5,7 +5,7 @@ Names of dimensions and fixed variables, canonical units and the check itself li
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -61,12 +61,19 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
 
     >>> check_choice("mode", "window", ["windows", "continuous"])
     Traceback (most recent call last):
-    runoff_lstm.schema.InputError: mode = 'window' is not known; did you mean 'windows'?
+    runoff_lstm.schema.InputError: mode = 'window' is not known; did you mean 'windows'? (windows, continuous)
     """
     known = tuple(choices)
     if not isinstance(value, str) or value not in known:
-        raise InputError(f"{name} = {value!r} is not known; {nearest(str(value), known)}")
+        raise InputError(unknown_choice(name, value, known))
     return value
+
+
+def unknown_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    """The sentence that refuses a value: the nearest choice, and all of them where they are few."""
+    hint = nearest(str(value), choices)
+    among = f" ({', '.join(choices)})" if hint.startswith("did") and len(choices) <= 12 else ""
+    return f"{name} = {value!r} is not known; {hint}{among}"
 
 
 def check_keywords(where: str, given: Iterable[str], known: Iterable[str]) -> None:

@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from inspect import signature
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -30,8 +32,8 @@ QUICK = ["--set", "training.steps=6", "--set", "training.validate_every=3", "--s
 pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.trained_model.OutsideTrainingRangeWarning")
 
 
-def call(*arguments):
-    return CliRunner().invoke(app, [str(one) for one in arguments])
+def call(*arguments, width=None):
+    return CliRunner().invoke(app, [str(one) for one in arguments], terminal_width=width)
 
 
 def refused(*arguments):
@@ -225,7 +227,7 @@ def test_other_bad_calls_end_with_one_sentence(tmp_path, leaf_run):
     (tmp_path / "foreign.safetensors").write_bytes(b"not a model")
     leaf_nc = ROOT / "catchments" / "leaf" / "leaf.nc"
     assert "leef.toml is not there" in refused("train", LEAF.with_name("leef.toml"))
-    assert "device = 'tpu' is not known; there is auto, cpu, cuda, mps" in refused(
+    assert "device = 'tpu' is not known; did you mean 'cpu'? (auto, cpu, cuda, mps)" in refused(
         "train", LEAF, "--run-dir", tmp_path / "x", "--device", "tpu"
     )
     unread = ("--set", f"data.path={tmp_path / 'nowhere.nc'}")  # the folder is refused before anything is read
@@ -238,7 +240,7 @@ def test_other_bad_calls_end_with_one_sentence(tmp_path, leaf_run):
     )
     assert "source = 'netcfd' is not known; did you mean 'netcdf'" in refused("convert", "netcfd", leaf_nc, "-o", tmp_path / "o.nc")
     for wrong, why in (
-        ("o.csv", "let the name end in .nc (netCDF)"),
+        ("o.csv", "let the name end in .nc"),
         ("o.zarr", "let the name end in .nc"),
         ("no/o.nc", "no folder"),
     ):
@@ -271,10 +273,33 @@ def test_debug_shows_the_traceback(tmp_path):
     assert "unknown key" in str(result.exception)
 
 
-def test_help_is_there_without_torch():
+def test_help_and_version_are_there_without_torch():
     code = "import sys, runoff_lstm.cli; sys.exit(bool({'torch', 'matplotlib', 'pandas'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ, check=False).returncode == 0
-    assert "simulate" in call("--help").output
+    assert "simulate" in call("--help").output == call("-h").output
+    version = f"runoff-lstm {metadata.version('runoff-lstm')}\n"
+    assert call("--version").output == call("-V").output == version
+    code = (
+        "import runpy, sys; sys.argv, sys.modules['torch'] = ['', '-V'], None; runpy.run_module('runoff_lstm', run_name='__main__')"
+    )
+    asked = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (asked.returncode, asked.stdout) == (0, version)
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("command", app.registered_commands, ids=lambda command: command.callback.__name__)
+def test_help_says_what_the_docstring_and_every_option_say(command):
+    name = command.name or command.callback.__name__
+    shown = words(call(name, "--help", width=400).output)
+    said = words(command.callback.__doc__)
+    assert said in shown
+    assert said in words(call("--help", width=400).output)
+    for parameter in get_type_hints(command.callback, include_extras=True).values():
+        for option in getattr(parameter, "__metadata__", ()):
+            assert words(option.help) in shown
 
 
 DATA = os.environ.get("RUNOFF_LSTM_DATA")
@@ -389,9 +414,9 @@ def test_convert_names_a_damaged_archive_in_one_sentence_or_leaves_the_basin_out
     result = call(*asked, "--on-missing", "skip")
     assert result.exit_code == 0, result.output
     assert "1 basin(s), 10 steps" in result.output
-    assert "on_missing = 'ignore' is not known; there is refuse, skip" in refused(*asked, "--on-missing", "ignore")
+    assert "on_missing = 'ignore' is not known; there is refuse, skip" in refused(*asked, "--force", "--on-missing", "ignore")
     (archive / "camels_attributes_v2.0" / "camels_soil.txt").unlink()
-    assert "lacks camels_soil.txt" in refused(*asked)
+    assert "lacks camels_soil.txt" in refused(*asked, "--force")
 
 
 def test_convert_refuses_what_the_source_does_not_take(tmp_path):
@@ -640,10 +665,10 @@ def test_a_forecast_of_one_issue_date_is_that_of_the_run(forecast_run, tmp_path)
     data, out = LEAF.with_name("leaf.nc"), tmp_path / "f.nc"
     result = call("forecast", folder / "model.safetensors", data, "-o", out, "--issue-date", "1983-03-04")
     assert result.exit_code == 0, result.output
-    assert "1 forecast(s) of 7 lead times" in result.output
+    assert "issued 1983-03-04, 1 basin(s), 1 forecast(s) of 7 lead times" in result.output
     with xr.open_dataset(out) as one, xr.open_dataset(folder / "test_forecasts.nc") as run:
         np.testing.assert_allclose(one["forecast"][:, 0], run["forecast"].sel(issue_date="1983-03-04")[..., :], rtol=1e-5)
-    last = call("forecast", folder / "model.safetensors", data, "-o", out)
+    last = call("forecast", folder / "model.safetensors", data, "-o", out, "--force")
     assert last.exit_code == 0, last.output
     with xr.open_dataset(out) as one:
         assert str(one["issue_date"].values[0])[:10] == "1987-12-31"
@@ -653,7 +678,11 @@ def test_a_forecast_that_cannot_be_made_is_refused_and_leaves_no_file(forecast_r
     model, data, out = forecast_run[0] / "model.safetensors", LEAF.with_name("leaf.nc"), tmp_path / "f.nc"
     outside = refused("forecast", model, data, "-o", out, "--issue-date", "1990-03-04")
     assert "the issue date 1990-03-04 is outside the data, which run from 1957-01-01 to 1987-12-31" in outside
-    assert "no day has 180 steps of complete forcing" in refused("forecast", model, data, "-o", out, "--issue-date", "1957-03-04")
+    early = refused("forecast", model, data, "-o", out, "--issue-date", "1957-03-04")
+    assert "basin leaf: no forecast from 1957-03-04: 180 steps of complete forcing up to it are needed" in early
+    assert "the last issue date 1983-03-04 needs a first one" in refused(
+        "forecast", model, data, "-o", out, "--until", "1983-03-04"
+    )
     assert "does not simulate; use forecast" in refused("simulate", model, data, "-o", out)
     assert "the model simulates" in refused("forecast", leaf_run[0] / "model.safetensors", data, "-o", out)
     assert not out.exists()
