@@ -29,7 +29,13 @@ if TYPE_CHECKING:
     from runoff_lstm.sampling import Batch, Windows
     from runoff_lstm.scaling import Scaler
     from runoff_lstm.schema import InputError
-    from runoff_lstm.trained_model import IncompleteInputWarning, OutsideTrainingRangeWarning, SilentGaugeWarning, TrainedModel
+    from runoff_lstm.trained_model import (
+        IncompleteInputWarning,
+        OutsideTrainingRangeWarning,
+        SilentGaugeWarning,
+        TrainedModel,
+        UnseenBasinWarning,
+    )
     from runoff_lstm.training import Inputs, train
 
 _HOME = {
@@ -55,7 +61,13 @@ _HOME = {
     "sampling": ("Batch", "Windows"),
     "scaling": ("Scaler",),
     "schema": ("InputError",),
-    "trained_model": ("IncompleteInputWarning", "OutsideTrainingRangeWarning", "SilentGaugeWarning", "TrainedModel"),
+    "trained_model": (
+        "IncompleteInputWarning",
+        "OutsideTrainingRangeWarning",
+        "SilentGaugeWarning",
+        "TrainedModel",
+        "UnseenBasinWarning",
+    ),
     "training": ("Inputs", "train"),
 }
 
@@ -78,6 +90,7 @@ __all__ = [
     "SilentGaugeWarning",
     "Stretches",
     "TrainedModel",
+    "UnseenBasinWarning",
     "Walk",
     "Windows",
     "check_basins",
@@ -123,6 +136,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("runoff-lstm")
     for home, names in _HOME.items():
         if name in names:
             return getattr(import_module(f"runoff_lstm.{home}"), name)

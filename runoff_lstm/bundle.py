@@ -14,6 +14,7 @@ from runoff_lstm.files import written_whole
 from runoff_lstm.made_inputs import input_names
 from runoff_lstm.models import Architecture, Dropout, build_model
 from runoff_lstm.periods import period_of
+from runoff_lstm.precision import resolve_device
 from runoff_lstm.scaling import Scaler
 from runoff_lstm.schema import InputError
 from runoff_lstm.stages import Stage
@@ -53,8 +54,9 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Train
     Raises
     ------
     InputError
-        The file is missing, cut short, damaged, or not a bundle of this package.
+        The file is missing, cut short, damaged, or not a bundle of this package, or the device is not available.
     """
+    device = resolve_device(device)
     if not Path(path).is_file():
         raise InputError(f"{path} is not there; a trained model is the file model.safetensors of a run folder")
     try:

@@ -5,23 +5,54 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
+import runoff_lstm
 from runoff_lstm.console import show_inventory, show_many, show_run, show_scores
+
+
+class _Commands(typer.core.TyperGroup):
+    """The list of commands with the whole sentence of each, where click would cut it at the end of the line."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.help or "") for name, command in commands.items() if command is not None])
+
 
 app = typer.Typer(
     name="runoff-lstm",
-    help="From a catchment's files to a scored and trusted discharge simulation by an LSTM.",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # else rich takes words in brackets, such as [walk_forward], for markup
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if asked:
+        typer.echo(f"runoff-lstm {runoff_lstm.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _all_commands(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """From a catchment's files to a scored and trusted discharge simulation by an LSTM."""
+
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the full traceback of an error.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, no table.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, mps or auto.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists; never an input.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Take the place of a value of the config: training.steps=500")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Runs at a time; default: one a processor, two on a GPU.", min=1)]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="In place of the config's.")]
@@ -76,20 +107,21 @@ def evaluate(
     """Simulate and score a period of a finished run; writes <period>_metrics.csv and the like into its folder."""
     with _one_sentence(debug=debug):
         from runoff_lstm.many_runs import load_models
+        from runoff_lstm.precision import resolve_device
         from runoff_lstm.run_folder import split_basins
         from runoff_lstm.run_scores import evaluate_run
         from runoff_lstm.schema import InputError
-        from runoff_lstm.training import resolve_device
 
         experiment = _experiment_of(run_dir)
         if experiment.walk_forward is not None:  # its last model may have been fitted to any period
             raise InputError(f"{run_dir} is a walk through the test period, scored already; evaluate a run without [walk_forward]")
-        models = load_models(run_dir, device=resolve_device(_device(device)))
+        models = load_models(run_dir, device=resolve_device(device))
         arguments = experiment.arguments()
         dataset = _read(experiment, quiet=quiet)
         _, dataset = split_basins(dataset, **{key: arguments[key] for key in ("periods", "inputs", "held_out", "on_missing")})
         chosen = {key: arguments[key] for key in ("name", "periods", "metrics")}
-        scores = evaluate_run(run_dir, models, dataset, period_name=period, **chosen)
+        ungauged = bool(arguments["held_out"])
+        scores = evaluate_run(run_dir, models, dataset, period_name=period, ungauged=ungauged, **chosen)
         if not quiet:
             show_scores(scores, f"{experiment.name}, {period} period")
 
@@ -103,15 +135,18 @@ def compare(
         Path | None, typer.Option("-o", "--out", help="Table of the differences (.csv) or their picture (.png).")
     ] = None,
     *,
+    force: Force = False,
     debug: Debug = False,
 ) -> None:
     """Compare a metric basin by basin with another table of scores, with a paired test."""
     with _one_sentence(debug=debug):
+        from runoff_lstm.files import check_target
         from runoff_lstm.regional import compare as compare_scores
         from runoff_lstm.regional import read_scores
-        from runoff_lstm.schema import InputError
 
         tables = [path / "test_metrics.csv" if path.is_dir() else path for path in (ours, reference)]
+        if out is not None:
+            check_target(out, endings=(".csv", ".png"), inputs=tables, force=force)
         compared = compare_scores(*(read_scores(table, metric) for table in tables))
         typer.echo(f"{metric} of {compared.basins} basins: median {compared.ours:.4f}, reference {compared.reference:.4f}")
         typer.echo(
@@ -124,20 +159,18 @@ def compare(
             from runoff_lstm.files import write_csv
 
             write_csv(compared.values.rename_axis("gauge_id"), out)
-        elif out.suffix == ".png":
+        else:
             from runoff_lstm.plots import write_figure
             from runoff_lstm.regional_plots import plot_distribution
 
             names = [ours.stem, reference.stem] if ours.stem != reference.stem else [str(ours), str(reference)]
             curves = dict(zip(names, (compared.values["ours"], compared.values["reference"]), strict=True))
             write_figure(plot_distribution(scores=curves, metric=metric), out)
-        else:
-            raise InputError(f"--out {out}: let the name end in .csv or .png")
         typer.echo(f"{out}")
 
 
 @app.command()
-def simulate(
+def simulate(  # noqa: PLR0913 - typer makes an option of each
     model: Annotated[
         Path, typer.Argument(help="A model.safetensors, or a run folder: of an ensemble the mean.", show_default=False)
     ],
@@ -152,21 +185,22 @@ def simulate(
     seed: Annotated[int, typer.Option("--seed", help="Of the dropout masks of --mc-samples.")] = 0,
     device: DeviceOption = "auto",
     *,
+    force: Force = False,
     debug: Debug = False,
 ) -> None:
     """Simulate discharge from forcing; observations are needed only by a model trained with discharge_lags."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.files import write_netcdf
+        from runoff_lstm.files import check_target, write_netcdf
         from runoff_lstm.many_runs import load_models
-        from runoff_lstm.readers import check_target
+        from runoff_lstm.precision import resolve_device
         from runoff_lstm.run_scores import mean_of
-        from runoff_lstm.schema import InputError
-        from runoff_lstm.training import resolve_device
+        from runoff_lstm.schema import InputError, check_choice
+        from runoff_lstm.simulation import Mode
+        from runoff_lstm.trained_model import each_warning_once
 
-        if mode not in ("windows", "continuous"):
-            raise InputError(f"--mode {mode}: choose windows or continuous")
-        check_target(out, zarr=False)
-        models = load_models(model, device=resolve_device(_device(device)))
+        check_choice("mode", mode, get_args(Mode))
+        check_target(out, endings=(".nc",), inputs=[data, *_bundles(model)], force=force)
+        models = load_models(model, device=resolve_device(device))
         trained = models[0]
         if mc_samples is not None and len(models) > 1:
             raise InputError(f"--mc-samples {mc_samples} is for one model; name one of the {len(models)} members of {model}")
@@ -175,7 +209,8 @@ def simulate(
         options = {"variables": wanted, **{name: value for name, value in given.items() if value}}
         dataset = _call_reader(_source_of(data), data, options, quiet=False)
         passed: Any = {"mode": mode, "mc_samples": mc_samples, "seed": seed}
-        made = [one.simulate(dataset, **passed) for one in models]
+        with each_warning_once():
+            made = [one.simulate(dataset, **passed) for one in models]
         simulated = made[0].assign(simulated=mean_of([one["simulated"] for one in made]))
         write_netcdf(simulated.assign_attrs(Conventions="CF-1.11", featureType="timeSeries"), out)
         members = "" if mc_samples is None else f"{mc_samples} member(s), "
@@ -184,7 +219,7 @@ def simulate(
 
 
 @app.command()
-def forecast(
+def forecast(  # noqa: PLR0913 - typer makes an option of each
     model: Annotated[
         Path, typer.Argument(help="A model.safetensors, or a run folder: of an ensemble the mean.", show_default=False)
     ],
@@ -192,28 +227,32 @@ def forecast(
     out: Annotated[Path, typer.Option("-o", "--out", help="netCDF file to write.", show_default=False)],
     issue_date: Annotated[
         str | None,
-        typer.Option("--issue-date", help="The last step that was observed, such as 2017-05-04; default: the last there is."),
+        typer.Option(
+            "--issue-date",
+            help="The last step whose observations are used, such as 2017-05-04; default: the last step with observed discharge.",
+        ),
     ] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Forecast from every step up to this one too.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Forecast from every step after it up to this one too.")] = None,
     unit: Annotated[list[str] | None, typer.Option("--unit", help='Unit of a variable: precipitation="mm d-1"')] = None,
     rename: Annotated[list[str] | None, typer.Option("--rename", help="Name in the data: precipitation=P")] = None,
     area: Annotated[list[str] | None, typer.Option("--area", help="Area of a basin in km2: 01013500=2252.7")] = None,
     device: DeviceOption = "auto",
     *,
+    force: Force = False,
     debug: Debug = False,
 ) -> None:
     """Forecast discharge from an issue date; of what comes after it only the forecast forcing is used."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.files import write_netcdf
+        from runoff_lstm.files import check_target, write_netcdf
+        from runoff_lstm.lead_times import issue_dates
         from runoff_lstm.many_runs import load_models
-        from runoff_lstm.periods import Period
-        from runoff_lstm.readers import check_target
+        from runoff_lstm.precision import resolve_device
         from runoff_lstm.run_scores import mean_of
-        from runoff_lstm.schema import times_of
-        from runoff_lstm.training import resolve_device
+        from runoff_lstm.schema import date_label
+        from runoff_lstm.trained_model import each_warning_once
 
-        check_target(out, zarr=False)
-        models = load_models(model, device=resolve_device(_device(device)))
+        check_target(out, endings=(".nc",), inputs=[data, *_bundles(model)], force=force)
+        models = load_models(model, device=resolve_device(device))
         trained = models[0]
         given = {
             "units": _pairs(unit, "--unit"),
@@ -223,21 +262,14 @@ def forecast(
         wanted = [*trained.forcing, *trained.static_attributes, "discharge"]
         options = {"variables": wanted, **{name: value for name, value in given.items() if value}}
         dataset = _call_reader(_source_of(data), data, options, quiet=False)
-        times = times_of(dataset)
-        ahead = trained.lead_times if trained.forecast_forcing else 0
-        if issue_date is None:
-            period = Period.of_steps(times, slice(len(times) - 1 - ahead, len(times) - ahead))
-        else:
-            period = Period(issue_date, until or issue_date)
-        if until is None and times[0] <= period.start <= times[-1]:  # of a day of hourly data its last hour
-            last = period.steps(times).stop
-            period = Period.of_steps(times, slice(last - 1, last))
-        made = trained.forecast(dataset, period=period)
-        members = [made["forecast"], *(one.forecast(dataset, period=period)["forecast"] for one in models[1:])]
-        made = made.assign(forecast=mean_of(members))
+        period = issue_dates(dataset, issue_date, until)
+        with each_warning_once():
+            members = [one.forecast(dataset, period=period) for one in models]
+        made = members[0].assign(forecast=mean_of([one["forecast"] for one in members]))
         write_netcdf(made, out)
         done = int(made["forecast"].notnull().all("lead_time").sum())
-        typer.echo(f"{out}: {made.sizes['basin']} basin(s), {done} forecast(s) of {trained.lead_times} lead times")
+        basins, when = made.sizes["basin"], str(period) if until else date_label(period.start)
+        typer.echo(f"{out}: issued {when}, {basins} basin(s), {done} forecast(s) of {trained.lead_times} lead times")
 
 
 @app.command("walk-forward")
@@ -284,19 +316,21 @@ def convert(  # noqa: PLR0913, PLR0917 - typer makes an option of each
     on_missing: Annotated[str, typer.Option("--on-missing", help="refuse or skip basins with missing files.")] = "refuse",
     *,
     mend_time: Annotated[bool, typer.Option("--mend-time", help="Sort, drop equal duplicates, fill missing rows.")] = False,
+    force: Force = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Turn data of any known source into one canonical CF netCDF file or Zarr store; <out>.basins.csv says what was found."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.files import write_csv
+        from runoff_lstm.files import check_target, write_csv
         from runoff_lstm.inventories import inventory
-        from runoff_lstm.readers import ARCHIVES, READERS, check_target, write_dataset
-        from runoff_lstm.schema import InputError, nearest
+        from runoff_lstm.readers import ARCHIVES, READERS, WRITTEN, write_dataset
+        from runoff_lstm.schema import InputError, check_choice
 
-        if source not in READERS:
-            raise InputError(f"source {source} is not known; {nearest(source, READERS)}")
-        check_target(out)
+        check_choice("source", source, READERS)
+        table, inputs = out.with_name(f"{out.name}.basins.csv"), [one for one in (path, attributes, gauge_ids) if one is not None]
+        check_target(out, endings=WRITTEN, inputs=inputs, force=force)
+        check_target(table, endings=(".csv",), inputs=inputs, force=force)
         given = {
             "units": _pairs(unit, "--unit"),
             "rename": _pairs(rename, "--rename"),
@@ -315,9 +349,9 @@ def convert(  # noqa: PLR0913, PLR0917 - typer makes an option of each
         if gauge_ids is not None:
             options["gauge_ids"] = [line.strip() for line in gauge_ids.read_text().splitlines() if line.strip()]
         dataset = _call_reader(source, path, {**options, "on_missing": on_missing}, quiet=quiet)
-        write_dataset(dataset, out)
+        write_dataset(dataset, out, force=force)
         found = inventory(dataset)
-        write_csv(found, out.with_name(f"{out.name}.basins.csv"))
+        write_csv(found, table)
         if not quiet:
             show_inventory(found)
         series = [str(name) for name, values in dataset.data_vars.items() if "time" in values.dims]
@@ -387,15 +421,17 @@ def _call_reader(source: str, path: Any, options: dict[str, Any], *, quiet: bool
 def _train(experiment: Any, folder: Path, *, device: str, workers: int | None, resume: bool, quiet: bool) -> None:
     """One run or many, as the experiment says."""
     from runoff_lstm.many_runs import cross_validate, train_ensemble
+    from runoff_lstm.precision import resolve_device
     from runoff_lstm.run_folder import check_new_folder, train_run
     from runoff_lstm.training import check_settings
 
+    resolve_device(device)
     if not resume:
         check_new_folder(folder)  # before minutes go by with reading
     arguments = experiment.arguments()
     check_settings(**{key: arguments[key] for key in ("inputs", "periods", "recipe")})  # before that, too
     dataset = _read(experiment, quiet=quiet)
-    common: dict[str, Any] = {"device": _device(device), "resume": resume}
+    common: dict[str, Any] = {"device": device, "resume": resume}
     many = {"settings": experiment.settings(), "workers": workers, "show_progress": not quiet, **common}
     with _resumable(folder):
         if experiment.folds is not None:
@@ -430,12 +466,9 @@ def _experiment_of(run_dir: Path) -> Any:
     return read_experiment(run_dir / "experiment.toml")
 
 
-def _device(name: str) -> Any:
-    from runoff_lstm.schema import InputError
-
-    if name not in ("auto", "cpu", "cuda", "mps"):
-        raise InputError(f"--device {name}: choose auto, cpu, cuda or mps")
-    return name
+def _bundles(model: Path) -> list[Path]:
+    """The files of a model, or of all members of a run folder."""
+    return sorted(model.rglob("model.safetensors")) if model.is_dir() else [model]
 
 
 def _source_of(path: Path) -> str:
@@ -444,8 +477,9 @@ def _source_of(path: Path) -> str:
     if (path / "timeseries").is_dir():
         return "caravan"
     if path.is_dir():
-        zarr = any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata"))
-        return "zarr" if zarr else "csv"
+        from runoff_lstm.files import is_zarr
+
+        return "zarr" if is_zarr(path) else "csv"
     return "csv" if path.suffix.lower() == ".csv" else "netcdf"
 
 

@@ -239,13 +239,15 @@ def evaluate(*, observed: xr.DataArray, simulated: xr.DataArray, metrics: Sequen
 
 def check_metrics(metrics: Sequence[str]) -> None:
     """Refuse a name that is not in `METRICS`, with the nearest one, one that comes twice, and none at all."""
+    if isinstance(metrics, str):
+        raise InputError(f'metrics = "{metrics}" is one name, not a list; write metrics = ["{metrics}"]')
     if not metrics:
         raise InputError('metrics is empty; name at least one, such as metrics = ["NSE"]')
     for name in metrics:
         if list(metrics).count(name) > 1:
             raise InputError(f"metric '{name}' is named twice; name it once")
         if name not in METRICS:
-            raise InputError(f"metric '{name}' is not known; {nearest(name, METRICS)}")
+            raise InputError(f"metric '{name}' is not known; {nearest(str(name), METRICS)}")
 
 
 def climatology(*, observed: xr.DataArray, train: Labels, times: pd.DatetimeIndex) -> xr.DataArray:

@@ -16,9 +16,11 @@ from runoff_lstm.formulas import formula_names
 from runoff_lstm.many_runs import FoldKind
 from runoff_lstm.models import Architecture
 from runoff_lstm.periods import Period, Periods, period_of
-from runoff_lstm.readers import ARCHIVES
+from runoff_lstm.readers import ARCHIVES, OnMissing
+from runoff_lstm.readers.camels_us import Estimated
+from runoff_lstm.readers.caravan import Form
 from runoff_lstm.run_scores import METRICS
-from runoff_lstm.schema import InputError, nearest
+from runoff_lstm.schema import InputError, nearest, unknown_choice
 from runoff_lstm.training import Inputs
 
 _COMMON = {"source", "path", "gauge_ids", "forcing", "static_attributes", "on_missing", "resample", "derive", "fill"}
@@ -108,11 +110,11 @@ class Data(Table):
     area_km2: dict[str, float] | float | None = None
     missing: list[float | str] = []
     mend_time: bool = False
-    on_missing: Literal["refuse", "skip"] = "refuse"
+    on_missing: OnMissing = "refuse"
     csv: Csv | None = None
     products: list[str] | None = None
-    estimated: Literal["keep", "missing"] = "keep"
-    form: Literal["csv", "netcdf"] | None = None
+    estimated: Estimated = "keep"
+    form: Form | None = None
     resample: Resample | None = None
     derive: dict[str, Derive] = {}
     fill: dict[str, Fill | list[Fill]] = {}
@@ -322,6 +324,9 @@ def _sentence(error: ValidationError) -> str:
         return f"{where}: unknown key; {nearest(place[-1], _known_keys(place[:-1]))}"
     if first["type"] in ("missing", "missing_argument"):
         return f"{where} is missing; add it"
+    if first["type"] == "literal_error":
+        known = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+        return unknown_choice(where, first["input"], known)
     message = str(first["ctx"]["error"]) if "error" in first.get("ctx", {}) else first["msg"][:1].lower() + first["msg"][1:]
     given = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
     return f"{where}{given}: {message}"

@@ -1,7 +1,7 @@
-"""From a path, a table or a Dataset to a file that is written whole or not at all."""
+"""From a path, a table or a Dataset to a file that is written whole or not at all, and never over what is read."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,68 @@ import pandas as pd
 import xarray as xr
 
 from runoff_lstm.schema import InputError
+
+
+def check_target(path: Path, *, endings: Sequence[str], inputs: Iterable[str | Path] = (), force: bool = False) -> None:
+    """Refuse an output before anything is read: another format, no folder, a place among the inputs, or one that is taken.
+
+    Parameters
+    ----------
+    path
+        The file, or Zarr store, to be written.
+    endings
+        Those that its name may have, such as ".nc".
+    inputs
+        Files and folders that are read. The output may be none of them, lie in none and hold none, by whatever link, and whatever
+        `force` says.
+    force
+        Whether an output that exists may be replaced.
+
+    Raises
+    ------
+    InputError
+        The output is refused; the message says why.
+    """
+    if path.suffix not in endings:
+        raise InputError(f"{path}: let the name end in {' or '.join(endings)}")
+    if not path.parent.is_dir():
+        raise InputError(f"{path} cannot be written: there is no folder {path.parent}; make it first")
+    for given in map(Path, inputs):
+        if any(_touches(one, given) for one in (path, beside(path, "part"), beside(path, "old"))):
+            raise InputError(f"{path} would be written over or into the input {given}; choose another place for the output")
+    if path.is_dir() and not (path.suffix == ".zarr" and (is_zarr(path) or not any(path.iterdir()))):
+        raise InputError(f"{path} is a folder{' and no Zarr store' if path.suffix == '.zarr' else ''}; choose another name")
+    if path.suffix == ".zarr" and path.is_file():
+        raise InputError(f"{path} is a file and no Zarr store; choose another name")
+    if not force and (path.exists() or path.is_symlink()):
+        raise InputError(f"{path} is there already; choose another name, or replace it by --force (in Python force=True)")
+
+
+def beside(path: Path, what: str) -> Path:
+    """The hidden name in the folder of `path` under which its new content ("part"), or its old one ("old"), lies meanwhile."""
+    return path.with_name(f".{path.stem}.{what}{path.suffix}")
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is a Zarr store."""
+    return any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata"))
+
+
+def _touches(target: Path, given: Path) -> bool:
+    """Whether `target` is, lies in or holds `given`, or is, by whatever link, something in the folder `given`."""
+    if _is_related(target, given):
+        return True
+    if not target.exists() or not given.is_dir():
+        return False
+    entries = (Path(folder) / name for folder, folders, files in os.walk(given) for name in (*folders, *files))
+    return any(_is_related(target, one) for one in entries)
+
+
+def _is_related(target: Path, given: Path) -> bool:
+    there, source = target.resolve(), given.resolve()
+    if there == source or source in there.parents or there in source.parents:
+        return True
+    return target.exists() and given.exists() and target.samefile(given)
 
 
 @contextmanager
@@ -23,7 +85,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     InputError
         The file cannot be written; the message says why.
     """
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    part = beside(path, "part")
     try:
         part.touch()  # with the rights that the user's umask gives, whatever the writer would set
         yield part

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, NoReturn, cast
+from typing import Literal, NoReturn, cast, get_args
 
 import pandas as pd
 import torch
@@ -24,8 +24,8 @@ from runoff_lstm.models import Model, State
 from runoff_lstm.precision import Precision, products_in
 from runoff_lstm.sampling import Batch, Tiles, Windows
 from runoff_lstm.scaling import DischargeScale
-from runoff_lstm.schedules import ScheduleName, has_settled, learning_rate
-from runoff_lstm.schema import InputError
+from runoff_lstm.schedules import SCHEDULES, ScheduleName, has_settled, learning_rate
+from runoff_lstm.schema import InputError, check_choice
 
 HISTORY_COLUMNS = ["update", "epoch", "train_loss", "validation_NSE", "learning_rate", "seconds"]
 KEPT = "kept"
@@ -106,6 +106,10 @@ class Recipe:
     patience: int | None = None
 
     def __post_init__(self) -> None:
+        check_choice("loss", self.loss, LOSSES)
+        check_choice("optimizer", self.optimizer, _OPTIMIZERS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("precision", self.precision, get_args(Precision))
         if (self.steps is None) == (self.epochs is None):
             raise InputError("[training] needs a budget: either steps (updates) or epochs (visits of every day), not both")
         for name in (

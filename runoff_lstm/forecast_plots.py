@@ -17,7 +17,7 @@ from runoff_lstm.plots import (
     date_ticks,
     typeset,
 )
-from runoff_lstm.schema import TIME, InputError
+from runoff_lstm.schema import TIME, InputError, nearest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ def plot_lead_times(axes: "Axes | None" = None, *, scores: pd.DataFrame, metric:
         Of the metric, for the axis.
     """
     if metric not in scores:
-        raise InputError(f"the table of scores has no column '{metric}'; it has {', '.join(map(str, scores.columns))}")
+        raise InputError(f"the table of scores has no column '{metric}'; {nearest(str(metric), map(str, scores.columns))}")
     axes = axes_or_new(axes, size=(6.4, 4))
     styles = {"persistence": (VALIDATION_COLOUR, "--"), "climatology": (QUIET, ":")}
     models = [str(name) for name in scores["model"].unique() if name not in YARDSTICKS]

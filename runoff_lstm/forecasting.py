@@ -16,10 +16,11 @@ from runoff_lstm.fitting import Recipe
 from runoff_lstm.lead_times import ISSUE_DATE, LEAD_TIME, last_issue_dates
 from runoff_lstm.models import Architecture
 from runoff_lstm.periods import AnyPeriod, Period, Periods
+from runoff_lstm.precision import Device, resolve_device
 from runoff_lstm.schema import BASIN, TIME, InputError, date_label, times_of
 from runoff_lstm.stages import merged
-from runoff_lstm.trained_model import TrainedModel
-from runoff_lstm.training import Device, Inputs, train
+from runoff_lstm.trained_model import TrainedModel, each_warning_once
+from runoff_lstm.training import Inputs, train
 
 
 class Forecaster(Protocol):
@@ -117,6 +118,7 @@ class LSTMForecaster:
         validation_steps: int = 0,
         fine_tune: Recipe | None = None,
     ) -> None:
+        resolve_device(device)
         self.inputs, self.recipe, self.architecture, self.seed, self.device = inputs, recipe, architecture, seed, device
         self.model, self.validation_steps, self.fine_tune = model, validation_steps, fine_tune
 
@@ -214,15 +216,16 @@ def walk_forward(
     if not len(origins):
         raise InputError(f"no issue date of {period} has {lead_times} steps after it in the record; choose an earlier period")
     made = []
-    for start in range(0, len(origins), fit_every or len(origins)):
-        block = origins[start : start + (fit_every or len(origins))]
-        if start:
-            begin = 0 if window is None else max(0, int(block[0]) + 1 - window)
-            forecaster.fit(dataset.isel({TIME: slice(begin, int(block[0]) + 1)}))
-        asked = [block] if getattr(forecaster, "causal", False) else block[:, None]
-        for some in asked:
-            known = known_at(dataset, int(some[-1]), lead_times=lead_times, forecast_forcing=forecast_forcing)
-            made.append(_checked(forecaster.forecast(known, times[some]), dataset, times[some], lead_times))
+    with each_warning_once():
+        for start in range(0, len(origins), fit_every or len(origins)):
+            block = origins[start : start + (fit_every or len(origins))]
+            if start:
+                begin = 0 if window is None else max(0, int(block[0]) + 1 - window)
+                forecaster.fit(dataset.isel({TIME: slice(begin, int(block[0]) + 1)}))
+            asked = [block] if getattr(forecaster, "causal", False) else block[:, None]
+            for some in asked:
+                known = known_at(dataset, int(some[-1]), lead_times=lead_times, forecast_forcing=forecast_forcing)
+                made.append(_checked(forecaster.forecast(known, times[some]), dataset, times[some], lead_times))
     return xr.concat(made, dim=ISSUE_DATE)
 
 

@@ -16,7 +16,18 @@ from runoff_lstm.filled import has_mask, mask_of, sees_later, with_mask
 from runoff_lstm.formulas import evaluate_formula, formula_names
 from runoff_lstm.periods import AnyPeriod, Span, span
 from runoff_lstm.resampling import resample
-from runoff_lstm.schema import AREA, BASIN, DISCHARGE, SOURCE, TIME, InputError, nearest, refuse_mask, times_in_order
+from runoff_lstm.schema import (
+    AREA,
+    BASIN,
+    DISCHARGE,
+    SOURCE,
+    TIME,
+    InputError,
+    check_choice,
+    nearest,
+    refuse_mask,
+    times_in_order,
+)
 from runoff_lstm.units import Values, convert, discharge_to_depth, kept_units
 
 LOG = logging.getLogger(__name__)
@@ -258,9 +269,8 @@ def _fill_as(
     dataset: xr.Dataset, name: str, tables: Mapping[str, Any] | Sequence[Mapping[str, Any]], train: AnyPeriod | None
 ) -> xr.Dataset:
     for table in [tables] if isinstance(tables, Mapping) else tables:
-        where, method = f"fill {name}", table.get("method")
-        if method not in FILLS:
-            raise InputError(f"{where}: method {method!r} is not known; {nearest(str(method), FILLS)}")
+        where = f"fill {name}"
+        method = check_choice(f"{where}: method", table.get("method"), FILLS)
         settings = {key: value for key, value in table.items() if key != "method"}
         if method == "climatology":
             if train is None or "period" in settings:

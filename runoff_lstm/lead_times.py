@@ -1,19 +1,24 @@
 """From forecasts (basin, issue_date, lead_time) to scores by lead time, beside persistence and climatology.
 
-Lead time 1 is the step after the issue date, which is the last step that was observed. Every forecast is compared with what was
-observed at its valid time, issue date + lead time; where nothing was, it is left out of its score and of those of the yardsticks.
+Lead time 1 is the step after the issue date, the last step whose observations a forecast uses. Every forecast is compared with
+what was observed at its valid time, issue date + lead time; where nothing was, it is left out of its score and of those of the
+yardsticks.
 """
 
+import logging
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from runoff_lstm.evaluation import GAUGE_ID, climatology, evaluate
+from runoff_lstm.filled import measured
 from runoff_lstm.periods import Period
-from runoff_lstm.schema import BASIN, DAY, TIME, InputError, Labels, date_label
+from runoff_lstm.schema import BASIN, DAY, DISCHARGE, TIME, InputError, Labels, check_choice, date_label, nearest, times_of
+
+LOG = logging.getLogger("runoff_lstm")
 
 ISSUE_DATE = "issue_date"
 LEAD_TIME = "lead_time"
@@ -48,6 +53,57 @@ def last_issue_dates(times: pd.DatetimeIndex, period: Period, lead_times: int) -
     return Period.of_steps(times, slice(steps.start, steps.stop - lead_times))
 
 
+def issue_dates(dataset: xr.Dataset, first: str | None = None, last: str | None = None) -> Period:
+    """The issue dates that are asked for: from `first` to `last`, one where `last` is None, `last_observed` where both are.
+
+    Of a day of hourly data the only issue date is its last hour.
+    """
+    if first is None:
+        if last is not None:
+            raise InputError(f"the last issue date {last} needs a first one; give it too, by --issue-date (in Python first)")
+        return last_observed(dataset)
+    times, period = times_of(dataset), Period(first, last or first)
+    if last is None and times[0] <= period.start <= times[-1]:
+        stop = period.steps(times).stop
+        period = Period.of_steps(times, slice(stop - 1, stop))
+    return period
+
+
+def last_observed(dataset: xr.Dataset) -> Period:
+    """The issue date that nobody gave: the last step at which discharge is observed in any basin, logged with what follows it.
+
+    What was filled is not observed.
+
+    Raises
+    ------
+    InputError
+        There is no discharge, or no value of it.
+    """
+    if DISCHARGE not in dataset:
+        raise InputError("the data have no discharge, and a forecast begins with what was observed; add it, NaN where missing")
+    times = times_of(dataset)
+    observed = measured(dataset)[DISCHARGE].transpose(BASIN, TIME).notnull().values
+    if not observed.any():
+        raise InputError(
+            "no discharge is observed in the data, so there is no last observed step to forecast from; add it, or give the issue "
+            "date by --issue-date (in Python period)"
+        )
+    last = int(np.flatnonzero(observed.any(axis=0))[-1])
+    after = len(times) - 1 - last
+    follows = f"{after} more step(s), to {date_label(times[-1])}, have none" if after else "the data end there"
+    LOG.info("issue date %s: the last step with observed discharge; %s", date_label(times[last]), follows)
+    ends = {str(dataset[BASIN].values[basin]): _last(times, observed[basin]) for basin in np.flatnonzero(~observed[:, last])}
+    if ends:
+        shown = ", ".join(f"{gauge_id} ({end})" for gauge_id, end in list(ends.items())[:10])
+        more = f" and {len(ends) - 10} more" if len(ends) > 10 else ""
+        LOG.info("%d of %d basins were last observed before: %s%s", len(ends), len(observed), shown, more)
+    return Period.of_steps(times, slice(last, last + 1))
+
+
+def _last(times: pd.DatetimeIndex, observed: np.ndarray) -> str:
+    return date_label(times[int(np.flatnonzero(observed)[-1])]) if observed.any() else "never"
+
+
 def forecast_dataset(
     values: np.ndarray,
     *,
@@ -61,7 +117,11 @@ def forecast_dataset(
     days = pd.Timedelta(step) == pd.Timedelta(DAY)
     lead = np.arange(1, values.shape[2] + 1)
     leads = lead if days else lead * (pd.Timedelta(step) / pd.Timedelta(1, "h"))
-    issued = ("issue_date", issue_dates, {"standard_name": "forecast_reference_time", "long_name": "last step that was observed"})
+    issued = (
+        "issue_date",
+        issue_dates,
+        {"standard_name": "forecast_reference_time", "long_name": "issue date, the last step whose observations are used"},
+    )
     ahead = ("lead_time", leads, {"standard_name": "forecast_period", "units": "d" if days else "h"})
     return xr.Dataset(
         {name: ((BASIN, ISSUE_DATE, LEAD_TIME), values, {"units": units, "long_name": f"{name} of discharge"})},
@@ -147,6 +207,8 @@ def score_lead_times(
         skill_climatology (1 - squared error over that of the yardstick; 0 is no better, 1 is perfect, NaN where the yardstick is
         perfect or absent), days (number of forecasts scored).
     """
+    if by is not None:
+        check_choice("by", by, get_args(Season))
     truth = observed_ahead(observed, forecast)
     all_forecasts = {
         name: forecast,
@@ -199,6 +261,9 @@ def summary_line(scores: pd.DataFrame, model: str, *, metric: str = "RMSE") -> s
     >>> summary_line(table, "lstm")
     'lstm: [3.536] 3.000, 4.000'
     """
+    for kind, name, known in (("model", model, scores["model"].unique()), ("column", metric, scores.columns)):
+        if name not in known:
+            raise InputError(f"the table of scores has no {kind} '{name}'; {nearest(str(name), map(str, known))}")
     own = scores[scores["model"] == model]
     by_lead = own.groupby(LEAD_TIME)[metric].median()
     values, weights = (own.pivot_table(index=GAUGE_ID, columns=LEAD_TIME, values=one) for one in (metric, "days"))

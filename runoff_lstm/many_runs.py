@@ -3,6 +3,7 @@
 Each run is one of `train_run`, in a process and a folder of its own; what is stopped goes on, run by run, with `resume`.
 """
 
+import inspect
 import multiprocessing
 import os
 import shutil
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pandas as pd
 import torch
@@ -28,12 +29,12 @@ from runoff_lstm.files import write_csv
 from runoff_lstm.fitting import Progress
 from runoff_lstm.lead_times import ISSUE_DATE, YARDSTICKS
 from runoff_lstm.periods import Period, Periods, temporal_folds, ungauged_folds
+from runoff_lstm.precision import Device, resolve_device
 from runoff_lstm.progress import training_bars
 from runoff_lstm.run_folder import check_run, create_folder, train_run
 from runoff_lstm.run_scores import LeadScores, Scores, mean_of, score
-from runoff_lstm.schema import BASIN, TIME, InputError
+from runoff_lstm.schema import BASIN, TIME, InputError, check_choice, check_keywords
 from runoff_lstm.trained_model import TrainedModel
-from runoff_lstm.training import Device, resolve_device
 
 FoldKind = Literal["basin", "period"]
 
@@ -99,6 +100,7 @@ def train_ensemble(
     InputError
         There is no test period to score, a seed is there twice, or one of the runs raises it.
     """
+    _check_arguments(train_ensemble, arguments, apart=["seed"])
     folder, periods = Path(path), arguments["periods"]
     if periods.test is None:
         raise InputError("an ensemble is scored on the test period; name one in [periods]")
@@ -142,6 +144,8 @@ def cross_validate(
     InputError
         The folds cannot be made, basins are held out already, or one of the runs raises it.
     """
+    check_choice("by", by, get_args(FoldKind))
+    _check_arguments(cross_validate, arguments)
     folder, periods = Path(path), arguments["periods"]
     if arguments.get("held_out"):
         raise InputError("[folds] holds out basins itself; leave [evaluation] held_out out")
@@ -176,6 +180,17 @@ def cross_validate(
     chosen = {key: arguments[key] for key in ("name", "metrics") if key in arguments}
     scores = score(folder, dataset, made, periods=periods, **chosen)
     return ManyRuns(folder, _table(folder, list(jobs), {"fold": list(range(1, len(jobs) + 1))}), scores)
+
+
+def _check_arguments(function: Callable[..., ManyRuns], arguments: Mapping[str, Any], *, apart: Sequence[str] = ()) -> None:
+    """Refuse an argument that `train_run` does not take or that sets the runs apart, and the lack of one that it needs."""
+    ours = {"path", "dataset", "device", "resume", "observe", *apart}
+    taken = {name: one for name, one in inspect.signature(train_run).parameters.items() if name not in ours}
+    own = [name for name, one in inspect.signature(function).parameters.items() if one.kind is not one.VAR_KEYWORD]
+    check_keywords(function.__name__, arguments, [*own, *taken])
+    for name, parameter in taken.items():
+        if parameter.default is parameter.empty and name not in arguments:
+            raise InputError(f"{function.__name__} has no {name}; add it, as for train_run")
 
 
 def load_models(path: str | Path, *, device: str | torch.device = "cpu") -> list[TrainedModel]:

@@ -1,15 +1,37 @@
-"""The numbers that matrix products are taken in: float32, or bfloat16 where the device has them."""
+"""From the name of a device and of a precision to those that are used: where a model runs, and in which numbers."""
 
 import logging
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import nn
 
+from runoff_lstm.schema import InputError, check_choice
+
 LOG = logging.getLogger(__name__)
 
 Precision = Literal["float32", "bfloat16"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """The torch device of that name, or of one such as "cuda:1"; "auto" takes the fastest that is available.
+
+    Raises
+    ------
+    InputError
+        The name is not known, or this machine does not have the device.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    kind, _, number = str(device).partition(":")
+    check_choice("device", kind, get_args(Device))
+    if kind == "auto":
+        return torch.device(next(name for name, is_there in there.items() if is_there))
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if not there[kind] or (number and not (number.isdecimal() and int(number) < count)):
+        raise InputError(f"device {device} is not available; choose {' or '.join(name for name in there if there[name])}")
+    return torch.device(str(device))
 
 
 def products_in(precision: Precision, device: torch.device) -> torch.autocast:
@@ -19,6 +41,7 @@ def products_in(precision: Precision, device: torch.device) -> torch.autocast:
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     """The precision that is used where this one is asked for: float32 where the device has no bfloat16, which is logged once."""
+    check_choice("precision", precision, get_args(Precision))
     return "bfloat16" if precision == "bfloat16" and _has_bfloat16(device.type) else "float32"
 
 

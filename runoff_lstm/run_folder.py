@@ -27,14 +27,14 @@ from runoff_lstm.inventories import basins_without_attributes, unusable_basins
 from runoff_lstm.models import Architecture, Dropout
 from runoff_lstm.periods import AnyPeriod, Periods
 from runoff_lstm.plots import plot_history, write_figure
-from runoff_lstm.precision import resolve_precision
+from runoff_lstm.precision import Device, resolve_device, resolve_precision
 from runoff_lstm.progress import training_bar
-from runoff_lstm.readers import OnMissing, leave_out
+from runoff_lstm.readers import OnMissing, check_on_missing, leave_out
 from runoff_lstm.run_scores import METRICS, LeadScores, Scores, check_scored, evaluate_run, score
 from runoff_lstm.schema import BASIN, SOURCE, InputError, nearest
 from runoff_lstm.stages import check_unseen
-from runoff_lstm.trained_model import TrainedModel
-from runoff_lstm.training import Device, Inputs, check_inputs, check_periods_unseen, check_settings, prepare, resolve_device
+from runoff_lstm.trained_model import TrainedModel, as_ungauged
+from runoff_lstm.training import Inputs, check_inputs, check_periods_unseen, check_settings, prepare
 
 
 @dataclass(frozen=True)
@@ -148,11 +148,13 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     model, scores = trained.model, None
     write_bundle(model, folder / "model.safetensors")
     if walk is not None:
-        made, model = walk_with(model, dataset, walk, periods=periods, inputs=inputs, recipe=recipe, seed=seed, device=device)
+        with as_ungauged(on_purpose=bool(held_out)):
+            made, model = walk_with(model, dataset, walk, periods=periods, inputs=inputs, recipe=recipe, seed=seed, device=device)
         write_bundle(model, folder / "model.safetensors")
         scores = score(folder, dataset, made, name=name, periods=periods)
     elif periods.test is not None:
-        scores = evaluate_run(folder, [model], dataset, name=name, periods=periods, metrics=metrics)
+        chosen: dict[str, Any] = {"name": name, "periods": periods, "metrics": metrics, "ungauged": bool(held_out)}
+        scores = evaluate_run(folder, [model], dataset, **chosen)
     return Run(name, folder, model, trained.history, trained.coverage, scores)
 
 
@@ -201,6 +203,7 @@ def split_basins(
             raise InputError(f"held_out: basin '{gauge_id}' is not in the data; {nearest(gauge_id, known)}")
     inside = dataset.sel({BASIN: [gauge_id for gauge_id in known if gauge_id not in set(held_out)]})
     outside = dataset.sel({BASIN: list(held_out)})
+    check_on_missing(on_missing)
     if on_missing == "skip":
         chosen = {"forcing": inputs.forcing, "static_attributes": inputs.static_attributes}
         faults = unusable_basins(measured(inside), periods.train, **chosen)

@@ -20,9 +20,9 @@ from runoff_lstm.periods import AnyPeriod, Periods
 from runoff_lstm.plots import figure_hydrograph, write_figure
 from runoff_lstm.regional import worst_basins
 from runoff_lstm.regional_plots import plot_distribution, plot_map
-from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, is_precipitation, times_of
+from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, is_precipitation, nearest, times_of
 from runoff_lstm.stages import check_unseen
-from runoff_lstm.trained_model import TrainedModel
+from runoff_lstm.trained_model import TrainedModel, as_ungauged, each_warning_once
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,8 +73,14 @@ def evaluate_run(
     periods: Periods,
     period_name: str = "test",
     metrics: Sequence[str] = METRICS,
+    ungauged: bool = False,
 ) -> Scores | LeadScores:
     """Simulate or forecast one period by the mean of the models, and score it; see `score`.
+
+    Parameters
+    ----------
+    ungauged
+        The basins are scored as ungauged: that they were not in training is the purpose, and no warning.
 
     Raises
     ------
@@ -85,7 +91,8 @@ def evaluate_run(
     period = check_scored(dataset, periods, period_name)
     for model in models if period_name == "test" else ():
         check_unseen(model.seen, dataset[BASIN].values, period_name, period)
-    parts = [made_by(model, dataset, period) for model in models]
+    with each_warning_once(), as_ungauged(on_purpose=ungauged):
+        parts = [made_by(model, dataset, period) for model in models]
     return score(folder, dataset, mean_of(parts), name=name, periods=periods, period_name=period_name, metrics=metrics)
 
 
@@ -125,7 +132,7 @@ def score(
 def check_scored(dataset: xr.Dataset, periods: Periods, name: str) -> AnyPeriod:
     """The period of that name, refused where the experiment does not have it or no discharge is observed in it."""
     if name not in periods.named():
-        raise InputError(f"the experiment has no {name} period; it has {', '.join(periods.named())}")
+        raise InputError(f"the experiment has no {name} period; {nearest(str(name), periods.named())}")
     period = periods.named()[name]
     observed = measured(dataset)[DISCHARGE].isel({TIME: period.positions(times_of(dataset))})
     if not bool(observed.notnull().any()):

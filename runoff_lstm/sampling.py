@@ -8,7 +8,7 @@ copied before they are gathered. Words: a *run* is a stretch of complete forcing
 import zlib
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,8 @@ import xarray as xr
 from torch import Tensor
 
 from runoff_lstm.periods import AnyPeriod
-from runoff_lstm.schema import BASIN, TIME, InputError, date_label, times_of
+from runoff_lstm.precision import resolve_device
+from runoff_lstm.schema import BASIN, TIME, InputError, check_choice, date_label, times_of
 
 Storage = Literal["auto", "device", "host"]
 
@@ -163,6 +164,8 @@ class Windows:
     ) -> None:
         if sequence_length < 1 or not 1 <= targets_per_window < 2**15:
             raise InputError("sequence_length must be at least 1, and targets_per_window from 1 to 32767")
+        check_choice("storage", storage, get_args(Storage))
+        self.device = resolve_device(device)
         if lead_times < 0 or (also_predict and lead_times != 1):
             raise InputError("lead_times must be 0 or more, and 1 where forcing is predicted too")
         self.sequence_length, self.targets_per_window, self.lead_times = sequence_length, targets_per_window, lead_times
@@ -173,7 +176,6 @@ class Windows:
             raise InputError(
                 f"sequence_length is {sequence_length} steps, the record has {len(self.times)}; shorten it or lengthen the record"
             )
-        self.device = torch.device(device)
         inside = np.ones(len(self.times), dtype=bool)
         if period is not None:
             inside[:] = False

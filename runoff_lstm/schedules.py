@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from runoff_lstm.schema import check_choice
+
 ScheduleName = Literal["constant", "step", "cosine", "one_cycle"]
 
 WARM_UP = 0.3
@@ -66,6 +68,7 @@ def learning_rate(
     >>> [learning_rate("step", peak=1e-3, progress=0, epoch=n, milestones=[(11, 5e-4), (21, 1e-4)]) for n in (1, 10, 11, 30)]
     [0.001, 0.001, 0.0005, 0.0001]
     """
+    check_choice("schedule", schedule, SCHEDULES)
     if schedule == "step":
         reached = [rate for first, rate in sorted(milestones) if epoch >= first]
         return reached[-1] if reached else peak

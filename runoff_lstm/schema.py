@@ -6,7 +6,7 @@ of the units.
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -55,6 +55,39 @@ def nearest(name: str, known: Iterable[str]) -> str:
         return f"did you mean '{folded[close[0]]}'?"
     shown = ", ".join(names[:12]) or "nothing"
     return f"there is {shown}{' ...' if len(names) > 12 else ''}"
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
+    """The value where it is one of the words that `name` may have; else refuse it with the nearest of them.
+
+    >>> check_choice("mode", "window", ["windows", "continuous"])
+    Traceback (most recent call last):
+    runoff_lstm.schema.InputError: mode = 'window' is not known; did you mean 'windows'? (windows, continuous)
+    """
+    known = tuple(choices)
+    if not isinstance(value, str) or value not in known:
+        raise InputError(unknown_choice(name, value, known))
+    return value
+
+
+def unknown_choice(name: str, value: object, choices: Sequence[str]) -> str:
+    """The sentence that refuses a value: the nearest choice, and all of them where they are few."""
+    hint = nearest(str(value), choices)
+    among = f" ({', '.join(choices)})" if hint.startswith("did") and len(choices) <= 12 else ""
+    return f"{name} = {value!r} is not known; {hint}{among}"
+
+
+def check_keywords(where: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a keyword that a function does not have, with the nearest one that it has.
+
+    >>> check_keywords("read_csv", ["unitz"], ["units", "rename"])
+    Traceback (most recent call last):
+    runoff_lstm.schema.InputError: read_csv has no argument 'unitz'; did you mean 'units'?
+    """
+    names = list(known)
+    for name in given:
+        if name not in names:
+            raise InputError(f"{where} has no argument '{name}'; {nearest(name, names)}")
 
 
 def is_precipitation(name: str) -> bool:

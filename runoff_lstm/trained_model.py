@@ -1,9 +1,10 @@
 """A trained model with all it needs: from a bare Dataset to simulated or forecast discharge, gates, states and embeddings."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ import xarray as xr
 
 from runoff_lstm.checks import check_basins
 from runoff_lstm.filled import refuse_later
-from runoff_lstm.lead_times import forecast_dataset
+from runoff_lstm.lead_times import forecast_dataset, last_observed
 from runoff_lstm.made_inputs import input_names, observation_inputs, with_made_inputs
 from runoff_lstm.models import EALSTM, Architecture, Model, RecurrentModel
 from runoff_lstm.periods import AnyPeriod, Period
@@ -23,6 +24,7 @@ from runoff_lstm.schema import (
     DISCHARGE,
     TIME,
     InputError,
+    check_choice,
     date_label,
     discharge_units,
     nearest,
@@ -48,6 +50,10 @@ _GATES: dict[str, dict[str, str]] = {
 }
 
 
+SHOWN = 5
+"""Basins that are named in warnings of their own."""
+
+
 class IncompleteInputWarning(UserWarning):
     """A forecast could not be made for want of history or of forecast forcing; it is NaN."""
 
@@ -58,6 +64,31 @@ class SilentGaugeWarning(UserWarning):
 
 class OutsideTrainingRangeWarning(UserWarning):
     """An input lies outside what the model was trained on; its simulation there is an extrapolation."""
+
+
+class UnseenBasinWarning(UserWarning):
+    """A basin was not among those that the model was trained on."""
+
+
+@contextmanager
+def each_warning_once() -> Iterator[None]:
+    """Give each warning of one text once, at the end, however many members of an ensemble or parts of a period give it."""
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            yield
+    finally:
+        for one in {(one.category, str(one.message)): one for one in caught}.values():
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+
+
+@contextmanager
+def as_ungauged(*, on_purpose: bool) -> Iterator[None]:
+    """Give no `UnseenBasinWarning` where basins are left out of training on purpose, to be scored as ungauged."""
+    with warnings.catch_warnings():
+        if on_purpose:
+            warnings.simplefilter("ignore", UnseenBasinWarning)
+        yield
 
 
 @dataclass(frozen=True)
@@ -164,10 +195,13 @@ class TrainedModel:
 
         Warns
         -----
+        UnseenBasinWarning
+            A basin was not in training.
         OutsideTrainingRangeWarning
             An input leaves the range of the training period.
         """
         self._refuse_lead_times("simulate")
+        check_choice("mode", mode, get_args(Mode))
         if mc_samples is not None:
             self._check_samples(mc_samples)
         inputs = self._inputs(dataset, period)
@@ -190,7 +224,7 @@ class TrainedModel:
             dims (basin, time): forcing and observed discharge up to the issue date (NaN where a gauge was silent),
             `forecast_forcing` up to the last lead, and the static attributes.
         period
-            Of the issue dates; None: all that the data allow.
+            Of the issue dates; None: the last step at which discharge is observed in any basin, see `last_observed`.
 
         Returns
         -------
@@ -208,51 +242,123 @@ class TrainedModel:
         Warns
         -----
         IncompleteInputWarning
-            From an issue date of the period no forecast could be made for a basin, which is NaN.
+            From an issue date no forecast could be made for a basin, which is NaN.
         SilentGaugeWarning
             No discharge is observed at an issue date; the forecast goes on without.
+        UnseenBasinWarning
+            A basin was not in training.
         OutsideTrainingRangeWarning
             An input leaves the range of the training period.
         """
         if not self.lead_times:
             raise InputError("the model simulates, and knows no lead times; train one with lead_times, or simulate")
-        if period is not None:
-            _check_issue_dates(times_of(dataset), period)
+        if period is None:
+            self._checked(dataset)
+            period = last_observed(dataset)
+        _check_issue_dates(times_of(dataset), period)
         inputs = self._inputs(dataset, period)
-        windows = self.windows(self.scaler.apply(inputs), period=period)
-        steps = slice(None) if period is None else period.steps(windows.times)
+        steps = period.steps(times_of(inputs))
+        try:
+            windows = self.windows(self.scaler.apply(inputs), period=period)
+        except InputError:
+            why = self._why_unissued(inputs, 0, steps.start)
+            if why:
+                raise InputError(f"basin {inputs[BASIN].values[0]}: no forecast from {why}") from None
+            raise
         scaled = simulate_windows(self.module, windows)[:, steps]
         made = ~np.isnan(scaled[:, :, 0])
-        if period is not None:
-            self._warn_unissued(inputs[DISCHARGE][:, steps], made=made)
-        self._warn_silent(inputs[DISCHARGE][:, steps], made=made)
+        self._warn_unissued(inputs, steps, made=made)
+        self._warn_silent(inputs[DISCHARGE], steps, made=made)
         return forecast_dataset(
             self._discharge(scaled), basin=inputs[BASIN], issue_dates=windows.times[steps], units=self.units, step=self.time_step
         )
 
-    def _warn_unissued(self, observed: xr.DataArray, *, made: np.ndarray) -> None:
-        """Tell the basins for which a forecast was asked and could not be made."""
-        for basin in np.flatnonzero(~made.all(axis=1))[:5]:
-            dates = observed.indexes[TIME][~made[basin]]
-            ahead = f", or {', '.join(self.forecast_forcing)} up to the last lead time" if self.forecast_forcing else ""
+    def _warn_unissued(self, inputs: xr.Dataset, steps: slice, *, made: np.ndarray) -> None:
+        """Warn of the basins for which a forecast was asked and could not be made."""
+        failed = np.flatnonzero(~made.all(axis=1))
+        for place, basin in enumerate(failed[:SHOWN]):
+            dates = steps.start + np.flatnonzero(~made[basin])
+            others = _others(place, len(failed))
             warnings.warn(
-                f"basin {observed[BASIN].values[basin]}: no forecast from {len(dates)} issue date(s), the first "
-                f"{date_label(dates[0])}; {self.sequence_length} steps of complete forcing up to it are needed{ahead}",
+                f"basin {inputs[BASIN].values[basin]}{others}: no forecast from {len(dates)} issue date(s), the first "
+                f"{self._why_unissued(inputs, int(basin), int(dates[0]))}",
                 IncompleteInputWarning,
                 stacklevel=3,
             )
 
-    def _warn_silent(self, observed: xr.DataArray, *, made: np.ndarray) -> None:
-        """Tell the issue dates at which nothing was observed."""
-        silent = made & np.isnan(observed.values)
-        for basin in np.flatnonzero(silent.any(axis=1))[:5]:
-            dates = observed.indexes[TIME][silent[basin]]
+    def _why_unissued(self, inputs: xr.Dataset, basin: int, issued: int) -> str:
+        """An issue date, which forcing a forecast from it lacks, when, and the remedy; empty where nothing is lacking."""
+        times, begin = times_of(inputs), issued + 1 - self.sequence_length
+        if begin < 0:
+            return (
+                f"{date_label(times[issued])}: {self.sequence_length} steps of complete forcing up to it are needed, and the "
+                f"record begins on {date_label(times[0])}; issue the forecast later"
+            )
+        lacking = []
+        for name in self.forcing:
+            missing = np.flatnonzero(np.isnan(inputs[name].values[basin, begin : issued + 1]))
+            if missing.size:
+                lacking.append(
+                    f"{name} is missing at {missing.size} of the {self.sequence_length} steps up to it that are needed, last at "
+                    f"{date_label(times[begin + int(missing[-1])])}"
+                )
+        for name in self.forecast_forcing:
+            ahead = np.isnan(inputs[name].values[basin, issued + 1 : issued + 1 + self.lead_times])
+            known = int(np.argmax(ahead)) if ahead.any() else len(ahead)
+            if known < self.lead_times:
+                first, last = (date_label(times[issued] + lead * self.time_step) for lead in (known + 1, self.lead_times))
+                lacking.append(f"{name} is needed {self.lead_times} steps ahead, to {last}, and is missing from {first}")
+        remedy = "add it, or issue the forecast on another date"
+        return f"{date_label(times[issued])}: {' and '.join(lacking)}; {remedy}" if lacking else ""
+
+    def _warn_silent(self, observed: xr.DataArray, steps: slice, *, made: np.ndarray) -> None:
+        """Warn of the issue dates at which nothing was observed."""
+        there = observed.notnull().values
+        silent = made & ~there[:, steps]
+        basins = np.flatnonzero(silent.any(axis=1))
+        for place, basin in enumerate(basins[:SHOWN]):
+            dates = steps.start + np.flatnonzero(silent[basin])
+            before = np.flatnonzero(there[basin, : dates[0]])
+            last = f"last observed {date_label(observed.indexes[TIME][before[-1]])}" if before.size else "never observed before"
+            others = _others(place, len(basins))
             warnings.warn(
-                f"basin {observed[BASIN].values[basin]}: no discharge is observed at {len(dates)} issue date(s), the first "
-                f"{date_label(dates[0])}; the forecast goes on without it",
+                f"basin {observed[BASIN].values[basin]}{others}: no discharge is observed at {len(dates)} issue date(s), the first "
+                f"{date_label(observed.indexes[TIME][dates[0]])} ({last}); the forecast goes on without it",
                 SilentGaugeWarning,
                 stacklevel=3,
             )
+
+    def _warn_unseen(self, gauge_ids: Sequence[str], *, stacklevel: int) -> None:
+        """Warn of basins that were not in training, with what the model can tell them apart by."""
+        trained = set(self.gauge_ids)
+        unseen = [gauge_id for gauge_id in gauge_ids if gauge_id not in trained]
+        if unseen:
+            names = ", ".join(unseen[:3]) + (" ..." if len(unseen) > 3 else "")
+            text = f"{len(unseen)} of {len(gauge_ids)} basin(s) were not in training ({names}); {self._tells_apart()}"
+            warnings.warn(text, UnseenBasinWarning, stacklevel=stacklevel)
+
+    def _warn_unseen_rows(self, gauge_ids: Sequence[str] | None, rows: int) -> None:
+        """Warn of rows of a step that are, or must be, basins that were not in training."""
+        if gauge_ids is not None and len(gauge_ids) != rows:
+            raise InputError(f"{len(gauge_ids)} gauge id(s) are given for {rows} basin(s); give one for each")
+        if gauge_ids is not None:
+            self._warn_unseen(list(gauge_ids), stacklevel=5)
+        elif rows > len(self.gauge_ids):
+            text = f"at least {rows - len(self.gauge_ids)} of {rows} basin(s) were not in training; {self._tells_apart()}"
+            warnings.warn(text, UnseenBasinWarning, stacklevel=4)
+
+    def _tells_apart(self) -> str:
+        """What the model has to tell a basin it has not seen from those it has."""
+        if self.static_attributes:
+            names = ", ".join(self.static_attributes[:3]) + (" ..." if len(self.static_attributes) > 3 else "")
+            return f"the model describes them by their static attributes alone ({names})"
+        but = f" but by observed {DISCHARGE}" if self.discharge_lags else ""
+        if len(self.gauge_ids) == 1:
+            only = self.gauge_ids[0]
+            return (
+                f"the model has no static attributes and was trained on basin {only} alone: it takes every basin for that one{but}"
+            )
+        return f"the model has no static attributes, so it cannot tell basins apart{but}"
 
     def _refuse_lead_times(self, what: str) -> None:
         if self.lead_times:
@@ -369,6 +475,7 @@ class TrainedModel:
         state: StreamState | None = None,
         *,
         attributes: Mapping[str, np.ndarray | float] | None = None,
+        gauge_ids: Sequence[str] | None = None,
     ) -> tuple[np.ndarray, StreamState]:
         """Take one step: today's forcing in, today's discharge and the new state out.
 
@@ -381,11 +488,23 @@ class TrainedModel:
             What the step before returned; None at the start.
         attributes
             By name, arrays over basins; only where the model has static attributes.
+        gauge_ids
+            Of the basins, in their order. None: taken to be those of the training where there are as many.
 
         Returns
         -------
         discharge, state
             (basin,) in `self.units`, NaN until `sequence_length` steps have been seen; the state for the next step.
+
+        Raises
+        ------
+        InputError
+            The model does not step, a value lacks or is not finite, or there are more or fewer gauge ids than basins.
+
+        Warns
+        -----
+        UnseenBasinWarning
+            At the first step: a basin was not in training.
         """
         self._refuse_lead_times("step")
         if self.season:
@@ -396,10 +515,12 @@ class TrainedModel:
         ]
         if missing:
             raise InputError(f"today's input lacks {', '.join(missing)}; give a value for each")
-        state = state or StreamState()
         device = next(self.module.parameters()).device
         today = self._row(forcing, list(self.forcing)).to(device)
         fixed = self._row(attributes or {}, list(self.static_attributes), rows=len(today)).to(device)
+        if state is None:
+            self._warn_unseen_rows(gauge_ids, max(len(today), len(fixed)))
+        state = state or StreamState()
         if not bool(torch.isfinite(today).all()):
             raise InputError(
                 "today's forcing has a missing or infinite value; fill it, or begin anew after the gap with state = None"
@@ -450,6 +571,17 @@ class TrainedModel:
         return simulated
 
     def _inputs(self, dataset: xr.Dataset, period: Period | None) -> xr.Dataset:
+        """The inputs alone, checked, in the units the model was trained in; warns of basins and values beyond the training."""
+        inputs = self._checked(dataset)
+        self._warn_unseen(inputs[BASIN].values.tolist(), stacklevel=4)
+        steps = slice(None) if period is None else period.steps(times_of(inputs))
+        for name in (*self.forcing, *([DISCHARGE] if self.discharge_lags else [])):
+            self._warn_outside(inputs[name][:, steps])
+        for name in self.static_attributes:
+            self._warn_outside(inputs[name])
+        return inputs
+
+    def _checked(self, dataset: xr.Dataset) -> xr.Dataset:
         """The inputs alone, checked, in the units the model was trained in."""
         observed = [DISCHARGE] if self.discharge_lags else []
         check_names(dataset, forcing=list(self.forcing), static_attributes=self.static_attributes, from_discharge=bool(observed))
@@ -469,11 +601,6 @@ class TrainedModel:
             given = str(inputs[name].attrs["units"])
             if given != units:
                 inputs[name] = inputs[name].copy(data=convert(inputs[name].values, given, units).astype(np.float32))
-        steps = slice(None) if period is None else period.steps(times_of(inputs))
-        for name in (*self.forcing, *observed):
-            self._warn_outside(inputs[name][:, steps])
-        for name in self.static_attributes:
-            self._warn_outside(inputs[name])
         return inputs
 
     def _warn_outside(self, values: xr.DataArray) -> None:
@@ -491,6 +618,11 @@ class TrainedModel:
                 OutsideTrainingRangeWarning,
                 stacklevel=4,
             )
+
+
+def _others(place: int, count: int) -> str:
+    """After the last basin that is named: how many more there are."""
+    return f" (and {count - SHOWN} more basins)" if place == SHOWN - 1 and count > SHOWN else ""
 
 
 def _check_issue_dates(times: pd.DatetimeIndex, period: Period) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,7 @@ from runoff_lstm.inventories import unusable_basins
 from runoff_lstm.made_inputs import check_lags, input_names, refuse_made_names
 from runoff_lstm.models import Architecture, Model, build_model
 from runoff_lstm.periods import Periods
-from runoff_lstm.precision import products_in
+from runoff_lstm.precision import Device, products_in, resolve_device
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import DischargeScale, Scaler, check_names
 from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, nearest, step_label, time_step, times_of
@@ -31,8 +30,6 @@ from runoff_lstm.stages import Stage, check_unseen
 from runoff_lstm.trained_model import TrainedModel
 
 LOG = logging.getLogger(__name__)
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 @dataclass(frozen=True)
@@ -488,19 +485,3 @@ def train(
         frozen=frozen,
     )
     return training.run()
-
-
-def resolve_device(device: Device) -> torch.device:
-    """The torch device of that name; "auto" takes the fastest there is.
-
-    Raises
-    ------
-    InputError
-        The device asked for is not there.
-    """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if device == "auto":
-        return torch.device(next(name for name, is_there in there.items() if is_there))
-    if not there.get(device, False):
-        raise InputError(f"device {device} is not there; choose {' or '.join(name for name in there if there[name])}")
-    return torch.device(device)

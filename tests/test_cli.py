@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from inspect import signature
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -31,8 +33,8 @@ QUICK = ["--set", "training.steps=6", "--set", "training.validate_every=3", "--s
 pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.trained_model.OutsideTrainingRangeWarning")
 
 
-def call(*arguments):
-    return CliRunner().invoke(app, [str(one) for one in arguments])
+def call(*arguments, width=None):
+    return CliRunner().invoke(app, [str(one) for one in arguments], terminal_width=width)
 
 
 def refused(*arguments):
@@ -87,7 +89,7 @@ def test_evaluate_scores_another_period(leaf_run):
     result = call("evaluate", folder, "--period", "validation")
     assert result.exit_code == 0, result.output
     assert (folder / "validation_metrics.csv").exists()
-    assert "no spring period" in refused("evaluate", folder, "--period", "spring")
+    assert "no spring period; there is train, validation, test" in refused("evaluate", folder, "--period", "spring")
 
 
 def test_evaluating_the_test_period_again_gives_the_same_scores(leaf_run, tmp_path):
@@ -203,7 +205,7 @@ def test_an_interrupt_says_how_to_go_on_and_leaves_a_sound_checkpoint(start, tmp
         ("seed=99999999999999999999", "seed = 99999999999999999999: "),
         ("data.gauge_ids=leaf.nc", "leaf.nc is no text"),
         ('data.forcing=["discharge"]', "'discharge' is what is simulated and no forcing"),
-        ("model.type=foo", "[model] type = 'foo': input should be 'lstm', 'gru', 'rnn' or 'ealstm'"),
+        ("model.type=foo", "[model] type = 'foo' is not known; there is lstm, gru, rnn, ealstm"),
         ("data.fill.P.foo=1", "[data.fill.P] foo: unknown key; there is method, limit, period, tries"),
         ("data.fill.P.method=earlier", "[data.fill.P] limit is missing; add it"),
         ("data.gauge_ids=[1013500]", "[data.gauge_ids] 0 = 1013500: input should be a valid string"),
@@ -235,18 +237,20 @@ def test_other_bad_calls_end_with_one_sentence(tmp_path, leaf_run):
     (tmp_path / "foreign.safetensors").write_bytes(b"not a model")
     leaf_nc = ROOT / "catchments" / "leaf" / "leaf.nc"
     assert "leef.toml is not there" in refused("train", LEAF.with_name("leef.toml"))
-    assert "choose auto, cpu, cuda or mps" in refused("train", LEAF, "--run-dir", tmp_path / "x", "--device", "tpu")
+    assert "device = 'tpu' is not known; did you mean 'cpu'? (auto, cpu, cuda, mps)" in refused(
+        "train", LEAF, "--run-dir", tmp_path / "x", "--device", "tpu"
+    )
     unread = ("--set", f"data.path={tmp_path / 'nowhere.nc'}")  # the folder is refused before anything is read
     assert "not empty" in refused("train", LEAF, "--run-dir", folder, *unread, *QUICK)
     assert "is not a run folder" in refused("resume", tmp_path)
     assert "is not a run folder" in refused("evaluate", tmp_path)
     assert "not a whole safetensors" in refused("simulate", tmp_path / "foreign.safetensors", leaf_nc, "-o", tmp_path / "o.nc")
-    assert "choose windows or continuous" in refused(
-        "simulate", folder / "model.safetensors", leaf_nc, "-o", tmp_path / "o.nc", "--mode", "x"
+    assert "mode = 'stream' is not known; there is windows, continuous" in refused(
+        "simulate", folder / "model.safetensors", leaf_nc, "-o", tmp_path / "o.nc", "--mode", "stream"
     )
-    assert "source netcfd is not known; did you mean 'netcdf'" in refused("convert", "netcfd", leaf_nc, "-o", tmp_path / "o.nc")
+    assert "source = 'netcfd' is not known; did you mean 'netcdf'" in refused("convert", "netcfd", leaf_nc, "-o", tmp_path / "o.nc")
     for wrong, why in (
-        ("o.csv", "let the name end in .nc (netCDF)"),
+        ("o.csv", "let the name end in .nc"),
         ("o.zarr", "let the name end in .nc"),
         ("no/o.nc", "no folder"),
     ):
@@ -279,10 +283,33 @@ def test_debug_shows_the_traceback(tmp_path):
     assert "unknown key" in str(result.exception)
 
 
-def test_help_is_there_without_torch():
+def test_help_and_version_are_there_without_torch():
     code = "import sys, runoff_lstm.cli; sys.exit(bool({'torch', 'matplotlib', 'pandas'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ, check=False).returncode == 0
-    assert "simulate" in call("--help").output
+    assert "simulate" in call("--help").output == call("-h").output
+    version = f"runoff-lstm {metadata.version('runoff-lstm')}\n"
+    assert call("--version").output == call("-V").output == version
+    code = (
+        "import runpy, sys; sys.argv, sys.modules['torch'] = ['', '-V'], None; runpy.run_module('runoff_lstm', run_name='__main__')"
+    )
+    asked = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (asked.returncode, asked.stdout) == (0, version)
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("command", app.registered_commands, ids=lambda command: command.callback.__name__)
+def test_help_says_what_the_docstring_and_every_option_say(command):
+    name = command.name or command.callback.__name__
+    shown = words(call(name, "--help", width=400).output)
+    said = words(command.callback.__doc__)
+    assert said in shown
+    assert said in words(call("--help", width=400).output)
+    for parameter in get_type_hints(command.callback, include_extras=True).values():
+        for option in getattr(parameter, "__metadata__", ()):
+            assert words(option.help) in shown
 
 
 DATA = os.environ.get("RUNOFF_LSTM_DATA")
@@ -397,9 +424,9 @@ def test_convert_names_a_damaged_archive_in_one_sentence_or_leaves_the_basin_out
     result = call(*asked, "--on-missing", "skip")
     assert result.exit_code == 0, result.output
     assert "1 basin(s), 10 steps" in result.output
-    assert 'choose "refuse" or "skip"' in refused(*asked, "--on-missing", "ignore")
+    assert "on_missing = 'ignore' is not known; there is refuse, skip" in refused(*asked, "--force", "--on-missing", "ignore")
     (archive / "camels_attributes_v2.0" / "camels_soil.txt").unlink()
-    assert "lacks camels_soil.txt" in refused(*asked)
+    assert "lacks camels_soil.txt" in refused(*asked, "--force")
 
 
 def test_convert_refuses_what_the_source_does_not_take(tmp_path):
@@ -488,7 +515,7 @@ def test_an_ensemble_is_evaluated_to_its_own_scores_and_over_other_periods(ensem
     result = call("evaluate", folder, "--period", "validation", "--device", "cpu")
     assert result.exit_code == 0, result.output
     assert (folder / "validation_metrics.csv").exists()
-    assert "no spring period" in refused("evaluate", folder, "--period", "spring")
+    assert "no spring period; there is train, validation, test" in refused("evaluate", folder, "--period", "spring")
 
 
 def test_folds_are_trained_and_a_fold_is_evaluated_but_not_all_of_them(region, tmp_path):
@@ -648,10 +675,10 @@ def test_a_forecast_of_one_issue_date_is_that_of_the_run(forecast_run, tmp_path)
     data, out = LEAF.with_name("leaf.nc"), tmp_path / "f.nc"
     result = call("forecast", folder / "model.safetensors", data, "-o", out, "--issue-date", "1983-03-04")
     assert result.exit_code == 0, result.output
-    assert "1 forecast(s) of 7 lead times" in result.output
+    assert "issued 1983-03-04, 1 basin(s), 1 forecast(s) of 7 lead times" in result.output
     with xr.open_dataset(out) as one, xr.open_dataset(folder / "test_forecasts.nc") as run:
         np.testing.assert_allclose(one["forecast"][:, 0], run["forecast"].sel(issue_date="1983-03-04")[..., :], rtol=1e-5)
-    last = call("forecast", folder / "model.safetensors", data, "-o", out)
+    last = call("forecast", folder / "model.safetensors", data, "-o", out, "--force")
     assert last.exit_code == 0, last.output
     with xr.open_dataset(out) as one:
         assert str(one["issue_date"].values[0])[:10] == "1987-12-31"
@@ -661,7 +688,11 @@ def test_a_forecast_that_cannot_be_made_is_refused_and_leaves_no_file(forecast_r
     model, data, out = forecast_run[0] / "model.safetensors", LEAF.with_name("leaf.nc"), tmp_path / "f.nc"
     outside = refused("forecast", model, data, "-o", out, "--issue-date", "1990-03-04")
     assert "the issue date 1990-03-04 is outside the data, which run from 1957-01-01 to 1987-12-31" in outside
-    assert "no day has 180 steps of complete forcing" in refused("forecast", model, data, "-o", out, "--issue-date", "1957-03-04")
+    early = refused("forecast", model, data, "-o", out, "--issue-date", "1957-03-04")
+    assert "basin leaf: no forecast from 1957-03-04: 180 steps of complete forcing up to it are needed" in early
+    assert "the last issue date 1983-03-04 needs a first one" in refused(
+        "forecast", model, data, "-o", out, "--until", "1983-03-04"
+    )
     assert "does not simulate; use forecast" in refused("simulate", model, data, "-o", out)
     assert "the model simulates" in refused("forecast", leaf_run[0] / "model.safetensors", data, "-o", out)
     assert not out.exists()

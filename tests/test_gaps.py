@@ -510,8 +510,8 @@ def test_settings_left_none_are_as_if_left_out():
 @pytest.mark.parametrize(
     ("tables", "message"),
     [
-        ({"fill": {"rain": {"method": "interpolate", "limit": 1}}}, "fill rain: method 'interpolate' .* 'interpolation'"),
-        ({"fill": {"rain": {"limit": 1}}}, "fill rain: method None is not known; there is earlier"),
+        ({"fill": {"rain": {"method": "interpolate", "limit": 1}}}, "fill rain: method = 'interpolate' .* 'interpolation'"),
+        ({"fill": {"rain": {"limit": 1}}}, "fill rain: method = None is not known; there is earlier"),
         ({"fill": {"rain": {"method": "interpolation"}}}, "fill rain has no limit; add it"),
         ({"fill": {"rain": {"method": "earlier", "limit": 1}}}, "fill rain has no period; add it"),
         (

@@ -7,6 +7,8 @@ from conftest import make_basins
 from runoff_lstm.lead_times import (
     climatology_forecast,
     forecast_dataset,
+    issue_dates,
+    last_observed,
     observed_ahead,
     persistence_forecast,
     score_lead_times,
@@ -132,3 +134,51 @@ def test_an_issue_date_that_the_record_does_not_have_is_refused(observed):
     forecast = make_forecast(observed)
     with pytest.raises(InputError, match=r"2001-05-15 is no time of the observations"):
         observed_ahead(observed[:, :500], forecast)
+
+
+def ending(*last):
+    """Basins whose discharge ends at these steps of 700."""
+    dataset = make_basins(*"abc"[: len(last)])
+    for basin, step in enumerate(last):
+        dataset["discharge"][basin, step + 1 :] = np.nan
+    return dataset
+
+
+def test_the_issue_date_nobody_gave_is_the_last_step_observed_in_any_basin(caplog):
+    caplog.set_level("INFO")
+    dataset = ending(600, 650, -1)
+    times = dataset.indexes["time"]
+    assert (
+        str(last_observed(dataset)) == str(last_observed(dataset.transpose())) == f"{times[650]:%Y-%m-%d} to {times[650]:%Y-%m-%d}"
+    )
+    said = caplog.text
+    assert "issue date 2001-10-12: the last step with observed discharge; 49 more step(s), to 2001-11-30, have none" in said
+    assert "2 of 3 basins were last observed before: a (2001-08-23), c (never)" in said
+    caplog.clear()
+    assert last_observed(ending(699)).start == times[699]
+    assert "issue date 2001-11-30: the last step with observed discharge; the data end there" in caplog.text
+
+
+def test_filled_discharge_is_not_observed():
+    dataset = ending(600)
+    mask = xr.zeros_like(dataset["discharge"], dtype=np.int8)
+    mask[:, 590:601] = 1
+    assert last_observed(dataset.assign(discharge_filled=mask)).start == dataset.indexes["time"][589]
+
+
+def test_data_without_any_observed_discharge_have_no_last_step():
+    with pytest.raises(InputError, match=r"no discharge is observed in the data.*give the issue date by --issue-date"):
+        last_observed(ending(-1))
+    with pytest.raises(InputError, match="the data have no discharge"):
+        last_observed(ending(5).drop_vars("discharge"))
+
+
+def test_issue_dates_are_those_asked_for_of_a_day_of_hours_the_last():
+    days, hours = ending(600), make_basins("a", days=100, start="2000-01-01", freq="h")
+    assert issue_dates(days) == last_observed(days)
+    assert issue_dates(days, "2000-03-01").parts == (issue_dates(days, "2000-03-01", "2000-03-01").parts)
+    assert issue_dates(days, "2000-03-01", "2000-03-05").end == pd.Timestamp("2000-03-05")
+    assert issue_dates(hours, "2000-01-02").start == pd.Timestamp("2000-01-02 23:00")
+    assert issue_dates(hours, "2000-01-02 05:00").start == pd.Timestamp("2000-01-02 05:00")
+    with pytest.raises(InputError, match="the last issue date 2000-03-05 needs a first one"):
+        issue_dates(days, None, "2000-03-05")

@@ -145,7 +145,7 @@ def test_evaluating_the_ensemble_gives_its_scores(data, ensemble, tmp_path):
     pd.testing.assert_frame_equal(again.metrics, ensemble.scores.metrics)
     for name in ("test_metrics.csv", "test_yardsticks.csv"):
         assert (tmp_path / "copy" / name).read_text() == (ensemble.path / name).read_text()
-    with pytest.raises(InputError, match="no spring period; it has train, validation, test"):
+    with pytest.raises(InputError, match="no spring period; there is train, validation, test"):
         evaluate_run(tmp_path / "copy", models, data, **chosen, period_name="spring")
     silent = data.assign(discharge=data["discharge"].where(data["time"] < np.datetime64("2001-06-01")))
     with pytest.raises(InputError, match="no discharge is observed in the test period"):

@@ -39,5 +39,5 @@ def test_every_link_and_picture_is_there(page):
 def test_every_module_is_in_the_tree_of_the_readme():
     tree = README[README.index("## What is where") :]
     for path in (ROOT / "runoff_lstm").iterdir():
-        if path.name not in ("__init__.py", "py.typed", "__pycache__"):
+        if path.name not in ("__init__.py", "__main__.py", "py.typed", "__pycache__"):
             assert f"  {path.name}{'/' if path.is_dir() else ''} " in tree, path.name

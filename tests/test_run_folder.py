@@ -152,7 +152,7 @@ def test_other_periods_are_scored_on_request(tmp_path, basins, periods):
     assert {"validation_metrics.csv", "validation_simulation.nc", "validation_hydrograph.png"} <= {
         one.name for one in result.path.iterdir()
     }
-    with pytest.raises(InputError, match="no spring period; it has train, validation, test"):
+    with pytest.raises(InputError, match="no spring period; there is train, validation, test"):
         evaluate_run(result.path, [result.model], basins, name="small", periods=periods, period_name="spring")
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import make_basins
 from safetensors.torch import save_file
 
 from runoff_lstm.bundle import load_model, write_bundle
@@ -11,7 +12,15 @@ from runoff_lstm.models import Architecture, Dropout, build_model
 from runoff_lstm.periods import Period
 from runoff_lstm.scaling import Scaler
 from runoff_lstm.schema import InputError
-from runoff_lstm.trained_model import IncompleteInputWarning, OutsideTrainingRangeWarning, SilentGaugeWarning, TrainedModel
+from runoff_lstm.trained_model import (
+    IncompleteInputWarning,
+    OutsideTrainingRangeWarning,
+    SilentGaugeWarning,
+    TrainedModel,
+    UnseenBasinWarning,
+    as_ungauged,
+    each_warning_once,
+)
 
 FORCING = ["rain", "temperature"]
 WHOLE = Period("2000-01-01", "2001-11-30")
@@ -321,7 +330,9 @@ def test_a_basin_without_enough_history_at_the_issue_date_is_told_and_the_others
     basins["rain"][0, 410] = np.nan
     day = basins.indexes["time"][420]
     first = basins["basin"].values[0]
-    with pytest.warns(IncompleteInputWarning, match=f"basin {first}: no forecast from 1 issue date.*20 steps of complete forcing"):
+    with pytest.warns(
+        IncompleteInputWarning, match=f"basin {first}: no forecast from 1 issue date.*rain is missing at 1 of the 20 steps"
+    ):
         made = model.forecast(basins, period=Period(day, day))["forecast"]
     assert made[0].isnull().all()
     assert made[1:].notnull().all()
@@ -333,7 +344,129 @@ def test_a_forecast_forcing_that_is_too_short_is_refused(basins):
     module = build_model(form, n_forcings=5, lead_times=3, future=(0,)).eval()
     model = replace(plain, module=module, architecture=form, forecast_forcing=("rain",))
     last = basins.indexes["time"][-2]
-    with pytest.raises(InputError, match="forcing given as a forecast is not complete to lead time 3"):
+    with pytest.raises(InputError, match="rain is needed 3 steps ahead, to 2001-12-02, and is missing from 2001-12-01"):
         model.forecast(basins, period=Period(last, last))
     with pytest.raises(InputError, match="the data have no forcing 'rain'"):
         model.forecast(basins.rename(rain="shower"))
+
+
+def with_rain_ahead(dataset):
+    """A model that takes the rain of three lead times."""
+    form = replace(FORM, forecast="direct")
+    module = build_model(form, n_forcings=5, from_discharge=True, lead_times=3, future=(0,)).eval()
+    return replace(lagged_model(dataset, lags=(0,), lead_times=3), module=module, architecture=form, forecast_forcing=("rain",))
+
+
+@pytest.mark.parametrize("after", [3, 15])
+def test_a_forecast_without_a_period_is_issued_at_the_last_observed_step_whatever_comes_after(basins, after):
+    model, date = with_rain_ahead(basins), basins.indexes["time"][500]
+    expected = model.forecast(basins, period=Period(date, date))["forecast"]
+    known = basins.isel(time=slice(501 + after)).copy(deep=True)
+    known["discharge"][:, 501:], known["temperature"][:, 501:] = np.nan, np.nan  # rain alone is given ahead
+    made = model.forecast(known)["forecast"]
+    assert made.indexes["issue_date"].tolist() == [date]
+    np.testing.assert_array_equal(made, expected)
+
+
+def test_a_basin_that_was_last_observed_earlier_is_told_with_its_date(basins):
+    model = lagged_model(basins, lags=(0,), lead_times=3)
+    basins = basins.copy(deep=True)
+    basins["discharge"][1, 400:], basins["discharge"][2] = np.nan, np.nan
+    with pytest.warns(SilentGaugeWarning) as told:
+        made = model.forecast(basins)
+    assert made["forecast"].notnull().all()
+    assert made["issue_date"].values[0] == basins["time"].values[-1]
+    assert [str(one.message).partition(";")[0].partition(", the first ")[2] for one in told] == [
+        "2001-11-30 (last observed 2001-02-03)",
+        "2001-11-30 (never observed before)",
+    ]
+
+
+def test_forcing_that_lacks_at_the_last_observed_step_is_named_with_its_dates(basins):
+    model = with_rain_ahead(basins)
+    with pytest.raises(
+        InputError, match="no forecast from 2001-11-30: rain is needed 3 steps ahead, to 2001-12-03, and is missing from "
+    ):
+        model.forecast(basins)
+    late = basins.copy(deep=True)
+    late["discharge"][:, 690:], late["temperature"][:, 688:] = np.nan, np.nan
+    with pytest.raises(
+        InputError, match=r"2001-11-20: temperature is missing at 2 of the 20 steps up to it .*, last at 2001-11-20"
+    ):
+        model.forecast(late)
+    late["rain"][:, 691:] = np.nan
+    with pytest.raises(
+        InputError, match=r"temperature is missing .* and rain is needed 3 steps ahead, to 2001-11-23, .* 2001-11-22"
+    ):
+        model.forecast(late)
+
+
+def others(*gauge_ids, like=None):
+    """The first basin under these names, so that no value leaves the range of the training."""
+    like = make_basins("01013500") if like is None else like
+    return like.isel(basin=[0] * len(gauge_ids)).assign_coords(basin=list(gauge_ids))
+
+
+@pytest.mark.parametrize(
+    ("trained", "attributes", "message"),
+    [
+        (
+            1,
+            (),
+            r"2 of 3 basin\(s\) were not in training \(x, y\); .* was trained on basin 01013500 alone: it takes every basin for",
+        ),
+        (3, (), r"2 of 3 basin\(s\) were not in training .*; the model has no static attributes, so it cannot tell basins apart"),
+        (3, ("leak",), r"2 of 3 basin\(s\) were not in training .* by their static attributes alone \(leak\)"),
+    ],
+)
+def test_basins_that_were_not_in_training_are_told_with_what_the_model_knows_of_them(trained, attributes, message):
+    basins = make_basins(*("01013500", "a", "b")[:trained])
+    model = model_for(basins, attributes=attributes)
+    for call in (model.simulate, model.record):
+        with pytest.warns(UnseenBasinWarning, match=message) as told:
+            call(others("01013500", "x", "y", like=basins))
+        assert [one.filename for one in told] == [__file__]
+        call(others("01013500", like=basins))
+
+
+def test_a_forecast_for_basins_that_were_not_in_training_is_told_so(basins):
+    model = lagged_model(basins.isel(basin=[0]), lags=(0,), lead_times=3)
+    with pytest.warns(UnseenBasinWarning, match=r"2 of 3 .*takes every basin for that one but by observed discharge"):
+        model.forecast(basins)
+
+
+def test_many_basins_that_were_not_in_training_are_counted_and_the_first_named(basin):
+    model, many = model_for(basin, attributes=()), others(*"abcdefgh")
+    with pytest.warns(UnseenBasinWarning, match=r"8 of 8 basin\(s\) were not in training \(a, b, c \.\.\.\)"):
+        model.simulate(many)
+
+
+def test_the_first_step_of_basins_that_were_not_in_training_is_told_so(basin):
+    model = model_for(basin, attributes=())
+    today = {"rain": np.ones(2), "temperature": np.ones(2)}
+    with pytest.warns(UnseenBasinWarning, match=r"at least 1 of 2 basin\(s\) were not in training"):
+        _, state = model.step(today)
+    model.step(today, state)
+    with pytest.warns(UnseenBasinWarning, match=r"1 of 2 basin\(s\) were not in training \(x\)"):
+        model.step(today, gauge_ids=["01013500", "x"])
+    model.step({"rain": 1.0, "temperature": 1.0})
+    model.step({"rain": 1.0, "temperature": 1.0}, gauge_ids=["01013500"])
+    with pytest.raises(InputError, match=r"1 gauge id\(s\) are given for 2 basin"):
+        model.step(today, gauge_ids=["x"])
+
+
+def test_a_warning_of_one_text_is_given_once_and_none_where_basins_are_ungauged_on_purpose(basin):
+    model = model_for(basin, attributes=())
+
+    def simulate_three():
+        with each_warning_once():
+            for dataset in (others("x"), others("x"), others("y")):
+                model.simulate(dataset)
+
+    with pytest.warns(UnseenBasinWarning) as told:
+        simulate_three()
+    assert [str(one.message).partition(";")[0][-3:] for one in told] == ["(x)", "(y)"]
+    with as_ungauged(on_purpose=True):
+        model.simulate(others("x"))
+    with as_ungauged(on_purpose=False), pytest.warns(UnseenBasinWarning):
+        model.simulate(others("x"))

@@ -123,7 +123,7 @@ def test_data_without_discharge_are_refused(basins, periods):
 def test_a_device_that_is_not_there_is_refused():
     if torch.cuda.is_available():
         pytest.skip("there is one")
-    with pytest.raises(InputError, match="device cuda is not there; choose cpu"):
+    with pytest.raises(InputError, match="device cuda is not available; choose cpu"):
         resolve_device("cuda")
     assert resolve_device("cpu") == torch.device("cpu")
 

@@ -1,10 +1,10 @@
 """From a few plain numbers to a model: what architecture there is, and how it is built."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from runoff_lstm.made_inputs import input_names
-from runoff_lstm.models.dropout import GATES, Dropout, LayerType
+from runoff_lstm.models.dropout import Dropout, LayerType
 from runoff_lstm.models.ealstm import EALSTM
 from runoff_lstm.models.forecast import (
     METHODS,
@@ -17,7 +17,7 @@ from runoff_lstm.models.forecast import (
 from runoff_lstm.models.heads import HeadKind, build_head
 from runoff_lstm.models.recurrent import RecurrentModel
 from runoff_lstm.models.stack import InitialState, Stack, State
-from runoff_lstm.schema import InputError, nearest
+from runoff_lstm.schema import InputError, check_choice
 
 __all__ = ["EALSTM", "Architecture", "Dropout", "ForecastModel", "Model", "RecurrentModel", "Stack", "State", "build_model"]
 
@@ -60,18 +60,17 @@ class Architecture:
     forecast: ForecastMethod | None = None
 
     def __post_init__(self) -> None:
-        if self.type not in (*GATES, "ealstm"):
-            raise InputError(f"type = {self.type!r} is not known; {nearest(str(self.type), (*GATES, 'ealstm'))}")
-        if self.initial_state not in ("zero", "learned"):
-            raise InputError(f'initial_state = {self.initial_state!r}: choose "zero" or "learned"')
+        check_choice("type", self.type, get_args(ModelType))
+        check_choice("initial_state", self.initial_state, get_args(InitialState))
+        check_choice("head", self.head, get_args(HeadKind))
+        if self.forecast is not None:
+            check_choice("forecast", self.forecast, METHODS)
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
             raise InputError(f"hidden_sizes = {list(self.hidden_sizes)}: give each layer a size of at least 1, such as [64]")
         if self.type == "ealstm" and len(self.hidden_sizes) > 1:
             raise InputError(f'hidden_sizes = {list(self.hidden_sizes)}: an "ealstm" has one layer; give one size, or take "lstm"')
         if self.forget_bias is not None and self.layer_type != "lstm":
             raise InputError(f'forget_bias = {self.forget_bias}: type = "{self.type}" has no forget gate; leave forget_bias out')
-        if self.forecast not in (None, *METHODS):
-            raise InputError(f"forecast = {self.forecast!r} is not known; {nearest(str(self.forecast), METHODS)}")
         if self.forecast is not None and self.head != "linear":
             raise InputError(f'head = "{self.head}" is for simulations; leave it out where forecast = "{self.forecast}"')
         self.dropout.check(self.layer_type, len(self.hidden_sizes))

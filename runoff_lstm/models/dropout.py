@@ -12,9 +12,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from runoff_lstm.schema import InputError, nearest
+from runoff_lstm.schema import InputError, check_choice
 
 DropoutKind = Literal["naive", "non_recurrent", "variational", "rnndrop", "recurrent", "weight_drop"]
+DropoutSpan = Literal["step", "sequence"]
+DroppedWeights = Literal["recurrent", "all"]
 LayerType = Literal["lstm", "gru", "rnn"]
 
 GATES: dict[LayerType, int] = {"lstm": 4, "gru": 3, "rnn": 1}
@@ -80,13 +82,14 @@ class Dropout:
     recurrent: float | None = None
     output: float | None = None
     tied: bool | None = None
-    per: Literal["step", "sequence"] | None = None
-    weights: Literal["recurrent", "all"] | None = None
+    per: DropoutSpan | None = None
+    weights: DroppedWeights | None = None
     rows: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.kind is not None and self.kind not in get_args(DropoutKind):
-            raise InputError(f"dropout kind = {self.kind!r} is not known; {nearest(str(self.kind), get_args(DropoutKind))}")
+        for name, choices in {"kind": DropoutKind, "per": DropoutSpan, "weights": DroppedWeights}.items():
+            if getattr(self, name) is not None:
+                check_choice(f"dropout {name}", getattr(self, name), get_args(choices))
         for place in ("input", "between", "recurrent", "output"):
             p = getattr(self, place)
             if p is not None and not 0 <= p < 1:
@@ -94,10 +97,6 @@ class Dropout:
         for variant, kind in {"tied": "variational", "per": "recurrent", "weights": "weight_drop", "rows": "weight_drop"}.items():
             if getattr(self, variant) is not None and self.kind != kind:
                 raise InputError(f'dropout {variant} is a variant of kind = "{kind}"; set that kind, or leave {variant} out')
-        if self.per not in (None, "step", "sequence") or self.weights not in (None, "recurrent", "all"):
-            raise InputError(
-                f'dropout per is "step" or "sequence", weights is "recurrent" or "all", not {self.per or self.weights!r}'
-            )
         self._check_places()
 
     def _check_places(self) -> None:

@@ -1,9 +1,11 @@
 """From the last layer's hidden states to discharge in scaled units."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from runoff_lstm.schema import check_choice
 
 HeadKind = Literal["linear", "softplus"]
 
@@ -43,4 +45,5 @@ class SoftplusHead(nn.Module):
 
 def build_head(kind: HeadKind, hidden_size: int, zero_flow: float) -> LinearHead | SoftplusHead:
     """The head of that kind."""
+    check_choice("head", kind, get_args(HeadKind))
     return SoftplusHead(hidden_size, zero_flow) if kind == "softplus" else LinearHead(hidden_size)

@@ -3,13 +3,14 @@
 import warnings
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from runoff_lstm.models.dropout import Dropout, LayerMasks, LayerType, Masks, draw_masks
 from runoff_lstm.models.masked_loop import Weights, run_masked
+from runoff_lstm.schema import check_choice
 
 State = tuple[tuple[Tensor, ...], ...]
 """For every layer its hidden state h, of an LSTM also its cell state c, each (1, batch, unit)."""
@@ -63,6 +64,8 @@ class Stack(nn.Module):
         return_sequences: bool = True,
     ) -> None:
         super().__init__()
+        check_choice("layer_type", layer_type, _LAYERS)
+        check_choice("initial_state", initial_state, get_args(InitialState))
         self.layer_type, self.sizes, self.return_sequences = layer_type, (n_inputs, *hidden_sizes), return_sequences
         self.dropout = dropout or Dropout()
         self.dropout.check(layer_type, len(hidden_sizes))

@@ -4,18 +4,19 @@ from collections.abc import Callable
 
 import xarray as xr
 
-from runoff_lstm.readers.archive import OnMissing, leave_out
+from runoff_lstm.readers.archive import OnMissing, check_on_missing, leave_out
 from runoff_lstm.readers.camels_us import read_camels_us
 from runoff_lstm.readers.caravan import read_caravan
 from runoff_lstm.readers.csv import CsvForm, read_csv
-from runoff_lstm.readers.netcdf import check_target, read_netcdf, write_dataset
+from runoff_lstm.readers.netcdf import WRITTEN, read_netcdf, write_dataset
 
 __all__ = [
     "ARCHIVES",
     "READERS",
+    "WRITTEN",
     "CsvForm",
     "OnMissing",
-    "check_target",
+    "check_on_missing",
     "leave_out",
     "read_camels_us",
     "read_caravan",

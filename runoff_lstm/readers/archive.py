@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.schema import BASIN, DAY, TIME, InputError
+from runoff_lstm.schema import BASIN, DAY, TIME, InputError, check_choice
 
 LOG = logging.getLogger("runoff_lstm")
 
@@ -101,6 +101,7 @@ def read_side_by_side(
 
 def leave_out(faults: Sequence[str], *, on_missing: OnMissing) -> None:
     """Tell of the basins that are left out, a sentence each, or refuse the first of them."""
+    check_on_missing(on_missing)
     if faults and on_missing == "refuse":
         others = f"; {len(faults) - 1} more have faults" if len(faults) > 1 else ""
         raise InputError(f'{faults[0]}{others}; mend the data, or have such basins left out: on_missing = "skip"')
@@ -109,9 +110,8 @@ def leave_out(faults: Sequence[str], *, on_missing: OnMissing) -> None:
 
 
 def check_on_missing(on_missing: str) -> None:
-    """Refuse anything but the two words."""
-    if on_missing not in ("refuse", "skip"):
-        raise InputError(f'on_missing = "{on_missing}": choose "refuse" or "skip"')
+    """Refuse anything but the words of `OnMissing`."""
+    check_choice("on_missing", on_missing, get_args(OnMissing))
 
 
 def one_series(

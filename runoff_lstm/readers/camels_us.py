@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from runoff_lstm.readers.archive import (
     BasinSeries,
     Observe,
     OnMissing,
+    check_on_missing,
     first_line,
     joined,
     one_series,
@@ -25,7 +26,7 @@ from runoff_lstm.readers.archive import (
 )
 from runoff_lstm.readers.attributes import read_attributes
 from runoff_lstm.readers.canonical import LARGEST_AREA, ReaderOptions, to_canonical
-from runoff_lstm.schema import AREA, DISCHARGE, InputError, nearest
+from runoff_lstm.schema import AREA, DISCHARGE, InputError, check_choice, nearest
 
 PRODUCTS = {"daymet": "cida", "maurer": "maurer", "maurer_extended": "maurer", "nldas": "nldas"}
 """Forcing products: folder, and what the names of its files have."""
@@ -62,6 +63,7 @@ FLAGS = ("A", "A:e", "M")
 
 ESTIMATED = "discharge_estimated"
 
+Estimated = Literal["keep", "missing"]
 Files = Mapping[str, Sequence[Path]]
 
 
@@ -72,7 +74,7 @@ def read_camels_us(
     products: Sequence[str] | None = None,
     variables: Sequence[str] | None = None,
     attributes: str | Path | None = None,
-    estimated: Literal["keep", "missing"] = "keep",
+    estimated: Estimated = "keep",
     on_missing: OnMissing = "refuse",
     observe: Observe | None = None,
 ) -> xr.Dataset:
@@ -118,8 +120,8 @@ def read_camels_us(
     Addor et al. (2017), Hydrol. Earth Syst. Sci. 21, 5293-5313, doi:10.5194/hess-21-5293-2017.
     """
     root = Path(path)
-    if estimated not in ("keep", "missing"):
-        raise InputError(f'estimated = "{estimated}": choose "keep" or "missing"')
+    check_on_missing(on_missing)
+    check_choice("estimated", estimated, get_args(Estimated))
     names = _products(root, products)
     forcing = {name: _files(root / "basin_mean_forcing" / name, f"_lump_{PRODUCTS[name]}_forcing_leap.txt") for name in names}
     wants_discharge = variables is None or DISCHARGE in variables

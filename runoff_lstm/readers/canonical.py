@@ -24,6 +24,7 @@ from runoff_lstm.schema import (
     SOURCE,
     TIME,
     InputError,
+    check_keywords,
     date_label,
     discharge_units,
     is_mask,
@@ -106,6 +107,12 @@ class ReaderOptions(TypedDict, total=False):
     attributes: str | Path | None
     on_missing: OnMissing
     mend_time: bool
+
+
+def check_options(where: str, options: Mapping[str, Any], *, beside: Sequence[str] = ()) -> None:
+    """Refuse a keyword that is neither of `ReaderOptions` nor of the reader itself, and an unknown `on_missing`."""
+    check_keywords(where, options, [*beside, *ReaderOptions.__annotations__])
+    check_on_missing(options.get("on_missing", "refuse"))
 
 
 def to_canonical(

@@ -6,7 +6,7 @@ from functools import partial
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from runoff_lstm.readers.archive import (
     BasinSeries,
     Observe,
     OnMissing,
+    check_on_missing,
     first_line,
     one_series,
     read_side_by_side,
@@ -25,7 +26,7 @@ from runoff_lstm.readers.archive import (
 )
 from runoff_lstm.readers.attributes import read_attributes
 from runoff_lstm.readers.canonical import ReaderOptions, to_canonical
-from runoff_lstm.schema import AREA, DISCHARGE, InputError, nearest
+from runoff_lstm.schema import AREA, DISCHARGE, InputError, check_choice, nearest
 
 UNITS = {
     r"snow_depth_water_equivalent_\w+": "mm",
@@ -42,6 +43,8 @@ UNITS = {
 TABLES = ("caravan", "hydroatlas", "other")
 STREAMFLOW = "streamflow"
 
+Form = Literal["csv", "netcdf"]
+
 _ONE_AT_A_TIME = Lock()
 """The netCDF library answers one thread at a time."""
 
@@ -50,7 +53,7 @@ def read_caravan(
     path: str | Path,
     gauge_ids: Sequence[str] | None = None,
     *,
-    form: Literal["csv", "netcdf"] | None = None,
+    form: Form | None = None,
     variables: Sequence[str] | None = None,
     units: Mapping[str, str] | None = None,
     on_missing: OnMissing = "refuse",
@@ -91,8 +94,9 @@ def read_caravan(
     Kratzert et al. (2023), Sci. Data 10, 61, doi:10.1038/s41597-023-01975-w.
     """
     root = Path(path)
-    if form not in (None, "csv", "netcdf"):
-        raise InputError(f'form = "{form}": choose "csv" or "netcdf"')
+    check_on_missing(on_missing)
+    if form is not None:
+        check_choice("form", form, get_args(Form))
     files = _files(root, form)
     wanted = wanted_basins(gauge_ids, files)
     if not set(wanted) & set(files):

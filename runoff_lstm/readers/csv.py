@@ -11,8 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from runoff_lstm.readers.archive import check_gauge_ids
-from runoff_lstm.readers.canonical import MARKERS, ReaderOptions, markers_of, mend_times, to_canonical
-from runoff_lstm.schema import AREA, BASIN, TIME, InputError, nearest, step_label, time_step, times_of
+from runoff_lstm.readers.canonical import MARKERS, ReaderOptions, check_options, markers_of, mend_times, to_canonical
+from runoff_lstm.schema import AREA, BASIN, TIME, InputError, check_choice, nearest, step_label, time_step, times_of
 
 TIME_NAMES = ("time", "date", "datetime", "timestamp", "day")
 SEPARATORS = ",;\t"
@@ -41,6 +41,7 @@ class CsvForm:
     date_format: str | None = None
 
     def __post_init__(self) -> None:
+        check_choice("csv: decimal", self.decimal, (".", ","))
         if self.separator is not None and len(self.separator) != 1:
             raise InputError(f"csv: separator = {self.separator!r} must be one character")
 
@@ -79,6 +80,7 @@ def read_csv(
         A file, column, gauge id or unit is not there; a cell is not a number (told by file, line and column); a date is not ISO
         8601 or there twice; a file is empty or in another encoding.
     """
+    check_options("read_csv", options, beside=("path", "gauge_ids", "csv"))
     path = Path(path)
     given = {} if csv is None else dict(csv) if isinstance(csv, Mapping) else vars(csv)
     form = _form(given)

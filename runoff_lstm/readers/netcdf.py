@@ -1,5 +1,6 @@
 """From a netCDF file or a Zarr store, whatever its names and units, to the canonical Dataset."""
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,9 +8,12 @@ from typing import Unpack
 
 import xarray as xr
 
-from runoff_lstm.files import write_netcdf
-from runoff_lstm.readers.canonical import ReaderOptions, rename_variables, to_canonical
-from runoff_lstm.schema import BASIN, TIME, InputError, nearest
+from runoff_lstm.files import beside, check_target, write_netcdf
+from runoff_lstm.readers.canonical import ReaderOptions, check_options, rename_variables, to_canonical
+from runoff_lstm.schema import BASIN, SOURCE, TIME, InputError, nearest
+
+WRITTEN = (".nc", ".zarr")
+"""Endings of what `write_dataset` writes."""
 
 
 def read_netcdf(path: str | Path, gauge_ids: Sequence[str] | None = None, **options: Unpack[ReaderOptions]) -> xr.Dataset:
@@ -40,6 +44,7 @@ def read_netcdf(path: str | Path, gauge_ids: Sequence[str] | None = None, **opti
     >>> read_netcdf("catchments/leaf/leaf.nc")["discharge"].attrs["units"]  # doctest: +SKIP
     'mm d-1'
     """
+    check_options("read_netcdf", options, beside=("path", "gauge_ids"))
     path = Path(path)
     with _open(path) as raw:
         renamed = _with_basins(rename_variables(raw, options.get("rename", {})), path)
@@ -56,41 +61,63 @@ def read_netcdf(path: str | Path, gauge_ids: Sequence[str] | None = None, **opti
         return to_canonical(renamed, options, gauge_ids=gauge_ids, called={**called, "variables": None})
 
 
-def write_dataset(dataset: xr.Dataset, path: str | Path) -> None:
+def write_dataset(dataset: xr.Dataset, path: str | Path, *, force: bool = False) -> None:
     """Write a canonical Dataset as CF netCDF, or as Zarr where the name ends in .zarr; whole or not at all.
+
+    Parameters
+    ----------
+    dataset
+        Canonical.
+    path
+        The file or store.
+    force
+        Replace a file or store that exists; never one that the dataset was read from.
 
     Raises
     ------
     InputError
-        The name has another ending, the folder is not there, the store is there already, or the disk is full.
+        The name has another ending, the folder is not there, the file or store exists, the dataset was read from it, or the disk is
+        full.
     """
     path = Path(path)
-    check_target(path)
+    check_target(path, endings=WRITTEN, inputs=_sources(dataset), force=force)
     dataset = dataset.assign_attrs(Conventions="CF-1.11", featureType="timeSeries")
     dataset[BASIN].attrs |= {"cf_role": "timeseries_id", "long_name": "gauge id"}
     if path.suffix == ".nc":
         write_netcdf(dataset, path, encoding={str(name): {"zlib": True, "complevel": 4} for name in dataset.data_vars})
-    else:
-        part = path.with_name(f".{path.stem}.part.zarr")
-        try:
-            dataset.to_zarr(part, mode="w", consolidated=True, zarr_format=2)  # 3 has no settled form for text
-            part.replace(path)
-        except ImportError:
-            raise InputError('Zarr needs the extra "distributed": pip install "runoff-lstm[distributed]"') from None
-        except OSError as error:
-            raise InputError(f"{path} cannot be written ({error.strerror or error}); nothing is left of it") from None
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+        return
+    part = beside(path, "part")
+    try:
+        dataset.to_zarr(part, mode="w", consolidated=True, zarr_format=2)  # 3 has no settled form for text
+        _take_place(part, path)
+    except ImportError:
+        raise InputError('Zarr needs the extra "distributed": pip install "runoff-lstm[distributed]"') from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error}); what was there is kept") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
-def check_target(path: Path, *, zarr: bool = True) -> None:
-    """Refuse a path that cannot be written to, or whose name says another format, before anything is read."""
-    if path.suffix not in (".nc", ".zarr") or (path.suffix == ".zarr" and not zarr):
-        raise InputError(f"{path}: let the name end in .nc (netCDF)" + (" or .zarr" if zarr else ""))
-    if path.suffix == ".zarr" and path.exists():
-        raise InputError(f"{path} is there already; remove it or choose another name")
-    if not path.parent.is_dir():
-        raise InputError(f"{path} cannot be written: there is no folder {path.parent}; make it first")
+def _take_place(part: Path, path: Path) -> None:
+    """Put a store in the place of another, which is removed once the new one is there."""
+    old = beside(path, "old")
+    if path.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        path.replace(old)
+    try:
+        part.replace(path)
+    except OSError:
+        if old.exists():
+            old.replace(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sources(dataset: xr.Dataset) -> list[str]:
+    """The files that a Dataset was read from, by our readers or by xarray."""
+    called = json.loads(dataset.attrs.get(SOURCE, "{}"))
+    named = [called.get("path"), called.get("attributes"), dataset.encoding.get("source")]
+    return [str(one) for one in (*named, *(values.encoding.get("source") for values in dataset.variables.values())) if one]
 
 
 def _open(path: Path) -> xr.Dataset:

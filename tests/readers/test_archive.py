@@ -125,7 +125,7 @@ def test_an_archive_of_which_no_basin_is_left_is_refused():
 
 
 def test_another_word_for_missing_basins_is_refused():
-    with pytest.raises(InputError, match='on_missing = "ignore": choose "refuse" or "skip"'):
+    with pytest.raises(InputError, match="on_missing = 'ignore' is not known; there is refuse, skip"):
         read({"a": series("2000-01-01", 1)}, on_missing="ignore")
 
 

@@ -89,7 +89,7 @@ def test_estimated_days_are_counted_and_kept_or_taken_as_missing(archive):
     assert int(kept["discharge"].isnull().sum()) == 0
     without = read_camels_us(archive, estimated="missing")
     assert np.flatnonzero(without["discharge"].isnull().values[0]).tolist() == [1, 2]
-    with pytest.raises(InputError, match='estimated = "drop": choose "keep" or "missing"'):
+    with pytest.raises(InputError, match="estimated = 'drop' is not known; there is keep, missing"):
         read_camels_us(archive, estimated="drop")
 
 

@@ -47,7 +47,7 @@ def test_netcdf_is_read_before_csv_unless_one_is_asked_for(archive):
     assert float(read_caravan(archive)["discharge"].sel(basin=ONE)[1]) == 1
     assert float(read_caravan(archive, form="csv")["discharge"].sel(basin=ONE)[1]) == 101
     assert read_caravan(archive, form="netcdf")["basin"].values.tolist() == [ONE]
-    with pytest.raises(InputError, match='form = "zarr": choose "csv" or "netcdf"'):
+    with pytest.raises(InputError, match="form = 'zarr' is not known; there is csv, netcdf"):
         read_caravan(archive, form="zarr")
 
 

@@ -139,7 +139,7 @@ def test_what_is_written_is_read_again(tmp_path, basins, name):
 
 
 def test_other_endings_and_stores_that_are_there_are_refused(tmp_path, basins):
-    with pytest.raises(InputError, match=r"end in .nc .* or .zarr"):
+    with pytest.raises(InputError, match=r"end in \.nc or \.zarr"):
         write_dataset(basins, tmp_path / "data.xlsx")
     write_dataset(basins, tmp_path / "data.zarr")
     with pytest.raises(InputError, match="is there already"):

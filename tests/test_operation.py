@@ -1,0 +1,78 @@
+"""The commands that an operational service calls, on a model and a file of its own: which date, which basins, what is lacking."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from conftest import make_basins
+from test_cli import call, refused
+from test_trained_model import lagged_model, model_for, with_rain_ahead
+
+from runoff_lstm.bundle import load_model, write_bundle
+from runoff_lstm.readers import write_dataset
+
+BASINS = make_basins("01013500", "01022500", "02064000")
+DEVICE = ("--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    for name, model in {"ahead": with_rain_ahead(BASINS), "alone": model_for(BASINS.isel(basin=[0]), attributes=())}.items():
+        write_bundle(model, folder / f"{name}.safetensors")
+    for seed in (1, 2):
+        (folder / "ensemble" / f"seed-{seed}").mkdir(parents=True)
+        bundle = folder / "ensemble" / f"seed-{seed}" / "model.safetensors"
+        write_bundle(lagged_model(BASINS.isel(basin=[0]), lags=(0,), lead_times=3), bundle)
+    (folder / "ensemble" / "runs.csv").touch()
+    return folder
+
+
+def known(observed, ahead):
+    """Data observed up to one step, with the rain alone up to another, and the last basin silent since step 100."""
+    dataset = BASINS.isel(time=slice(ahead)).copy(deep=True)
+    dataset["discharge"][:, observed:], dataset["temperature"][:, observed:] = np.nan, np.nan
+    dataset["discharge"][2, 100:] = np.nan
+    return dataset
+
+
+@pytest.mark.filterwarnings("default::runoff_lstm.trained_model.SilentGaugeWarning")
+@pytest.mark.parametrize("ahead", [503, 515])
+def test_a_forecast_without_an_issue_date_is_that_of_python_and_told_with_its_date(models, tmp_path, ahead, caplog):
+    caplog.set_level("INFO")
+    dataset = known(500, ahead)
+    write_dataset(dataset, tmp_path / "in.nc")
+    result = call("forecast", models / "ahead.safetensors", tmp_path / "in.nc", "-o", tmp_path / "out.nc", *DEVICE)
+    assert result.exit_code == 0, result.output
+    assert "out.nc: issued 2001-05-14, 3 basin(s), 3 forecast(s) of 3 lead times" in result.output
+    assert (
+        "basin 02064000: no discharge is observed at 1 issue date(s), the first 2001-05-14 (last observed 2000-04-09)"
+        in result.output
+    )
+    assert f"issue date 2001-05-14: the last step with observed discharge; {ahead - 500} more step(s), to 2001-05-" in caplog.text
+    assert "1 of 3 basins were last observed before: 02064000 (2000-04-09)" in caplog.text
+    with pytest.warns(UserWarning, match="no discharge is observed"):
+        expected = load_model(models / "ahead.safetensors").forecast(dataset)
+    with xr.open_dataset(tmp_path / "out.nc") as made:
+        np.testing.assert_allclose(made["forecast"], expected["forecast"], rtol=1e-6)
+        assert made["issue_date"].attrs["long_name"] == "issue date, the last step whose observations are used"
+
+
+def test_a_file_without_forcing_after_its_last_observation_is_refused_by_name_and_date(models, tmp_path):
+    write_dataset(known(500, 501), tmp_path / "in.nc")
+    asked = ("forecast", models / "ahead.safetensors", tmp_path / "in.nc", "-o", tmp_path / "out.nc", *DEVICE)
+    message = refused(*asked)
+    assert "no forecast from 2001-05-14: rain is needed 3 steps ahead, to 2001-05-17, and is missing from 2001-05-16" in message
+    write_dataset(
+        known(500, 510).assign(discharge=BASINS["discharge"].isel(time=slice(510)) * np.nan), tmp_path / "in.nc", force=True
+    )
+    assert "no discharge is observed in the data, so there is no last observed step to forecast from" in refused(*asked)
+    assert not (tmp_path / "out.nc").exists()
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+@pytest.mark.parametrize(("command", "model"), [("simulate", "alone.safetensors"), ("forecast", "ensemble")])
+def test_basins_that_were_not_in_training_are_one_note_of_a_command(command, model, models, tmp_path):
+    write_dataset(BASINS, tmp_path / "in.nc")
+    result = call(command, models / model, tmp_path / "in.nc", "-o", tmp_path / "out.nc", *DEVICE)
+    assert result.exit_code == 0, result.output
+    assert result.output.count("note: 2 of 3 basin(s) were not in training (01022500, 02064000); the model has no static") == 1
