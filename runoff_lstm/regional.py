@@ -141,6 +141,41 @@ def summary(scores: "pd.Series[float]") -> Summary:
     return Summary(float(known.median()), float(known.mean()), int((known <= 0).sum()), len(known), len(scores) - len(known))
 
 
+def medians(scores: pd.DataFrame) -> dict[str, tuple[float, int]]:
+    """The median of every column of a table of `evaluate`, and the number of basins with a value that it is of.
+
+    `days` is of the basins scored, those in which any metric has a value.
+
+    >>> medians(pd.DataFrame({"NSE": [0.5, math.nan, math.nan], "RMSE": [1.0, 3.0, math.nan], "days": [10, 20, 0]}))
+    {'NSE': (0.5, 1), 'RMSE': (2.0, 2), 'days': (15.0, 2)}
+    """
+    metrics = scores.drop(columns="days", errors="ignore")
+    scored = scores[np.isfinite(metrics.to_numpy(np.float64)).any(axis=1)]
+    known = {str(name): defined(scored[name]) for name in scored}
+    return {name: (float(values.median()), len(values)) for name, values in known.items()}
+
+
+def median_text(values: "pd.Series[float]", *, of: int, digits: int = 3) -> str:
+    """The median of the basins that have a value, with their number where that is not `of`.
+
+    >>> [median_text(pd.Series([0.5, math.nan, 0.7]), of=basins) for basins in (3, 2)]
+    ['0.600 (of 2)', '0.600']
+    """
+    known = defined(values)
+    if known.empty:
+        return "--"
+    return f"{known.median() + 0.0:.{digits}f}" + ("" if len(known) == of else f" (of {len(known)})")
+
+
+def share_of_basins(number: int, *, of: int) -> str:
+    """How many of all basins, in words.
+
+    >>> share_of_basins(2, of=5), share_of_basins(5, of=5)
+    ('2 of 5 basins', '5 basins')
+    """
+    return count_of(of) if number == of else f"{number} of {count_of(of)}"
+
+
 def compare(ours: "pd.Series[float]", reference: "pd.Series[float]", *, best: float | None = None) -> Comparison:
     """Compare a metric basin by basin; both are indexed by gauge id, and what either lacks is left out and counted.
 

@@ -1,5 +1,6 @@
 """From a canonical Dataset and plain arguments to a trained model: split, scale, window, fit."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from runoff_lstm.scaling import DischargeScale, Scaler, check_names
 from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, check_basins, nearest, step_label, time_step, times_of
 from runoff_lstm.simulation import simulate_windows
 from runoff_lstm.trained_model import TrainedModel
+
+LOG = logging.getLogger(__name__)
 
 TARGET = "target"
 """Name of the scaled discharge that was measured, beside that which may have been filled."""
@@ -331,10 +334,17 @@ def _refuse_unusable(dataset: xr.Dataset, periods: Periods, inputs: Inputs) -> N
 def _check_validated(dataset: xr.Dataset, validation: Period) -> None:
     """Refuse a validation period in which no basin has an NSE."""
     observed = dataset[DISCHARGE].isel({TIME: validation.steps(times_of(dataset))})
-    if not bool((observed.max(TIME) > observed.min(TIME)).any()):
+    varies = (observed.max(TIME) > observed.min(TIME)).values
+    if not varies.any():
         raise InputError(
             f"in the validation period {validation} no basin has two different values of discharge, so there is no NSE to go by; "
             "choose a longer one, or leave it out"
+        )
+    if not varies.all():
+        first = observed[BASIN].values[~varies][0]
+        LOG.info(
+            "validation NSE: median of %d of %d basins; it is undefined without two different values of discharge (first %s)",
+            *(varies.sum(), varies.size, first),
         )
 
 
