@@ -550,3 +550,17 @@ def test_a_model_of_discharge_itself_adds_no_variance(basins, periods):
     assert (
         train(basins, periods=periods, inputs=INPUTS, recipe=RECIPE, architecture=SMALL, device="cpu").model.residual_variance == ()
     )
+
+
+def test_the_log_says_of_how_many_basins_the_validation_score_is(basins, periods, caplog):
+    later = basins["time"] > np.datetime64("2000-12-31")
+    constant = basins.assign(discharge=basins["discharge"].where((basins["basin"] != "01022500") | ~later, 1.0))
+    arguments = {"periods": periods, "inputs": INPUTS, "recipe": RECIPE, "architecture": SMALL, "device": "cpu"}
+    with caplog.at_level("INFO", "runoff_lstm"):
+        prepare(constant, **arguments)
+    assert "validation NSE: median of 2 of 3 basins; it is undefined without two different values" in caplog.text
+    assert "(first 01022500)" in caplog.text
+    caplog.clear()
+    with caplog.at_level("INFO", "runoff_lstm"):
+        prepare(basins, **arguments)
+    assert "validation NSE" not in caplog.text
