@@ -48,7 +48,7 @@ def plot_distribution(
     for place, (name, values) in enumerate(scores.items()):
         ranked = np.sort(defined(values).to_numpy(np.float64))
         share = np.arange(1, ranked.size + 1) / max(ranked.size, 1)
-        label = f"{shortened(name, 120)}, " + (
+        label = f"{shortened(name, 80)}, " + (
             f"median {np.median(ranked):.3f} ({count_of(ranked.size)})" if ranked.size else f"undefined in {count_of(len(values))}"
         )
         label = fitted(label.replace("$", r"\$"), width=0.85 * width_of(axes), size=9)
