@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runoff_lstm.models import Architecture, Dropout
     from runoff_lstm.periods import Period, Periods, Stretches
     from runoff_lstm.readers import READERS, read_camels_us, read_caravan, read_csv, read_netcdf, write_dataset
-    from runoff_lstm.regional import compare, read_scores, summary, worst_basins
+    from runoff_lstm.regional import compare, compare_tables, read_scores, summary, worst_basins
     from runoff_lstm.resampling import resample
     from runoff_lstm.run_folder import default_folder, train_run
     from runoff_lstm.run_scores import evaluate_run
@@ -54,7 +54,7 @@ _HOME = {
     "models": ("Architecture", "Dropout"),
     "periods": ("Period", "Periods", "Stretches"),
     "readers": ("READERS", "read_camels_us", "read_caravan", "read_csv", "read_netcdf", "write_dataset"),
-    "regional": ("compare", "read_scores", "summary", "worst_basins"),
+    "regional": ("compare", "compare_tables", "read_scores", "summary", "worst_basins"),
     "resampling": ("resample",),
     "run_folder": ("default_folder", "train_run"),
     "run_scores": ("evaluate_run",),
@@ -96,6 +96,7 @@ __all__ = [
     "check_basins",
     "climatology",
     "compare",
+    "compare_tables",
     "cross_validate",
     "default_folder",
     "derive",

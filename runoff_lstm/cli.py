@@ -130,7 +130,8 @@ def evaluate(
 def compare(
     ours: Annotated[Path, typer.Argument(help="A run folder, or a table of scores (CSV).", show_default=False)],
     reference: Annotated[Path, typer.Argument(help="Another one.", show_default=False)],
-    metric: Annotated[str, typer.Option("--metric", help="The column of both.")] = "NSE",
+    metric: Annotated[str, typer.Option("--metric", help="The column of both, in any letter case.")] = "NSE",
+    best: Annotated[float | None, typer.Option("--best", help="Best value of a metric that is not one of ours.")] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Table of the differences (.csv) or their picture (.png).")
     ] = None,
@@ -141,18 +142,13 @@ def compare(
     """Compare a metric basin by basin with another table of scores, with a paired test."""
     with _one_sentence(debug=debug):
         from runoff_lstm.files import check_target
-        from runoff_lstm.regional import compare as compare_scores
-        from runoff_lstm.regional import read_scores
+        from runoff_lstm.regional import compare_tables
 
-        tables = [path / "test_metrics.csv" if path.is_dir() else path for path in (ours, reference)]
         if out is not None:
+            tables = [path / "test_metrics.csv" if path.is_dir() else path for path in (ours, reference)]
             check_target(out, endings=(".csv", ".png"), inputs=tables, force=force)
-        compared = compare_scores(*(read_scores(table, metric) for table in tables))
-        typer.echo(f"{metric} of {compared.basins} basins: median {compared.ours:.4f}, reference {compared.reference:.4f}")
-        typer.echo(
-            f"better in {compared.better:.1%} of the basins, median difference {compared.median_difference:+.4f}, "
-            f"Wilcoxon signed-rank p = {compared.p_value:.3g}"
-        )
+        compared = compare_tables(ours, reference, metric, best=best)
+        typer.echo(str(compared))
         if out is None:
             return
         if out.suffix == ".csv":
@@ -165,7 +161,7 @@ def compare(
 
             names = [ours.stem, reference.stem] if ours.stem != reference.stem else [str(ours), str(reference)]
             curves = dict(zip(names, (compared.values["ours"], compared.values["reference"]), strict=True))
-            write_figure(plot_distribution(scores=curves, metric=metric), out)
+            write_figure(plot_distribution(scores=curves, metric=compared.metric), out)
         typer.echo(f"{out}")
 
 

@@ -29,13 +29,17 @@ def show_many(done: "ManyRuns", name: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    columns = [str(column) for column in done.runs if column != "folder"][:7]  # as many as a narrow terminal has room for
-    by_lead = columns[0].startswith("NSE lead")
+    metrics = [str(column) for column in done.runs if f"{column}_basins" in done.runs][
+        :7
+    ]  # as many as a narrow terminal has room for
+    by_lead = metrics[0].startswith("NSE lead")
     table = Table(title=f"{name}: medians of each run" + (", NSE" if by_lead else ""))
-    for heading in (str(done.runs.index.name), *(column.removeprefix("NSE ") if by_lead else column for column in columns)):
+    names = (one.removeprefix("NSE ") if by_lead else one for one in metrics)
+    for heading in (str(done.runs.index.name), *names, "basins"):
         table.add_column(heading, justify="right")
-    for label, values in done.runs[columns].iterrows():
-        table.add_row(str(label), *(_figure(values[[column]], column) for column in columns))
+    for label, row in done.runs.iterrows():
+        cells = (_figure(row[one], row[f"{one}_basins"], one, of=row["basins"]) for one in metrics)
+        table.add_row(str(label), *cells, str(row["basins"]))
     Console().print(table)
     show_scores(done.scores, f"{name}, all together")
     typer.echo(f"run folder: {os.path.relpath(done.path)}")
@@ -73,30 +77,45 @@ def _cell(value: Any) -> str:
 
 
 def show_scores(scores: "Scores | LeadScores", title: str) -> None:
-    """One table, a row a metric: the model beside its yardsticks; over many basins their medians. Forecasts: by lead time."""
+    """One table, a row a metric: the model beside its yardsticks; over many basins their medians. Forecasts: by lead time.
+
+    A median over other basins than the title says is followed by their number.
+    """
     from rich.console import Console
     from rich.table import Table
 
+    from runoff_lstm.regional import medians, share_of_basins
     from runoff_lstm.run_scores import LeadScores
 
     if isinstance(scores, LeadScores):
         _show_lead_scores(scores, title)
         return
 
-    columns = {"model": scores.metrics}
-    columns |= {str(name): table.drop(columns="yardstick") for name, table in scores.yardsticks.groupby("yardstick")}
-    basins = len(scores.metrics)
-    table = Table(title=title if basins == 1 else f"{title}, median of {basins} basins")
+    columns = {"model": medians(scores.metrics)}
+    for name, table in scores.yardsticks.groupby("yardstick"):
+        columns[str(name)] = medians(table.drop(columns="yardstick"))
+    basins, scored = len(scores.metrics), columns["model"]["days"][1]
+    shown = Table(title=title if basins == 1 else f"{title}, median of {share_of_basins(scored, of=basins)}")
     for heading in ("", *columns):
-        table.add_column(heading, justify="right" if heading else "left", max_width=22)
+        shown.add_column(heading, justify="right" if heading else "left", max_width=22)
     for metric in map(str, scores.metrics.columns):
-        table.add_row(metric, *(_figure(values[metric], metric) for values in columns.values()))
-    Console().print(table)
+        cells = (_figure(*one[metric], metric, of=scored) for one in columns.values())
+        shown.add_row(metric, *cells)
+    Console().print(shown)
     if basins > 1 and "NSE" in scores.metrics:
-        from runoff_lstm.regional import summary
+        typer.echo(_nse_line(scores.metrics["NSE"]))
 
-        of = summary(scores.metrics["NSE"])
-        typer.echo(f"NSE: median {of.median:.4f}, mean {of.mean:.4f}, at or below 0 in {of.at_or_below_zero} of {of.basins} basins")
+
+def _nse_line(nse: "pd.Series[float]") -> str:
+    """What is quoted of the NSE over many basins."""
+    from runoff_lstm.regional import summary
+
+    of = summary(nse)
+    if not of.basins:
+        return f"NSE: undefined in all {of.undefined} basins"
+    undefined = f", undefined in {of.undefined} more" if of.undefined else ""
+    share = f"at or below 0 in {of.at_or_below_zero} of {of.basins} basins{undefined}"
+    return f"NSE: median {of.median:.4f}, mean {of.mean:.4f}, {share}"
 
 
 def _show_lead_scores(scores: "LeadScores", title: str) -> None:
@@ -105,21 +124,25 @@ def _show_lead_scores(scores: "LeadScores", title: str) -> None:
     from rich.table import Table
 
     from runoff_lstm.lead_times import summary_line
+    from runoff_lstm.regional import count_of, median_text
 
     table = scores.table
     basins, models = table["gauge_id"].nunique(), list(table["model"].unique())
-    shown = Table(title=f"{title}, NSE" + ("" if basins == 1 else f", median of {basins} basins"))
+    of_basins = "" if basins == 1 else f", median of {count_of(basins)}"
+    shown = Table(title=f"{title}, NSE{of_basins}")
     for heading in ("lead time", *models):
         shown.add_column(heading, justify="right")
     for lead, rows in table.groupby("lead_time"):
-        shown.add_row(str(lead), *(f"{rows.loc[rows['model'] == model, 'NSE'].median():.3f}" for model in models))
+        shown.add_row(str(lead), *(median_text(rows.loc[rows["model"] == model, "NSE"], of=basins) for model in models))
     Console().print(shown)
-    typer.echo(f"RMSE [{scores.forecast.attrs['units']}], all lead times together in brackets, then each:")
+    typer.echo(f"RMSE [{scores.forecast.attrs['units']}]{of_basins}, all lead times together in brackets, then each:")
     for model in models:
         typer.echo(summary_line(table, model))
 
 
-def _figure(values: "pd.Series[float]", metric: str) -> str:
-    if values.isna().all():
+def _figure(median: float, basins: float, metric: str, *, of: int) -> str:
+    """A median, with the number of basins it is of where that is not `of`."""
+    if not basins:
         return "--"
-    return f"{values.median():.0f}" if metric == "days" else f"{values.median() + 0.0:.3f}"
+    count = "" if basins == of else f" (of {basins:.0f})"
+    return (f"{median:.0f}" if metric == "days" else f"{median + 0.0:.3f}") + count

@@ -6,6 +6,7 @@ A metric is NaN, never infinite, where fewer than two steps are shared or where 
 undefined stands in its docstring, as do its range and best value. In the formulas o is observed, s simulated discharge.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -248,6 +249,20 @@ def check_metrics(metrics: Sequence[str]) -> None:
             raise InputError(f"metric '{name}' is named twice; name it once")
         if name not in METRICS:
             raise InputError(f"metric '{name}' is not known; {nearest(str(name), METRICS)}")
+
+
+def known_metric(name: str) -> str | None:
+    """The key of `METRICS` that a name means, whatever its letter case and its `_`, `-` or blanks; None where there is none.
+
+    >>> known_metric("alpha_nse"), known_metric("Beta-NSE"), known_metric("MSE")
+    ('alpha_NSE', 'beta_NSE', None)
+    """
+    return next((key for key in METRICS if folded(key) == folded(name)), None)
+
+
+def folded(name: str) -> str:
+    """A name without letter case, `_`, `-` and blanks, so that two spellings of it are equal."""
+    return re.sub(r"[\s_-]", "", name.casefold())
 
 
 def climatology(*, observed: xr.DataArray, train: Labels, times: pd.DatetimeIndex) -> xr.DataArray:

@@ -9,14 +9,19 @@ import xarray as xr
 from runoff_lstm.evaluation import GAUGE_ID, METRICS
 from runoff_lstm.lead_times import ISSUE_DATE, LEAD_TIME, YARDSTICKS, valid_times
 from runoff_lstm.plots import (
+    BESIDE_LEGEND,
     OBSERVED_COLOUR,
     QUIET,
     SIMULATED_COLOUR,
     VALIDATION_COLOUR,
     axes_or_new,
     date_ticks,
+    fitted,
+    shortened,
     typeset,
+    width_of,
 )
+from runoff_lstm.regional import count_of
 from runoff_lstm.schema import TIME, InputError, nearest
 
 if TYPE_CHECKING:
@@ -38,6 +43,7 @@ def plot_lead_times(axes: "Axes | None" = None, *, scores: pd.DataFrame, metric:
     if metric not in scores:
         raise InputError(f"the table of scores has no column '{metric}'; {nearest(str(metric), map(str, scores.columns))}")
     axes = axes_or_new(axes, size=(6.4, 4))
+    basins = scores[GAUGE_ID].nunique()
     styles = {"persistence": (VALIDATION_COLOUR, "--"), "climatology": (QUIET, ":")}
     models = [str(name) for name in scores["model"].unique() if name not in YARDSTICKS]
     fresh = iter(("#009E73", "#CC79A7", "#56B4E9", "#E69F00", OBSERVED_COLOUR) * len(models))
@@ -47,8 +53,9 @@ def plot_lead_times(axes: "Axes | None" = None, *, scores: pd.DataFrame, metric:
             continue
         middle = by_lead.median()
         colour, line = styles.get(name, (SIMULATED_COLOUR if place == 0 else next(fresh), "-"))
-        axes.plot(middle.index, middle, color=colour, linestyle=line, marker="o", markersize=3.5, linewidth=1.6, label=name)
-        if scores[GAUGE_ID].nunique() > 1 and name not in YARDSTICKS:
+        label = fitted(shortened(name, 80) + _fewer(by_lead.count(), of=basins), width=0.45 * width_of(axes), size=9)
+        axes.plot(middle.index, middle, color=colour, linestyle=line, marker="o", markersize=3.5, linewidth=1.6, label=label)
+        if basins > 1 and name not in YARDSTICKS:
             axes.fill_between(middle.index, by_lead.quantile(0.25), by_lead.quantile(0.75), color=colour, alpha=0.15, linewidth=0)
     axes.set(xlabel="lead time [steps]", ylabel=f"{metric} [{typeset(units)}]" if units else metric)
     axes.set_xticks(sorted(scores[LEAD_TIME].unique()))
@@ -56,7 +63,21 @@ def plot_lead_times(axes: "Axes | None" = None, *, scores: pd.DataFrame, metric:
     if best == 1 and scores[metric].notna().any():
         axes.set_ylim(max(-1.0, float(scores[metric].min()) - 0.05), 1.02)
     axes.legend(frameon=False, fontsize=9)
+    if basins > 1:
+        axes.set_title(f"median of {count_of(basins)}, half of them shaded", loc="left", fontsize=10)
     return axes
+
+
+def _fewer(counts: "pd.Series[int]", *, of: int) -> str:
+    """Of how many basins the medians of a model are, lead by lead, where not of all.
+
+    >>> _fewer(pd.Series([5, 5]), of=5), _fewer(pd.Series([2, 2]), of=5), _fewer(pd.Series([2, 4]), of=5)
+    ('', ' (of 2)', ' (of 2 to 4)')
+    """
+    fewest, most = int(counts.min()), int(counts.max())
+    if fewest == of:
+        return ""
+    return f" (of {fewest})" if fewest == most else f" (of {fewest} to {most})"
 
 
 def plot_forecasts(
@@ -96,5 +117,5 @@ def plot_forecasts(
     axes.set_ylabel(f"discharge [{typeset(observed.attrs.get('units', ''))}]")
     date_ticks(axes)
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, frameon=False, fontsize=9, borderaxespad=0.2)
-    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_title(fitted(title, width=BESIDE_LEGEND * width_of(axes), size=10), loc="left", fontsize=10)
     return axes

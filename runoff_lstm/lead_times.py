@@ -16,6 +16,7 @@ import xarray as xr
 from runoff_lstm.evaluation import GAUGE_ID, climatology, evaluate
 from runoff_lstm.filled import measured
 from runoff_lstm.periods import Period
+from runoff_lstm.regional import median_text
 from runoff_lstm.schema import BASIN, DAY, DISCHARGE, TIME, InputError, Labels, check_choice, date_label, nearest, times_of
 
 LOG = logging.getLogger("runoff_lstm")
@@ -255,7 +256,8 @@ def _score(forecasts: Mapping[str, xr.DataArray], truth: xr.DataArray) -> pd.Dat
 def summary_line(scores: pd.DataFrame, model: str, *, metric: str = "RMSE") -> str:
     """One line for a model: all lead times together in brackets, then each.
 
-    Over several basins the medians. All together is the RMSE of all forecasts pooled; of other metrics the mean over the leads.
+    Over several basins the medians, each with its number of basins where not all have a value. All together is the RMSE of all
+    forecasts pooled; of other metrics the mean over the leads.
 
     >>> table = pd.DataFrame({"model": "lstm", "gauge_id": "leaf", "lead_time": [1, 2], "RMSE": [3.0, 4.0], "days": [10, 10]})
     >>> summary_line(table, "lstm")
@@ -265,10 +267,10 @@ def summary_line(scores: pd.DataFrame, model: str, *, metric: str = "RMSE") -> s
         if name not in known:
             raise InputError(f"the table of scores has no {kind} '{name}'; {nearest(str(name), map(str, known))}")
     own = scores[scores["model"] == model]
-    by_lead = own.groupby(LEAD_TIME)[metric].median()
-    values, weights = (own.pivot_table(index=GAUGE_ID, columns=LEAD_TIME, values=one) for one in (metric, "days"))
+    values, weights = (own.groupby([GAUGE_ID, LEAD_TIME])[one].mean().unstack() for one in (metric, "days"))
     if metric == "RMSE":
-        overall = (((values**2 * weights).sum(axis=1) / weights.where(values.notna()).sum(axis=1)) ** 0.5).median()
+        pooled = ((values**2 * weights).sum(axis=1) / weights.where(values.notna()).sum(axis=1)) ** 0.5
     else:
-        overall = values.mean(axis=1).median()
-    return f"{model}: [{overall:.3f}] {', '.join(f'{value:.3f}' for value in by_lead)}"
+        pooled = values.mean(axis=1)
+    overall, *by_lead = (median_text(one, of=len(values)) for one in (pooled, *(values[lead] for lead in values)))
+    return f"{model}: [{overall}] {', '.join(by_lead)}"

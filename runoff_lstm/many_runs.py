@@ -31,6 +31,7 @@ from runoff_lstm.lead_times import ISSUE_DATE, YARDSTICKS
 from runoff_lstm.periods import Period, Periods, temporal_folds, ungauged_folds
 from runoff_lstm.precision import Device, resolve_device
 from runoff_lstm.progress import training_bars
+from runoff_lstm.regional import medians
 from runoff_lstm.run_folder import check_run, create_folder, train_run
 from runoff_lstm.run_scores import LeadScores, Scores, mean_of, score
 from runoff_lstm.schema import BASIN, TIME, InputError, check_choice, check_keywords
@@ -51,7 +52,7 @@ class ManyRuns:
     path
         The folder; every run has one of its own below it.
     runs
-        A row per run: what sets it apart, its folder, and the median of every metric over its basins.
+        A row per run: what sets it apart, its folder, the median of every metric over its basins, and of how many.
     scores
         Of the mean of the members' hydrographs (or forecasts), or of all folds together: `Scores`, of forecasts `LeadScores`.
     """
@@ -344,17 +345,25 @@ def _made(folder: Path) -> xr.DataArray:
 
 
 def _table(folder: Path, labels: Sequence[str], apart: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
-    """A row per run with the medians over its basins of its metrics, of forecasts of the NSE by lead time; written to runs.csv."""
-    medians = pd.DataFrame([_medians(folder / label) for label in labels]).reset_index(drop=True)
-    table = pd.concat([pd.DataFrame({**apart, "folder": labels}), medians], axis=1).set_index(next(iter(apart)))
+    """A row per run with the medians over its basins of its metrics, of forecasts of the NSE by lead time; written to runs.csv.
+
+    `basins` is how many the run has, `NSE_basins` how many of them the median of NSE is of, and so for every column.
+    """
+    rows = pd.DataFrame([_medians(folder / label) for label in labels])
+    table = pd.concat([pd.DataFrame({**apart, "folder": labels}), rows], axis=1).set_index(next(iter(apart)))
     write_csv(table, folder / "runs.csv")
     return table
 
 
-def _medians(folder: Path) -> "pd.Series[float]":
+def _medians(folder: Path) -> dict[str, float]:
+    """The medians of a run over its basins, then the numbers of basins."""
     by_lead = folder / "test_lead_scores.csv"
-    if not by_lead.is_file():
-        return pd.read_csv(folder / "test_metrics.csv", index_col=0).median()
-    table = pd.read_csv(by_lead)
-    own = table[~table["model"].isin(YARDSTICKS)]
-    return own.groupby("lead_time")["NSE"].median().rename(lambda lead: f"NSE lead {lead}")
+    if by_lead.is_file():
+        table = pd.read_csv(by_lead, dtype={"gauge_id": str})
+        own = table[~table["model"].isin(YARDSTICKS)]
+        scores = own.pivot(index="gauge_id", columns="lead_time", values="NSE").add_prefix("NSE lead ")
+    else:
+        scores = pd.read_csv(folder / "test_metrics.csv", index_col=0)
+    found = medians(scores)
+    counts = {f"{name}_basins": basins for name, (_, basins) in found.items()}
+    return {**{name: median for name, (median, _) in found.items()}, "basins": len(scores), **counts}

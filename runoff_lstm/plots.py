@@ -36,6 +36,10 @@ QUIET = "#6B6B6B"
 GRID = "#E4E4E4"
 HISTORY_COLUMNS = ("update", "train_loss", "validation_NSE")
 LOG_DECADES = 1e5
+BESIDE_LEGEND = 0.5
+"""Share of the width of Axes that a title has where the legend stands opposite."""
+MOST_CHARACTERS = 200
+"""Of a title; the middle of a longer one is left out."""
 
 
 def plot_hydrograph(
@@ -77,7 +81,7 @@ def plot_hydrograph(
     axes.set_xlim(first, last if last > first else first + DAY)
     date_ticks(axes)
     axes.legend(handles=drawn, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, frameon=False, fontsize=9, borderaxespad=0.2)
-    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_title(fitted(title, width=BESIDE_LEGEND * width_of(axes), size=10), loc="left", fontsize=10)
     return axes
 
 
@@ -203,9 +207,10 @@ def figure_hydrograph(
     figure = Figure(figsize=(11, 10 if has_zoom else 7), dpi=120)
     figure.set_layout_engine("constrained", h_pad=0.08, w_pad=0.08, hspace=0.03)
     grid = figure.add_gridspec(3 if has_zoom else 2, 2, height_ratios=[1, 1, 1.15][not has_zoom :], width_ratios=(1.6, 1))
-    heading = f"{name}, {_date(first)} to {_date(last)}".replace("$", r"\$")
+    heading = f"{shortened(name)}, {_date(first)} to {_date(last)}".replace("$", r"\$")
     written = ", ".join(_score(metric, value, units) for metric, value in scores.items())
-    figure.suptitle(f"{heading}: {written}" if written else heading, fontsize=13, x=0.012, ha="left")
+    title = f"{heading}: {written}" if written else heading
+    figure.suptitle(fitted(title, width=0.976 * figure.get_figwidth(), size=13), fontsize=13, x=0.012, ha="left")
 
     whole = figure.add_subplot(grid[0, :])
     plot_hydrograph(whole, observed=observed, simulated=simulated, precipitation=precipitation, title="whole period")
@@ -243,6 +248,56 @@ def figure_of(drawn: "Figure | Axes") -> "Figure":
     figure = drawn.get_figure(root=True)
     assert figure is not None  # axes of this module always stand in one
     return figure
+
+
+def width_of(axes: "Axes") -> float:
+    """Width of Axes in inches, as they stand before the layout is final, which makes them wider."""
+    return float(axes.get_window_extent().width / figure_of(axes).dpi)
+
+
+def fitted(text: str, *, width: float, size: float) -> str:
+    """Text in as many lines as it needs to be no wider than so many inches, at a font size in points.
+
+    Lines break at blanks, and within a word that is wider by itself.
+    """
+    room = 0.95 * 72 * width  # a renderer that fits glyphs to pixels sets some text wider than its outline
+    if _text_width(text, size) <= room:
+        return text
+    lines = [""]
+    for word in text.split():
+        for piece in _pieces(word, room=room, size=size):
+            joined = f"{lines[-1]} {piece}".strip()
+            if lines[-1] and _text_width(joined, size) > room:
+                lines.append(piece)
+            else:
+                lines[-1] = joined
+    return "\n".join(lines)
+
+
+def shortened(text: str, most: int = MOST_CHARACTERS) -> str:
+    """Text with its middle left out where it has more characters than `most`.
+
+    >>> shortened("0123456789", most=5)
+    '01 … 89'
+    """
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-(most // 2) :]}"
+
+
+def _pieces(word: str, *, room: float, size: float) -> list[str]:
+    """A word in parts that are each no wider than `room`; an escaped character or a formula between $ stays whole."""
+    parts = [""]
+    for atom in re.findall(r"\\.|\$[^$]*\$|.", word):
+        if parts[-1] and _text_width(parts[-1] + atom, size) > room:
+            parts.append("")
+        parts[-1] += atom
+    return parts
+
+
+def _text_width(text: str, size: float) -> float:
+    """Width of a line of text in points."""
+    from matplotlib.textpath import TextPath
+
+    return float(TextPath((0, 0), text, size=size).get_extents().width) if text.strip() else 0.0
 
 
 def _discharge_units(*, observed: xr.DataArray, simulated: xr.DataArray) -> str:

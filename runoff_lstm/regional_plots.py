@@ -16,7 +16,11 @@ from runoff_lstm.plots import (
     Values,
     axes_or_new,
     figure_of,
+    fitted,
+    shortened,
+    width_of,
 )
+from runoff_lstm.regional import count_of, defined, share_of_basins
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +35,8 @@ def plot_distribution(
     Parameters
     ----------
     scores
-        By name, a value per basin; NaN is left out. The first is drawn strongest.
+        By name, a value per basin; what is undefined is left out, and a table without any value is named as such. The first is
+        drawn strongest.
     metric
         What the values are, for the axis.
     lowest
@@ -41,18 +46,19 @@ def plot_distribution(
     axes = axes_or_new(axes, size=(6, 4.2))
     colours = (SIMULATED_COLOUR, VALIDATION_COLOUR, QUIET, PRECIPITATION_COLOUR, OBSERVED_COLOUR)
     for place, (name, values) in enumerate(scores.items()):
-        ranked = np.sort(values.dropna().to_numpy(np.float64))
-        if not ranked.size:
-            continue
-        share = np.arange(1, ranked.size + 1) / ranked.size
-        label = f"{name}, median {np.median(ranked):.3f} ({ranked.size:,} basins)"
+        ranked = np.sort(defined(values).to_numpy(np.float64))
+        share = np.arange(1, ranked.size + 1) / max(ranked.size, 1)
+        label = f"{shortened(name, 80)}, " + (
+            f"median {np.median(ranked):.3f} ({count_of(ranked.size)})" if ranked.size else f"undefined in {count_of(len(values))}"
+        )
+        label = fitted(label.replace("$", r"\$"), width=0.85 * width_of(axes), size=9)
         axes.step(
             ranked, share, where="post", color=colours[place % len(colours)], linewidth=2.0 if place == 0 else 1.3, label=label
         )
     axes.axhline(0.5, color=QUIET, linewidth=0.7, linestyle=(0, (5, 3)))
     every = np.concatenate([values.to_numpy(np.float64) for values in scores.values()]) if scores else np.zeros(0)
     axes.set(xlim=_ends(metric, every, lowest=lowest), ylim=(0, 1), xlabel=metric, ylabel="share of basins at or below")
-    if any(values.notna().any() for values in scores.values()):
+    if scores:
         axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), frameon=False, fontsize=9, borderaxespad=0.2)  # clear of any curve
     return axes
 
@@ -109,10 +115,9 @@ def plot_map(
     middle = float(np.nanmean(north)) if np.isfinite(north).any() else 0.0
     axes.set_aspect(1 / max(np.cos(np.radians(middle)), 0.1))
     axes.set(xlabel="longitude [°]", ylabel="latitude [°]")
+    middle_score = f"median {np.median(values[known]):.3f}" if known.size else "undefined in all"
     axes.set_title(
-        f"{metric} of {len(values):,} basins, median {np.median(values[known]) if known.size else np.nan:.3f}",
-        loc="left",
-        fontsize=10,
+        f"{metric} of {share_of_basins(known.size or len(values), of=len(values))}, {middle_score}", loc="left", fontsize=10
     )
     return axes
 

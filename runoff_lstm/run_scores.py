@@ -1,5 +1,6 @@
 """From what a model makes of a period, a simulation or forecasts, to the scores, tables, netCDF and pictures of a run folder."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +18,8 @@ from runoff_lstm.filled import measured
 from runoff_lstm.forecast_plots import plot_forecasts, plot_lead_times
 from runoff_lstm.lead_times import ISSUE_DATE, LEAD_TIME, last_issue_dates, observed_ahead, score_lead_times
 from runoff_lstm.periods import AnyPeriod, Periods
-from runoff_lstm.plots import figure_hydrograph, write_figure
-from runoff_lstm.regional import worst_basins
+from runoff_lstm.plots import figure_hydrograph, shortened, write_figure
+from runoff_lstm.regional import count_of, defined, median_basin, share_of_basins, worst_basins
 from runoff_lstm.regional_plots import plot_distribution, plot_map
 from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, is_precipitation, nearest, times_of
 from runoff_lstm.stages import check_unseen
@@ -28,7 +29,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LOG = logging.getLogger(__name__)
+
 METRICS = ("NSE", "KGE", "KGE_r", "KGE_alpha", "KGE_beta", "RMSE")
+
+WORST = 10
+"""Scored basins in the table of the worst."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +127,9 @@ def score(
 ) -> Scores | LeadScores:
     """Score a simulation or forecasts of one period, beside climatology and persistence; write tables, netCDF and pictures.
 
-    With several basins a simulation also leaves the worst ten with what may explain it, the distribution of the first metric and,
-    where the data know the gauges' places, its map. Forecasts are scored by lead time (see `score_lead_times`), whatever `metrics`.
+    With several basins a simulation also leaves the undefined and the worst ten with what may explain it, the distribution of the
+    first metric and, where the data know the gauges' places, its map. Forecasts are scored by lead time (see `score_lead_times`),
+    whatever `metrics`.
     """
     if LEAD_TIME in made.dims:
         return _score_forecasts(folder, dataset, made, name=name, periods=periods, period_name=period_name)
@@ -161,15 +168,16 @@ def _score_forecasts(
 
 def _spaghetti(observed: xr.DataArray, scores: LeadScores, *, name: str) -> "Axes":
     """The forecasts of half a year around the largest flood of the basin whose NSE at lead time 1 is the median one."""
-    first = scores.table[(scores.table["model"] == "lstm") & (scores.table["lead_time"] == 1)].sort_values("NSE")
-    gauge_id = str(first["gauge_id"].iloc[len(first) // 2])
+    own = scores.table[scores.table["model"] == "lstm"]
+    by_lead = own.pivot(index="gauge_id", columns="lead_time", values="NSE").add_prefix("NSE at lead time ")
+    gauge_id, heading = _basin_to_draw(by_lead, name)
     forecast = scores.forecast.sel({BASIN: gauge_id})
     issued = forecast.indexes["issue_date"]
     series = observed.sel({BASIN: gauge_id, TIME: slice(issued[0], issued[-1])})
     peak = int(np.nanargmax(series.values)) if series.notnull().any() else 0
     begin = min(max(0, peak - 60), max(0, len(issued) - 120))
     lead_times = forecast.sizes["lead_time"]
-    title = f"{name}, {gauge_id}: forecasts of {lead_times} steps, one in {max(1, lead_times // 2)} shown"
+    title = f"{heading}: forecasts of {lead_times} steps, one in {max(1, lead_times // 2)} shown".replace("$", r"\$")
     return plot_forecasts(observed=series[begin : begin + 120], forecast=forecast, every=max(1, lead_times // 2), title=title)
 
 
@@ -204,7 +212,8 @@ def _score_simulation(
     if dataset.sizes[BASIN] > 1:
         first = str(scores.metrics.columns[0])
         values = scores.metrics[first]
-        worst = worst_basins(dataset, values, train=train, test=test)
+        number = WORST + len(values) - len(defined(values))  # however many are undefined, the worst of those scored are there
+        worst = worst_basins(dataset, values, train=train, test=test, number=number)
         write_csv(worst, folder / f"{period_name}_worst_basins.csv")
         curves = {"model": values} | {
             str(one).partition(" (")[0]: table[first] for one, table in scores.yardsticks.groupby("yardstick")
@@ -227,15 +236,33 @@ def _simulation(observed: xr.DataArray, simulated: xr.DataArray, name: str) -> x
 
 def _hydrograph(dataset: xr.Dataset, scores: Scores, *, name: str) -> "Figure":
     """The picture of the basin whose NSE (or first metric) is the median one; of the only basin where there is one."""
-    first = scores.metrics.columns[0]
-    ranked = scores.metrics[first].sort_values(na_position="first")
-    gauge_id = str(ranked.index[len(ranked) // 2])
+    metrics = scores.metrics.drop(columns="days")
+    gauge_id, heading = _basin_to_draw(metrics, name)
     one = scores.simulation.sel({BASIN: gauge_id})
     rain = [str(variable) for variable in dataset.data_vars if is_precipitation(str(variable))]
     precipitation = dataset[rain[0]].sel({BASIN: gauge_id, TIME: one[TIME]}) if rain else None
-    of_gauge: dict[str, float] = dict(zip(scores.metrics.columns, scores.metrics.loc[gauge_id].to_numpy(float), strict=True))
-    shown = {metric: value for metric, value in of_gauge.items() if metric in ("NSE", "KGE", "RMSE")}
-    title = name if len(ranked) == 1 else f"{name}, {gauge_id} (the median of {len(ranked)} basins)"
+    of_gauge: dict[str, float] = dict(zip(metrics.columns, metrics.loc[gauge_id].to_numpy(float), strict=True))
+    is_scored = any(np.isfinite(value) for value in of_gauge.values())
+    shown = {metric: value for metric, value in of_gauge.items() if is_scored and metric in ("NSE", "KGE", "RMSE")}
     return figure_hydrograph(
-        observed=one["observed"], simulated=one["simulated"], precipitation=precipitation, scores=shown, name=title
+        observed=one["observed"], simulated=one["simulated"], precipitation=precipitation, scores=shown, name=heading
     )
+
+
+def _basin_to_draw(scores: pd.DataFrame, name: str) -> tuple[str, str]:
+    """The gauge id to draw, and its heading: the median basin of those scored by the first metric that has a value in any.
+
+    `scores` has a row per gauge and a column per metric. Where none has a value, it is the first basin, and the heading says so.
+    """
+    basins = len(scores)
+    for metric in map(str, scores.columns):
+        gauge_id = median_basin(scores[metric])
+        if gauge_id is None:
+            continue
+        by = "" if metric == scores.columns[0] else f" by {metric}"
+        chosen = f"the median of {share_of_basins(len(defined(scores[metric])), of=basins)}{by}"
+        return gauge_id, name if basins == 1 else f"{shortened(name, 120)}, {gauge_id} ({chosen})"
+    gauge_id = str(scores.index[0])
+    unscored = "it could not be scored" if basins == 1 else f"none of {count_of(basins)} could be scored"
+    LOG.warning("%s: %s; too few observed and simulated steps in common, or discharge that does not vary", name, unscored)
+    return gauge_id, f"{shortened(name, 120)}{'' if basins == 1 else f', {gauge_id}'} ({unscored})"

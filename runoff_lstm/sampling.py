@@ -228,6 +228,17 @@ class Windows:
         return int(self._valid.sum())
 
     @property
+    def index_bytes(self) -> int:
+        """Bytes held to know what can be predicted; the `Tiles` of an epoch come on top."""
+        runs = vars(self._runs).values()
+        return sum(one.nbytes for one in (self._valid, self._has_history, self._history, self.in_period, *runs))
+
+    @property
+    def data_bytes(self) -> int:
+        """Bytes of series and attributes, laid out for batches."""
+        return sum(one.nbytes for one in (self._block, self._targets, self._attributes))
+
+    @property
     def coverage(self) -> pd.DataFrame:
         """What is used and what is left out, and why, per basin.
 

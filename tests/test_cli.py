@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -576,7 +577,9 @@ def test_compare_tells_the_medians_and_a_paired_test(ensemble, tmp_path):
     median = scores_of(folder)["NSE"].median()
     assert f"NSE of 3 basins: median {median:.4f}, reference -9.0000" in result.output
     assert "better in 66.7% of the basins, median difference +" in result.output
-    assert "Wilcoxon signed-rank p = 0.5" in result.output  # ranks 2, 3 and -1: two of eight ways to sign them sum to 1 or less
+    assert "no signed-rank test, which needs 6 basins that differ (3 of 3 do)" in result.output
+    assert "note: 1 basin only in the reference left out (first 09999999)" in result.output
+    assert f"period and days scored not stated by {tmp_path / 'theirs.csv'}" in result.output
     differences = pd.read_csv(tmp_path / "differences.csv", dtype={"gauge_id": str}).set_index("gauge_id")
     assert differences.columns.tolist() == ["ours", "reference", "difference"]
     np.testing.assert_allclose(differences["ours"], scores_of(folder)["NSE"], rtol=1e-5)
@@ -593,7 +596,9 @@ def test_compare_draws_two_curves_even_of_tables_of_one_name(ensemble, tmp_path,
     assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
     assert list(drawn["scores"]) == [str(one), str(other)]
     assert drawn["metric"] == "KGE"
-    assert call("compare", one.parent, other.parent, "-o", tmp_path / "runs.png").exit_code == 0
+    result = call("compare", one.parent, other.parent, "-o", tmp_path / "runs.png")
+    assert result.exit_code == 0, result.output
+    assert "note" not in result.output
     assert list(drawn["scores"]) == ["seed-3", "seed-4"]
 
 
@@ -606,6 +611,29 @@ def test_compare_refuses_what_it_cannot_compare(ensemble, tmp_path):
     assert "is not there; give a table of scores" in refused("compare", folder, tmp_path)
     assert "is not a table in CSV" in refused("compare", folder, tmp_path / "empty.csv")
     assert "let the name end in .csv or .png" in refused("compare", folder, folder, "-o", tmp_path / "out.pdf")
+
+
+def test_compare_refuses_runs_of_other_test_periods_until_both_are_evaluated_alike(ensemble, tmp_path):
+    one, other = ensemble[0] / "seed-3", tmp_path / "other"
+    shutil.copytree(ensemble[0] / "seed-4", other)
+    settings = (other / "experiment.toml").read_text()
+    assert "2001-11-30" in settings
+    (other / "experiment.toml").write_text(settings.replace("2001-11-30", "2001-11-01"))
+    assert call("evaluate", other, "--device", "cpu").exit_code == 0
+    message = refused("compare", one, other)
+    assert "scored over 2001-06-01 to 2001-11-30 (183 steps of 1 day)" in message
+    assert "over 2001-06-01 to 2001-11-01 (154 steps of 1 day); give both the same [periods] in experiment.toml" in message
+    (other / "experiment.toml").write_text(settings)
+    assert call("evaluate", other, "--device", "cpu").exit_code == 0
+    assert call("compare", one, other).exit_code == 0
+
+
+def test_compare_takes_the_best_value_of_a_metric_that_is_not_ours(tmp_path):
+    for name, value in (("a", 0.5), ("b", 0.7)):
+        (tmp_path / f"{name}.csv").write_text(f"basin,MSE\n01,{value}\n")
+    tables = (tmp_path / "a.csv", tmp_path / "b.csv", "--metric", "mse")
+    assert "which is better cannot be told" in call("compare", *tables).output
+    assert "better in 100.0% of the basins" in call("compare", *tables, "--best", 0).output
 
 
 def children_of(process):

@@ -2,6 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from matplotlib.text import Text
+from small_figures import cut
 
 from runoff_lstm.forecast_plots import plot_forecasts, plot_lead_times
 from runoff_lstm.plots import write_figure
@@ -39,6 +41,26 @@ def test_several_models_have_colours_of_their_own_and_another_metric_its_unit(tm
     write_figure(axes, tmp_path / "leads.png")
     with pytest.raises(InputError, match="no column 'KGE'"):
         plot_lead_times(scores=table(), metric="KGE")
+
+
+def test_the_title_says_of_how_many_basins_a_line_is_and_the_legend_where_it_is_of_fewer():
+    holed = table(5)
+    holed.loc[(holed["model"] == "lstm") & (holed["gauge_id"] > "1"), "NSE"] = np.nan
+    axes = plot_lead_times(scores=holed)
+    assert axes.get_title(loc="left") == "median of 5 basins, half of them shaded"
+    assert list(lines(axes)) == ["lstm (of 2)", "persistence", "climatology"]
+    assert plot_lead_times(scores=table(1)).get_title(loc="left") == ""
+
+
+def test_names_of_any_length_stay_within_the_picture():
+    assert cut(plot_lead_times(scores=table(2, models=("a model of some name " * 20, "W" * 200, "persistence"))).figure) == []
+    times = pd.date_range("2000-01-01", periods=20)
+    observed = xr.DataArray(np.arange(20.0), {"time": times}, ("time",), attrs={"units": "mm d-1"})
+    forecast = xr.DataArray(np.full((20, 2), 7.0), {"issue_date": times, "lead_time": [1, 2]}, ("issue_date", "lead_time"))
+    axes = plot_forecasts(observed=observed, forecast=forecast, title="a river at some place, 01013500: forecasts " * 4)
+    assert cut(axes.figure) == []
+    (title,) = [text for text in axes.findobj(Text) if text.get_text() == axes.get_title(loc="left")]
+    assert title.get_window_extent().x1 < axes.get_legend().get_window_extent().x0
 
 
 def test_forecasts_begin_at_the_observation_of_their_issue_date():

@@ -130,6 +130,13 @@ def test_the_summary_line_pools_the_squared_errors():
     assert summary_line(table, "lstm") == f"lstm: [{pooled:.3f}] 1.500, 4.000"
 
 
+def test_the_summary_line_says_of_how_many_basins_a_median_is_where_not_of_all():
+    rows = [("lstm", "a", 1, 1.0, 10), ("lstm", "a", 2, np.nan, 0), ("lstm", "b", 1, 3.0, 10), ("lstm", "b", 2, np.nan, 0)]
+    rows += [("lstm", "c", 1, np.nan, 0), ("lstm", "c", 2, np.nan, 0)]
+    table = pd.DataFrame(rows, columns=["model", "gauge_id", "lead_time", "RMSE", "days"])
+    assert summary_line(table, "lstm") == "lstm: [2.000 (of 2)] 2.000 (of 2), --"
+
+
 def test_an_issue_date_that_the_record_does_not_have_is_refused(observed):
     forecast = make_forecast(observed)
     with pytest.raises(InputError, match=r"2001-05-15 is no time of the observations"):

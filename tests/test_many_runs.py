@@ -137,6 +137,19 @@ def test_the_table_of_runs_has_the_medians_of_each_member(ensemble):
         assert (row["NSE"], row["KGE"]) == pytest.approx((scores["NSE"].median(), scores["KGE"].median()), rel=1e-5)
 
 
+def test_medians_of_runs_leave_out_what_is_undefined_and_count_the_rest(data, tmp_path):
+    late = data["time"] > np.datetime64("2001-05-31")
+    observed = data["discharge"].where((data["basin"] != "01022500") | ~late)  # not observed: no score
+    observed = observed.where((data["basin"] != "02064000") | ~late, 1.0)  # constant: an RMSE, but no NSE
+    done = ensemble_of(tmp_path / "run", data.assign(discharge=observed), metrics=["NSE", "RMSE"], seeds=[3])
+    row = table(done.path / "runs.csv").loc[3]
+    assert row[["basins", "NSE_basins", "RMSE_basins", "days_basins"]].tolist() == [6, 4, 5, 5]
+    scores = table(done.path / "seed-3" / "test_metrics.csv")
+    assert row["NSE"] == pytest.approx(scores.loc[scores["NSE"].notna(), "NSE"].median(), rel=1e-4)
+    assert row["days"] == 183
+    assert scores.loc["01022500", "days"] == 0
+
+
 def test_evaluating_the_ensemble_gives_its_scores(data, ensemble, tmp_path):
     shutil.copytree(ensemble.path, tmp_path / "copy")
     chosen = {key: ARGUMENTS[key] for key in ("name", "periods", "metrics")}
@@ -190,7 +203,9 @@ def test_an_ensemble_of_forecasts_is_the_mean_of_its_members_forecasts_and_is_sc
     pd.testing.assert_frame_equal(done.scores.table, expected, rtol=1e-5)
     single = pd.read_csv(done.path / "seed-3" / "test_lead_scores.csv")
     first = single[(single["model"] == "lstm") & (single["lead_time"] == 1)]
-    assert done.runs.columns.tolist() == ["folder", "NSE lead 1", "NSE lead 2", "NSE lead 3"]
+    leads = ["NSE lead 1", "NSE lead 2", "NSE lead 3"]
+    assert done.runs.columns.tolist() == ["folder", *leads, "basins", *(f"{lead}_basins" for lead in leads)]
+    assert done.runs["NSE lead 1_basins"].tolist() == done.runs["basins"].tolist() == [6, 6]
     assert done.runs.loc[3, "NSE lead 1"] == pytest.approx(first["NSE"].median())
     before = contents(done.path / "seed-3")
     again = ensemble_of(tmp_path / "run", data, **FORECASTS, resume=True)

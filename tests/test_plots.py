@@ -2,9 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from small_figures import cut
 
 from runoff_lstm.plots import (
     figure_hydrograph,
+    fitted,
     plot_flow_duration,
     plot_history,
     plot_hydrograph,
@@ -117,6 +119,31 @@ def test_the_whole_picture_shows_the_year_of_the_largest_peak_and_the_scores():
     assert len(shown) == 365
     short = figure_hydrograph(observed=observed[:300], simulated=observed[:300], scores={}, name="a")
     assert not any(axes.get_title(loc="left").startswith("year of") for axes in short.axes)
+
+
+NAMES = ["River at some place " * 6, "W" * 300, "a_name_without_a_blank_" * 8, "10$ or 20$ " * 12, "i" * 5000]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_title_of_any_length_stays_within_the_picture_and_keeps_the_scores(name):
+    observed = days(400)
+    scores = {"NSE": 0.9123, "KGE": 0.8, "RMSE": 0.71}
+    figure = figure_hydrograph(observed=observed, simulated=observed * 0.9, scores=scores, name=name)
+    assert cut(figure) == []
+    assert figure.get_suptitle().replace("\n", " ").endswith("NSE 0.91, KGE 0.80, RMSE 0.71 mm d$^{-1}$")
+    heights = [axes.get_window_extent().height for axes in figure.axes]
+    assert min(heights) > 0.1 * figure.bbox.height
+    assert cut(plot_hydrograph(observed=observed, simulated=observed, title=name[:200].replace("$", "")).figure) == []
+
+
+def test_text_is_broken_at_blanks_where_it_does_not_fit_and_stays_as_it_is_where_it_does():
+    assert fitted("one  two", width=3, size=10) == "one  two"
+    lines = fitted("one two three four five six", width=0.8, size=10).split("\n")
+    assert len(lines) > 1
+    assert " ".join(lines) == "one two three four five six"
+    assert "".join(fitted("x" * 100, width=0.8, size=10).split("\n")) == "x" * 100
+    assert r"\$" in fitted(r"\$" * 60, width=0.8, size=10).split("\n")[1]
+    assert all(len(line) % 2 == 0 for line in fitted(r"\$" * 60, width=0.8, size=10).split("\n"))
 
 
 @pytest.mark.parametrize(

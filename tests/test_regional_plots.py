@@ -1,6 +1,8 @@
 import numpy as np
 import pandas as pd
+import pytest
 import xarray as xr
+from small_figures import cut
 
 from runoff_lstm.plots import write_figure
 from runoff_lstm.regional_plots import plot_distribution, plot_map
@@ -35,6 +37,21 @@ def test_a_distribution_of_a_metric_without_an_end_at_1_shows_its_values():
     assert plot_distribution(scores={"model": scores(0.4, 0.9)}, metric="KGE_r").get_xlim() == (-0.2, 1.0)
 
 
+@pytest.mark.parametrize("name", ["/a/folder/below/another/" * 5, "a model of some place " * 12, "W" * 300])
+def test_a_legend_of_any_length_stays_within_the_picture_and_leaves_room_for_the_curves(name):
+    axes = plot_distribution(scores={name + "1": scores(0.5, 0.7), name + "2": scores(0.4, 0.6)})
+    assert cut(axes.figure) == []
+    assert axes.get_window_extent().height > 0.4 * axes.figure.bbox.height
+    assert axes.get_window_extent().width > 0.7 * axes.figure.bbox.width
+    assert all(label.get_text().endswith("(2 basins)") for label in axes.get_legend().get_texts())
+
+
+def test_an_infinite_score_is_undefined_and_a_curve_without_any_is_named():
+    axes = plot_distribution(scores={"model": scores(0.5, -np.inf), "persistence": scores(np.nan, np.nan)})
+    drawn = [label.get_text() for label in axes.get_legend().get_texts()]
+    assert drawn == ["model, median 0.500 (1 basin)", "persistence, undefined in 2 basins"]
+
+
 def test_a_distribution_of_nothing_is_drawn_empty():
     axes = plot_distribution(scores={"model": scores(np.nan, np.nan)})
     assert axes.get_xlim() == (-0.2, 1.0)
@@ -60,9 +77,9 @@ def test_an_undefined_score_is_an_open_circle():
     assert unknown.get_offsets().tolist() == [[-99, 41]]
     assert len(unknown.get_facecolors()) == 0
     assert [label.get_text() for label in axes.get_legend().get_texts()] == ["undefined"]
-    assert axes.get_title(loc="left") == "NSE of 3 basins, median 0.700"
+    assert axes.get_title(loc="left") == "NSE of 2 of 3 basins, median 0.700"
     nothing = plot_map(scores=scores(np.nan, np.nan), **places(2))
-    assert nothing.get_title(loc="left") == "NSE of 2 basins, median nan"
+    assert nothing.get_title(loc="left") == "NSE of 2 basins, undefined in all"
 
 
 def test_the_colours_of_a_map_end_where_they_are_told_or_where_the_metric_does():

@@ -294,6 +294,74 @@ def test_the_worst_basins_are_told_with_what_the_data_show(tmp_path, basins, per
     assert "84% not observed" in worst.loc["02064000", "seen"]
 
 
+def titles(monkeypatch):
+    """What the pictures of a run are called, in the order drawn; they are not drawn."""
+    said = []
+    monkeypatch.setattr(run_scores, "figure_hydrograph", lambda **given: said.append((given["name"], given["scores"])))
+    monkeypatch.setattr(run_scores, "plot_forecasts", lambda **given: said.append(given["title"]))
+    for name in ("plot_lead_times", "plot_distribution"):
+        monkeypatch.setattr(run_scores, name, lambda *_, **__: None)
+    monkeypatch.setattr(run_folder, "plot_history", lambda **_: None)
+    for home in (run_folder, run_scores):
+        monkeypatch.setattr(home, "write_figure", lambda *_, **__: None)
+    return said
+
+
+def unobserved(basins, periods, *gauge_ids):
+    """Basins that are not observed from the test period on."""
+    known = ~basins["basin"].isin(gauge_ids) | (basins["time"] < np.datetime64(periods.test.start))
+    return basins.assign(discharge=basins["discharge"].where(known))
+
+
+def test_the_picture_is_of_the_median_of_the_basins_that_are_scored(tmp_path, periods, monkeypatch):
+    said, gauge_ids = titles(monkeypatch), [*FOUR, "06431500"]
+    holed = unobserved(make_basins(*gauge_ids), periods, *gauge_ids[:3])
+    result = run(tmp_path / "run", holed, periods)
+    ((title, scores),) = said
+    assert title in [f"small, {gauge_id} (the median of 2 of 5 basins)" for gauge_id in gauge_ids[3:]]
+    assert np.isfinite(list(scores.values())).all()
+    worst = pd.read_csv(result.path / "test_worst_basins.csv", dtype={"gauge_id": str}, index_col="gauge_id")
+    assert worst.loc[gauge_ids[0], "seen"].startswith("NSE undefined; ")
+    assert len(worst) == 5
+
+
+@pytest.mark.filterwarnings("ignore::runoff_lstm.trained_model.SilentGaugeWarning")
+def test_the_forecasts_drawn_are_of_the_median_of_the_basins_that_are_scored(tmp_path, basins, periods, monkeypatch):
+    said = titles(monkeypatch)
+    holed = unobserved(basins, periods, "01013500", "02064000")
+    run(tmp_path / "run", holed, periods, inputs=dataclasses.replace(INPUTS, lead_times=2))
+    assert said == ["small, 01022500 (the median of 1 of 3 basins): forecasts of 2 steps, one in 1 shown"]
+
+
+def test_where_no_basin_is_scored_the_first_one_is_drawn_and_the_picture_and_the_log_say_so(
+    tmp_path, basins, periods, monkeypatch, caplog
+):
+    said = titles(monkeypatch)
+    later = basins["time"] >= np.datetime64(periods.test.start)
+    constant = basins.assign(discharge=basins["discharge"].where(~later, 1.0))
+    run(tmp_path / "many", constant, periods, metrics=["NSE", "KGE"])
+    run(tmp_path / "one", constant.isel(basin=[0]), periods, metrics=["NSE"])
+    assert said == [("small, 01013500 (none of 3 basins could be scored)", {}), ("small (it could not be scored)", {})]
+    assert (
+        caplog.messages.count(
+            "small: none of 3 basins could be scored; too few observed and simulated steps in common, "
+            "or discharge that does not vary"
+        )
+        == 1
+    )
+    run(tmp_path / "other", constant, periods, metrics=["NSE", "RMSE"])
+    assert said[-1][0].endswith("(the median of 3 basins by RMSE)")
+
+
+def test_a_picture_of_a_basin_without_a_score_is_drawn(tmp_path, basins, periods):
+    holed = unobserved(basins, periods, "01013500")
+    nothing = holed["discharge"].sel(time=periods.test.label_slice).isel(basin=[0])
+    simulated = nothing.fillna(1.0)
+    scores = run_scores.score(tmp_path, holed, simulated, name="small", periods=periods)
+    assert scores.metrics["NSE"].isna().all()
+    assert (tmp_path / "hydrograph.png").stat().st_size > 10_000
+
+
 def test_places_of_the_gauges_make_a_map(tmp_path, basins, periods, monkeypatch):
     drawn = {}
 

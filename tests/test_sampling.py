@@ -334,3 +334,12 @@ def test_a_period_no_longer_than_the_lead_times_and_a_forecast_of_forcing_too_sh
             numbered(40), FORCING, target=None, sequence_length=5, lead_times=5, future_forcing=["rain"],
             period=Period("2000-02-07", "2000-02-07"),
         )  # fmt: skip
+
+
+def test_the_bytes_of_index_and_data_are_those_of_the_arrays_held(basins):
+    windows = Windows(basins, ["rain", "temperature"], static_attributes=["slope"], sequence_length=30)
+    steps = 3 * 700
+    one_run_a_basin = 3 * 3 * 8
+    assert windows.index_bytes == 3 * steps + 700 + one_run_a_basin
+    rows_after = windows.targets_per_window
+    assert windows.data_bytes == 4 * (2 * (steps + rows_after) + (steps + rows_after) + 3)

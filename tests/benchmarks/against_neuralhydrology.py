@@ -156,14 +156,14 @@ def train(settings: Settings) -> Measured:
     training.run(checkpoint=folder / "checkpoint.pt", observe=clock.tick)
     peak = peak_memory()
     windows = training.windows["train"]
-    index = [*vars(windows.training_tiles(seed=0, epoch=0)).values(), windows._valid, windows._has_history, windows._period]
+    tiles = vars(windows.training_tiles(seed=0, epoch=0)).values()
     return {
         **measured,
         "load_s": clock.first_batch - began,
         "updates_per_s": clock.updates_per_second(block=settings["block"], warm_up=settings["warm_up"]),
         "windows": windows.n_targets,
-        "index_bytes": sum(one.nbytes for one in index),
-        "data_bytes": sum(one.nbytes for one in (windows._block, windows._targets, windows._attributes)),
+        "index_bytes": sum(one.nbytes for one in tiles) + windows.index_bytes,
+        "data_bytes": windows.data_bytes,
         "peak_bytes": peak,
         "gpu_bytes": peak_gpu_memory(settings["device"]),
         "run": str(write_bundle(training.model, folder / "model.safetensors")),

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import pandas as pd
 import xarray as xr
+from brief import setting
 
 from runoff_lstm.readers import read_camels_us, read_netcdf, write_dataset
 
@@ -22,6 +23,7 @@ Result = TypeVar("Result")
 
 FORCING = ("prcp", "srad", "tmax", "tmin", "vp")
 TRAIN = ("1999-10-01", "2008-09-30")
+HIDDEN = setting(256, brief=4)
 
 
 class Table:
@@ -66,7 +68,7 @@ def first_update(dataset: xr.Dataset) -> None:
         periods=Periods(train=Period(*TRAIN)),
         inputs=Inputs(FORCING, sequence_length=365, targets_per_window=365),
         recipe=Recipe(steps=1, batch_size=32, schedule="constant"),
-        architecture=Architecture(hidden_sizes=(256,)),
+        architecture=Architecture(hidden_sizes=(HIDDEN,)),
         device="cpu",
     )
     training.run()

@@ -10,18 +10,22 @@ import time
 from pathlib import Path
 
 import pandas as pd
+from brief import BRIEF, setting
 
 ROOT = Path(__file__).parents[2]
+NAMES = setting(("leaf", "baskatong", "au_saumon"), brief=("leaf",))
+QUICK = ["--set", "training.steps=2", "--set", "training.validate_every=2"] if BRIEF else []
 
 
 def main() -> None:
     seeds = range(1, int(sys.argv[1]) + 1 if len(sys.argv) > 1 else 4)
     rows = []
-    for name in ("leaf", "baskatong", "au_saumon"):
+    for name in NAMES:
         for seed in seeds:
             with tempfile.TemporaryDirectory() as folder:
                 run = Path(folder) / "run"
-                command = ["train", ROOT / "catchments" / name / f"{name}.toml", "--run-dir", run, "--seed", seed, "--quiet"]
+                config = ROOT / "catchments" / name / f"{name}.toml"
+                command = ["train", config, "--run-dir", run, "--seed", seed, "--quiet", *QUICK]
                 start = time.perf_counter()
                 subprocess.run([sys.executable, "-m", "runoff_lstm.cli", *map(str, command)], check=True, stderr=subprocess.DEVNULL)
                 whole = time.perf_counter() - start

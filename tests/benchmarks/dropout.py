@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable
 
 import torch
+from brief import setting
 from torch import nn
 
 from runoff_lstm.models import Dropout, Stack
 from runoff_lstm.schema import InputError
 
-BATCH, STEPS, FEATURES, HIDDEN = 64, 729, 3, 64
-ROUNDS = 15
+BATCH, STEPS, FEATURES, HIDDEN = setting((64, 729, 3, 64), brief=(2, 8, 3, 4))
+ROUNDS = setting(15, brief=1)
 BARE = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 KINDS = {

@@ -13,6 +13,7 @@ from pathlib import Path
 import hydroeval  # noqa: F401 - imports are not part of what is measured
 import netCDF4  # noqa: F401
 import torch
+from brief import BRIEF
 
 import runoff_lstm as rl
 from runoff_lstm.experiment import read_experiment
@@ -22,11 +23,12 @@ CONFIG = Path(__file__).parents[2] / "catchments" / "camels_us" / "camels_us.tom
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path)
     store = parser.parse_args().store
     warnings.filterwarnings("ignore", category=rl.OutsideTrainingRangeWarning)
-    arguments = read_experiment(CONFIG).arguments()
+    overrides = ["model.hidden_sizes=[4]", "training.batch_size=2"] if BRIEF else []
+    arguments = read_experiment(CONFIG, overrides=overrides).arguments()
     inputs, periods = arguments["inputs"], arguments["periods"]
     began = time.perf_counter()
     torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # the first optimiser of a process imports a large part of torch

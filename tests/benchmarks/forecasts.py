@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from brief import BRIEF
 
 from runoff_lstm.experiment import read_experiment
 from runoff_lstm.forecasting import LSTMForecaster, walk_forward
@@ -27,9 +28,11 @@ ROOT = Path(__file__).parents[2]
 PERFECT = ["model.dropout.recurrent=0.1", "model.forecast='encoder_decoder'", "training.steps=480", "training.learning_rate=1e-2"]
 """Settings for forecasts that are given the forcing to come."""
 
+QUICK = ["training.steps=2", "training.validate_every=2", "model.hidden_sizes=[4]", "windows.lead_times=2"] if BRIEF else []
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     warnings.filterwarnings("ignore", category=OutsideTrainingRangeWarning)
     parser.add_argument("seeds", type=int, nargs="?", default=3)
     parser.add_argument("--names", nargs="+", default=["leaf", "baskatong", "au_saumon"])
@@ -41,7 +44,7 @@ def main() -> None:
         overrides = [f"windows.forecast_forcing={forcing}", *PERFECT] if asked.perfect else []
         tables, forecasts, seconds, walks = [], [], [], []
         for seed in range(1, asked.seeds + 1):
-            experiment = read_experiment(config, overrides=[*overrides, f"seed={seed}"])
+            experiment = read_experiment(config, overrides=[*overrides, *QUICK, f"seed={seed}"])
             dataset = READERS[experiment.data.source](experiment.data.path, **experiment.data.reader_arguments())
             arguments = experiment.arguments()
             with tempfile.TemporaryDirectory() as folder:

@@ -10,19 +10,23 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
+from brief import setting
 from torch import nn
 
 from runoff_lstm.memory import freed_memory_kept
 from runoff_lstm.precision import Precision, products_in, resolve_precision
 
-ROUNDS, UPDATES = 7, 5
-CASES: tuple[tuple[int, int, int, int, Precision], ...] = (  # batch, steps, inputs, hidden size, precision
-    (4, 729, 2, 64, "float32"),
-    (16, 729, 4, 96, "float32"),
-    (256, 365, 5, 64, "float32"),
-    (256, 270, 32, 256, "float32"),
-    (32, 456, 32, 256, "bfloat16"),
-    (64, 456, 32, 256, "bfloat16"),
+ROUNDS, UPDATES = setting((7, 5), brief=(1, 1))
+CASES: tuple[tuple[int, int, int, int, Precision], ...] = setting(  # batch, steps, inputs, hidden size, precision
+    (
+        (4, 729, 2, 64, "float32"),
+        (16, 729, 4, 96, "float32"),
+        (256, 365, 5, 64, "float32"),
+        (256, 270, 32, 256, "float32"),
+        (32, 456, 32, 256, "bfloat16"),
+        (64, 456, 32, 256, "bfloat16"),
+    ),
+    brief=((2, 8, 2, 4, "float32"), (2, 8, 2, 4, "bfloat16")),
 )
 CPU = torch.device("cpu")
 

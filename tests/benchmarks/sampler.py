@@ -11,14 +11,18 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
+from brief import setting
 
-from runoff_lstm.fitting import Recipe, _Training
+from runoff_lstm.fitting import Progress, Recipe, fit
 from runoff_lstm.models import Architecture, Dropout, build_model
 from runoff_lstm.sampling import Windows
 from runoff_lstm.scaling import DischargeScale
 
 FORCING = ["prcp", "srad", "tmax", "tmin", "vp"]
-BATCH, LENGTH, HIDDEN = 256, 365, 64
+BATCH, LENGTH, HIDDEN = setting((256, 365, 64), brief=(8, 30, 4))
+RECORDS = setting(((1, 14_610), (531, 10_593)), brief=((1, 400), (3, 200)))
+ROUNDS, BATCHES = setting((10, 100), brief=(1, 2))
+PAIRS, WARM_UP = setting((30, 2), brief=(2, 1))
 
 
 def made_up(basins: int, days: int) -> xr.Dataset:
@@ -31,12 +35,12 @@ def made_up(basins: int, days: int) -> xr.Dataset:
 
 
 def windows_per_second(windows: Windows) -> float:
-    """Median over ten rounds of a hundred batches."""
+    """Median over rounds of many batches."""
     tiles = windows.training_tiles(seed=0, epoch=0)
     rounds = []
-    for _ in range(10):
+    for _ in range(ROUNDS):
         start, count = time.perf_counter(), 0
-        for batch in windows.batches(tiles[: 100 * BATCH], BATCH):
+        for batch in windows.batches(tiles[: BATCHES * BATCH], BATCH):
             count += len(batch.basin)
         rounds.append(count / (time.perf_counter() - start))
     return statistics.median(rounds)
@@ -58,26 +62,33 @@ def bare_update(windows: Windows) -> Callable[[], None]:
     return update
 
 
-def our_update(windows: Windows) -> Callable[[], None]:
-    """A whole update of training: gather, forward, backward, clip, Adam, look at the loss."""
+def update_ratios(windows: Windows) -> list[float]:
+    """Seconds of a whole update of training (gather, forward, backward, clip, Adam, look at the loss) over those of a bare one.
+
+    The bare update runs between two updates of `fit`, so that both meet the machine in the same state.
+    """
     model = build_model(Architecture(hidden_sizes=(HIDDEN,), dropout=Dropout(output=0.4)), n_forcings=len(FORCING))
-    scale = DischargeScale(0.0, np.ones(len(windows.gauge_ids)))
-    training = _Training(model, windows, Recipe(steps=10**9, batch_size=BATCH), scale=scale, validate=None, seed=0, checkpoint=None)
-    batches = training.batches()
+    bare, ratios = bare_update(windows), []
+    ended = time.perf_counter()
 
-    def update() -> None:
-        batch, _ = next(batches)
-        loss, norm = training.step(batch)
-        float(loss), float(norm)
-        training.state.position += 1
+    def run_bare(_: Progress) -> None:
+        nonlocal ended
+        ours = time.perf_counter() - ended
+        start = time.perf_counter()
+        bare()
+        ended = time.perf_counter()
+        ratios.append(ours / (ended - start))
 
-    return update
+    steps = WARM_UP + PAIRS
+    recipe = Recipe(steps=steps, batch_size=BATCH, schedule="constant", validate_every=steps)
+    fit(model, windows, recipe, scale=DischargeScale(0.0, np.ones(len(windows.gauge_ids))), observe=run_bare)
+    return ratios[WARM_UP:]
 
 
 def print_rates(when: str) -> None:
     """Windows a second of one long record and of the 531 basins of the benchmark, on one thread."""
     torch.set_num_threads(1)
-    for basins, days in ((1, 14_610), (531, 10_593)):
+    for basins, days in RECORDS:
         windows = Windows(made_up(basins, days), FORCING, sequence_length=LENGTH)
         tiles = windows.training_tiles(seed=0, epoch=0)
         index = sum(one.nbytes for one in vars(tiles).values()) / len(tiles)
@@ -88,19 +99,9 @@ def print_rates(when: str) -> None:
 def print_update_ratio() -> None:
     """A strict many-to-one update against bare nn.LSTM, in turn."""
     torch.set_num_threads(2)
-    windows = Windows(made_up(1, 14_610), FORCING, sequence_length=LENGTH)
-    ours, bare, ratios = our_update(windows), bare_update(windows), []
-    for update in (ours, bare, ours, bare):
-        update()
-    for _ in range(15):
-        times = []
-        for update in (ours, bare):
-            start = time.perf_counter()
-            update()
-            update()
-            times.append(time.perf_counter() - start)
-        ratios.append(times[0] / times[1])
-    print(f"strict update, hidden {HIDDEN}, batch {BATCH}: {statistics.median(ratios):.3f} times bare nn.LSTM (median of 15 pairs)")
+    windows = Windows(made_up(*RECORDS[0]), FORCING, sequence_length=LENGTH)
+    ratio = statistics.median(update_ratios(windows))
+    print(f"strict update, hidden {HIDDEN}, batch {BATCH}: {ratio:.3f} times bare nn.LSTM (median of {PAIRS} pairs)")
 
 
 def main() -> None:
