@@ -1,13 +1,12 @@
 """From a netCDF file or a Zarr store, whatever its names and units, to the canonical Dataset."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
 import xarray as xr
 
-from runoff_lstm.files import write_netcdf
+from runoff_lstm.files import write_netcdf, written_whole
 from runoff_lstm.readers.canonical import ReaderOptions, rename_variables, to_canonical
 from runoff_lstm.schema import BASIN, TIME, InputError, nearest
 
@@ -71,16 +70,12 @@ def write_dataset(dataset: xr.Dataset, path: str | Path) -> None:
     if path.suffix == ".nc":
         write_netcdf(dataset, path, encoding={str(name): {"zlib": True, "complevel": 4} for name in dataset.data_vars})
     else:
-        part = path.with_name(f".{path.stem}.part.zarr")
         try:
-            dataset.to_zarr(part, mode="w", consolidated=True, zarr_format=2)  # 3 has no settled form for text
-            part.replace(path)
+            with written_whole(path) as part:
+                part.unlink()  # a store is a folder
+                dataset.to_zarr(part, mode="w", consolidated=True, zarr_format=2)  # 3 has no settled form for text
         except ImportError:
             raise InputError('Zarr needs the extra "distributed": pip install "runoff-lstm[distributed]"') from None
-        except OSError as error:
-            raise InputError(f"{path} cannot be written ({error.strerror or error}); nothing is left of it") from None
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
 
 
 def check_target(path: Path, *, zarr: bool = True) -> None:
