@@ -7,6 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
 
     from runoff_lstm.many_runs import ManyRuns
     from runoff_lstm.run_folder import Run
@@ -26,7 +27,6 @@ def show_run(run: "Run", *, quiet: bool) -> None:
 
 def show_many(done: "ManyRuns", name: str) -> None:
     """A row per run with its first metrics (runs.csv has all), then the scores of all together."""
-    from rich.console import Console
     from rich.table import Table
 
     columns = [str(column) for column in done.runs if column != "folder"][:7]  # as many as a narrow terminal has room for
@@ -36,7 +36,7 @@ def show_many(done: "ManyRuns", name: str) -> None:
         table.add_column(heading, justify="right")
     for label, values in done.runs[columns].iterrows():
         table.add_row(str(label), *(_figure(values[[column]], column) for column in columns))
-    Console().print(table)
+    _console().print(table)
     show_scores(done.scores, f"{name}, all together")
     typer.echo(f"run folder: {os.path.relpath(done.path)}")
 
@@ -44,7 +44,6 @@ def show_many(done: "ManyRuns", name: str) -> None:
 def show_inventory(found: "pd.DataFrame") -> None:
     """What was found: a row a basin, of the first where they are many, and the columns in which any of all basins has something."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     most = 20
@@ -62,7 +61,14 @@ def show_inventory(found: "pd.DataFrame") -> None:
         )
     for gauge_id, values in found[shown].head(most).iterrows():
         table.add_row(str(gauge_id), *map(_cell, values))
-    Console().print(table)
+    _console().print(table)
+
+
+def _console() -> "Console":
+    """The terminal; names in tables are text as it stands, neither markup nor :emoji:."""
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False)
 
 
 def _cell(value: Any) -> str:
@@ -74,7 +80,6 @@ def _cell(value: Any) -> str:
 
 def show_scores(scores: "Scores | LeadScores", title: str) -> None:
     """One table, a row a metric: the model beside its yardsticks; over many basins their medians. Forecasts: by lead time."""
-    from rich.console import Console
     from rich.table import Table
 
     from runoff_lstm.run_scores import LeadScores
@@ -91,7 +96,7 @@ def show_scores(scores: "Scores | LeadScores", title: str) -> None:
         table.add_column(heading, justify="right" if heading else "left", max_width=22)
     for metric in map(str, scores.metrics.columns):
         table.add_row(metric, *(_figure(values[metric], metric) for values in columns.values()))
-    Console().print(table)
+    _console().print(table)
     if basins > 1 and "NSE" in scores.metrics:
         from runoff_lstm.regional import summary
 
@@ -101,7 +106,6 @@ def show_scores(scores: "Scores | LeadScores", title: str) -> None:
 
 def _show_lead_scores(scores: "LeadScores", title: str) -> None:
     """NSE by lead time of the model and its yardsticks (over many basins medians), then a line of RMSE for each."""
-    from rich.console import Console
     from rich.table import Table
 
     from runoff_lstm.lead_times import summary_line
@@ -113,7 +117,7 @@ def _show_lead_scores(scores: "LeadScores", title: str) -> None:
         shown.add_column(heading, justify="right")
     for lead, rows in table.groupby("lead_time"):
         shown.add_row(str(lead), *(f"{rows.loc[rows['model'] == model, 'NSE'].median():.3f}" for model in models))
-    Console().print(shown)
+    _console().print(shown)
     typer.echo(f"RMSE [{scores.forecast.attrs['units']}], all lead times together in brackets, then each:")
     for model in models:
         typer.echo(summary_line(table, model))

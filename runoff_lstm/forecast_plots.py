@@ -15,6 +15,7 @@ from runoff_lstm.plots import (
     VALIDATION_COLOUR,
     axes_or_new,
     date_ticks,
+    plain,
     typeset,
 )
 from runoff_lstm.schema import TIME, InputError
@@ -47,7 +48,7 @@ def plot_lead_times(axes: "Axes | None" = None, *, scores: pd.DataFrame, metric:
             continue
         middle = by_lead.median()
         colour, line = styles.get(name, (SIMULATED_COLOUR if place == 0 else next(fresh), "-"))
-        axes.plot(middle.index, middle, color=colour, linestyle=line, marker="o", markersize=3.5, linewidth=1.6, label=name)
+        axes.plot(middle.index, middle, color=colour, linestyle=line, marker="o", markersize=3.5, linewidth=1.6, label=plain(name))
         if scores[GAUGE_ID].nunique() > 1 and name not in YARDSTICKS:
             axes.fill_between(middle.index, by_lead.quantile(0.25), by_lead.quantile(0.75), color=colour, alpha=0.15, linewidth=0)
     axes.set(xlabel="lead time [steps]", ylabel=f"{metric} [{typeset(units)}]" if units else metric)

@@ -16,6 +16,7 @@ from runoff_lstm.plots import (
     Values,
     axes_or_new,
     figure_of,
+    plain,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def plot_distribution(
         if not ranked.size:
             continue
         share = np.arange(1, ranked.size + 1) / ranked.size
-        label = f"{name}, median {np.median(ranked):.3f} ({ranked.size:,} basins)"
+        label = f"{plain(name)}, median {np.median(ranked):.3f} ({ranked.size:,} basins)"
         axes.step(
             ranked, share, where="post", color=colours[place % len(colours)], linewidth=2.0 if place == 0 else 1.3, label=label
         )
