@@ -1,9 +1,12 @@
 """The command line: the only place where all parts meet. Each command ends well, or with one clear sentence and an exit code."""
 
+import json
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -78,12 +81,14 @@ def train(
     """Train, score the test period, draw it, and leave a run folder; with seeds or folds, many runs side by side."""
     with _one_sentence(debug=debug):
         from runoff_lstm.experiment import read_experiment
-        from runoff_lstm.run_folder import default_folder
+        from runoff_lstm.files import literal_path
 
         settings = _overrides(overrides, seed=seed, seeds=seeds)
-        settings += [] if start_from is None else [f"fine_tuning.start_from={str(start_from.resolve())!r}"]
+        if start_from is not None:
+            settings += [f"fine_tuning.start_from={json.dumps(literal_path(start_from.resolve()), ensure_ascii=False)}"]
         experiment = read_experiment(config, overrides=settings)
-        _train(experiment, run_dir or default_folder(experiment.name), device=device, workers=workers, resume=False, quiet=quiet)
+        with _run_folder(run_dir, experiment.name) as folder:
+            _train(experiment, folder, device=device, workers=workers, resume=False, quiet=quiet)
 
 
 @app.command()
@@ -285,14 +290,14 @@ def walk_forward(
     with _one_sentence(debug=debug):
         from runoff_lstm.experiment import read_experiment
         from runoff_lstm.forecasting import check_walked
-        from runoff_lstm.run_folder import default_folder
         from runoff_lstm.schema import InputError
 
         experiment = read_experiment(config, overrides=_overrides(overrides, seed=seed, seeds=seeds))
         if not experiment.windows.lead_times:
             raise InputError(f"{config} simulates; set [windows] lead_times, such as lead_times = 7, to forecast")
         check_walked(experiment.arguments()["periods"])
-        _train(experiment, run_dir or default_folder(experiment.name), device=device, workers=workers, resume=False, quiet=quiet)
+        with _run_folder(run_dir, experiment.name) as folder:
+            _train(experiment, folder, device=device, workers=workers, resume=False, quiet=quiet)
 
 
 @app.command()
@@ -365,21 +370,59 @@ def main() -> None:
 @contextmanager
 def _one_sentence(*, debug: bool) -> Iterator[None]:
     """Turn an error of the user's making into one sentence on stderr and exit code 1; an interrupt into exit code 130."""
-    from runoff_lstm.schema import InputError
+    from runoff_lstm.schema import InputError, one_line
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    warnings.showwarning = lambda message, *_, **__: typer.echo(f"note: {message}", err=True)
+    warnings.showwarning = lambda message, *_, **__: typer.echo(f"note: {one_line(str(message))}", err=True)
     try:
-        yield
-    except KeyboardInterrupt:
+        with _ends_as_interrupts():
+            yield
+    except KeyboardInterrupt as stopped:
+        number = stopped.args[0] if stopped.args else signal.SIGINT
         typer.echo("stopped", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(128 + number) from None
     except (InputError, OSError, MemoryError) as error:
         if debug:
             raise
-        text = str(error) or type(error).__name__
-        typer.echo(f"error: {text}", err=True)
+        typer.echo(f"error: {one_line(str(error) or type(error).__name__)}", err=True)
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def _ends_as_interrupts() -> Iterator[None]:
+    """Take the signals that ask a process to end (by a scheduler, or a terminal that closes) as interrupts, unless ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    asked = [getattr(signal, name) for name in names if signal.getsignal(getattr(signal, name)) is signal.SIG_DFL]
+    for one in asked:
+        signal.signal(one, stop)
+    try:
+        yield
+    finally:
+        for one in asked:
+            signal.signal(one, signal.SIG_DFL)
+
+
+@contextmanager
+def _run_folder(given: Path | None, name: str) -> Iterator[Path]:
+    """The run folder that was asked for, or a new one by the experiment's name, which is gone if nothing was written to it."""
+    from runoff_lstm.run_folder import default_folder
+
+    if given is not None:
+        yield given
+        return
+    folder = default_folder(name)
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):  # it is not empty
+            folder.rmdir()
 
 
 @contextmanager
@@ -418,12 +461,11 @@ def _train(experiment: Any, folder: Path, *, device: str, workers: int | None, r
     """One run or many, as the experiment says."""
     from runoff_lstm.many_runs import cross_validate, train_ensemble
     from runoff_lstm.precision import resolve_device
-    from runoff_lstm.run_folder import check_new_folder, train_run
+    from runoff_lstm.run_folder import check_free, check_new_folder, train_run
     from runoff_lstm.training import check_settings
 
     resolve_device(device)
-    if not resume:
-        check_new_folder(folder)  # before minutes go by with reading
+    (check_free if resume else check_new_folder)(folder)  # before minutes go by with reading
     arguments = experiment.arguments()
     check_settings(**{key: arguments[key] for key in ("inputs", "periods", "recipe")})  # before that, too
     dataset = _read(experiment, quiet=quiet)

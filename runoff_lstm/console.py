@@ -7,6 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
 
     from runoff_lstm.many_runs import ManyRuns
     from runoff_lstm.run_folder import Run
@@ -26,7 +27,6 @@ def show_run(run: "Run", *, quiet: bool) -> None:
 
 def show_many(done: "ManyRuns", name: str) -> None:
     """A row per run with its first metrics (runs.csv has all), then the scores of all together."""
-    from rich.console import Console
     from rich.table import Table
 
     metrics = [str(column) for column in done.runs if f"{column}_basins" in done.runs][
@@ -40,7 +40,7 @@ def show_many(done: "ManyRuns", name: str) -> None:
     for label, row in done.runs.iterrows():
         cells = (_figure(row[one], row[f"{one}_basins"], one, of=row["basins"]) for one in metrics)
         table.add_row(str(label), *cells, str(row["basins"]))
-    Console().print(table)
+    _console().print(table)
     show_scores(done.scores, f"{name}, all together")
     typer.echo(f"run folder: {os.path.relpath(done.path)}")
 
@@ -48,7 +48,6 @@ def show_many(done: "ManyRuns", name: str) -> None:
 def show_inventory(found: "pd.DataFrame") -> None:
     """What was found: a row a basin, of the first where they are many, and the columns in which any of all basins has something."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     most = 20
@@ -66,7 +65,14 @@ def show_inventory(found: "pd.DataFrame") -> None:
         )
     for gauge_id, values in found[shown].head(most).iterrows():
         table.add_row(str(gauge_id), *map(_cell, values))
-    Console().print(table)
+    _console().print(table)
+
+
+def _console() -> "Console":
+    """The terminal; names in tables are text as it stands, neither markup nor :emoji:."""
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False)
 
 
 def _cell(value: Any) -> str:
@@ -81,7 +87,6 @@ def show_scores(scores: "Scores | LeadScores", title: str) -> None:
 
     A median over other basins than the title says is followed by their number.
     """
-    from rich.console import Console
     from rich.table import Table
 
     from runoff_lstm.regional import medians, share_of_basins
@@ -101,7 +106,7 @@ def show_scores(scores: "Scores | LeadScores", title: str) -> None:
     for metric in map(str, scores.metrics.columns):
         cells = (_figure(*one[metric], metric, of=scored) for one in columns.values())
         shown.add_row(metric, *cells)
-    Console().print(shown)
+    _console().print(shown)
     if basins > 1 and "NSE" in scores.metrics:
         typer.echo(_nse_line(scores.metrics["NSE"]))
 
@@ -120,7 +125,6 @@ def _nse_line(nse: "pd.Series[float]") -> str:
 
 def _show_lead_scores(scores: "LeadScores", title: str) -> None:
     """NSE by lead time of the model and its yardsticks (over many basins medians), then a line of RMSE for each."""
-    from rich.console import Console
     from rich.table import Table
 
     from runoff_lstm.lead_times import summary_line
@@ -134,7 +138,7 @@ def _show_lead_scores(scores: "LeadScores", title: str) -> None:
         shown.add_column(heading, justify="right")
     for lead, rows in table.groupby("lead_time"):
         shown.add_row(str(lead), *(median_text(rows.loc[rows["model"] == model, "NSE"], of=basins) for model in models))
-    Console().print(shown)
+    _console().print(shown)
     typer.echo(f"RMSE [{scores.forecast.attrs['units']}]{of_basins}, all lead times together in brackets, then each:")
     for model in models:
         typer.echo(summary_line(table, model))

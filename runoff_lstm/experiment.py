@@ -1,15 +1,15 @@
 """From an experiment file (TOML) to checked plain values; an unknown key is refused with the nearest known one."""
 
 import datetime
-import os
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
 
+from runoff_lstm.files import expand_path, literal_path
 from runoff_lstm.fitting import Recipe
 from runoff_lstm.forecasting import Walk
 from runoff_lstm.formulas import formula_names
@@ -20,7 +20,7 @@ from runoff_lstm.readers import ARCHIVES, OnMissing
 from runoff_lstm.readers.camels_us import Estimated
 from runoff_lstm.readers.caravan import Form
 from runoff_lstm.run_scores import METRICS
-from runoff_lstm.schema import InputError, nearest, unknown_choice
+from runoff_lstm.schema import InputError, check_name, nearest, unknown_choice
 from runoff_lstm.training import Inputs
 
 _COMMON = {"source", "path", "gauge_ids", "forcing", "static_attributes", "on_missing", "resample", "derive", "fill"}
@@ -181,9 +181,9 @@ class Folds(Table):
 class Experiment(Table):
     """A whole experiment file."""
 
-    name: str
+    name: Annotated[str, AfterValidator(check_name)]
     seed: Seed = 0
-    seeds: int = Field(default=1, ge=1)
+    seeds: int = Field(default=1, ge=1, le=10_000)
     data: Data
     periods: PeriodTable
     windows: WindowTable = Field(default_factory=lambda: WindowTable.model_validate({}))
@@ -214,7 +214,11 @@ class Experiment(Table):
 
     def settings(self) -> dict[str, Any]:
         """The experiment as a table to write: what was given, with absolute paths."""
-        return self.model_dump(mode="python", exclude_none=True, exclude_unset=True)
+        table = self.model_dump(mode="python", exclude_none=True, exclude_unset=True)
+        for section, key in (("data", "path"), ("data", "attributes"), ("fine_tuning", "start_from")):
+            if key in table.get(section, {}):
+                table[section][key] = literal_path(table[section][key])
+        return table
 
 
 def read_experiment(path: str | Path, *, overrides: Sequence[str] = ()) -> Experiment:
@@ -223,7 +227,7 @@ def read_experiment(path: str | Path, *, overrides: Sequence[str] = ()) -> Exper
     Parameters
     ----------
     path
-        TOML file. Paths in it are relative to it; `~` and `$VARIABLES` are expanded.
+        TOML file. Paths in it are relative to it; `~` and `$VARIABLES` are expanded, `$$` is the sign itself.
     overrides
         "training.steps=500": values that take the place of the file's, in TOML.
 
@@ -238,7 +242,7 @@ def read_experiment(path: str | Path, *, overrides: Sequence[str] = ()) -> Exper
     except FileNotFoundError:
         near = nearest(path.name, [one.name for one in path.parent.glob("*.toml")]) if path.parent.is_dir() else "no such folder"
         raise InputError(f"{path} is not there; {near}") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a readable TOML file: {error}") from None
     for override in overrides:
         _override(table, override)
@@ -251,7 +255,7 @@ def read_experiment(path: str | Path, *, overrides: Sequence[str] = ()) -> Exper
     _refuse_what_does_not_apply(experiment, path)
     located: dict[str, Any] = {"data": _located(experiment.data, path.resolve().parent)}
     if experiment.fine_tuning is not None:
-        start_from = str(_expand(experiment.fine_tuning.start_from, path.resolve().parent))
+        start_from = str(expand_path(experiment.fine_tuning.start_from, path.resolve().parent))
         located["fine_tuning"] = experiment.fine_tuning.model_copy(update={"start_from": start_from})
     return experiment.model_copy(update=located)
 
@@ -272,11 +276,11 @@ def _refuse_what_does_not_apply(experiment: Experiment, path: Path) -> None:
 
 def _located(data: Data, folder: Path) -> Data:
     """The same data section with absolute paths, and a file of gauge ids read."""
-    located: dict[str, Any] = {"path": str(_expand(data.path, folder))}
+    located: dict[str, Any] = {"path": str(expand_path(data.path, folder))}
     if data.attributes is not None:
-        located["attributes"] = str(_expand(data.attributes, folder))
+        located["attributes"] = str(expand_path(data.attributes, folder))
     if isinstance(data.gauge_ids, str):
-        file = _expand(data.gauge_ids, folder)
+        file = expand_path(data.gauge_ids, folder)
         if not file.is_file():
             raise InputError(
                 f"[data] gauge_ids: {file} is not there; give a list of ids in quotes, or a text file with one id a line"
@@ -289,14 +293,6 @@ def _located(data: Data, folder: Path) -> Data:
     return data.model_copy(update=located)
 
 
-def _expand(text: str, folder: Path) -> Path:
-    expanded = os.path.expandvars(text)
-    unset = re.search(r"\$\{?(\w+)", expanded)
-    if unset:
-        raise InputError(f"the path {text} names the variable {unset[1]}, which is not set; set it with export {unset[1]}=...")
-    return (folder / Path(expanded).expanduser()).resolve()
-
-
 def _override(table: dict[str, Any], override: str) -> None:
     """Set one value by its dotted key, in place."""
     key, equals, text = override.partition("=")
@@ -304,7 +300,7 @@ def _override(table: dict[str, Any], override: str) -> None:
         raise InputError(f"--set {override}: write it as training.steps=500")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # a number of thousands of digits, thousands of brackets
         value = text.strip()
     *tables, last = key.strip().split(".")
     for name in tables:

@@ -17,6 +17,7 @@ from runoff_lstm.plots import (
     axes_or_new,
     date_ticks,
     fitted,
+    plain,
     shortened,
     typeset,
     width_of,
@@ -53,7 +54,7 @@ def plot_lead_times(axes: "Axes | None" = None, *, scores: pd.DataFrame, metric:
             continue
         middle = by_lead.median()
         colour, line = styles.get(name, (SIMULATED_COLOUR if place == 0 else next(fresh), "-"))
-        label = fitted(shortened(name, 80) + _fewer(by_lead.count(), of=basins), width=0.45 * width_of(axes), size=9)
+        label = fitted(plain(shortened(name, 80)) + _fewer(by_lead.count(), of=basins), width=0.45 * width_of(axes), size=9)
         axes.plot(middle.index, middle, color=colour, linestyle=line, marker="o", markersize=3.5, linewidth=1.6, label=label)
         if basins > 1 and name not in YARDSTICKS:
             axes.fill_between(middle.index, by_lead.quantile(0.25), by_lead.quantile(0.75), color=colour, alpha=0.15, linewidth=0)

@@ -4,18 +4,12 @@ Each run is one of `train_run`, in a process and a folder of its own; what is st
 """
 
 import inspect
-import multiprocessing
 import os
 import shutil
-import signal
-import sys
-import threading
-import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import wait
-from multiprocessing.context import SpawnProcess
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -32,15 +26,16 @@ from runoff_lstm.periods import Period, Periods, temporal_folds, ungauged_folds
 from runoff_lstm.precision import Device, resolve_device
 from runoff_lstm.progress import training_bars
 from runoff_lstm.regional import medians
-from runoff_lstm.run_folder import check_run, create_folder, train_run
+from runoff_lstm.run_folder import check_run, held_folder, train_run
 from runoff_lstm.run_scores import LeadScores, Scores, mean_of, score
 from runoff_lstm.schema import BASIN, TIME, InputError, check_choice, check_keywords
 from runoff_lstm.trained_model import TrainedModel
+from runoff_lstm.workers import run_beside
 
 FoldKind = Literal["basin", "period"]
 
-TELL_EVERY = 0.5
-"""Seconds between two messages of a run to the bar that shows it."""
+SHARED = ".data"
+"""The file in the folder by which runs side by side share their data, there while they run."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +82,7 @@ def train_ensemble(
     settings
         What is written as the folder's experiment.toml.
     device, workers
-        Where to train, and how many at a time; None: one a processor, two on a GPU. From a script, this needs the usual
-        `if __name__ == "__main__":`.
+        Where to train, and how many at a time; None: one a processor, two on a GPU.
     resume
         Leave finished members as they are, and go on with the others.
     show_progress
@@ -108,10 +102,10 @@ def train_ensemble(
     if len(set(seeds)) < len(seeds):
         raise InputError(f"seeds = {list(seeds)}: each may come once")
     jobs = {f"seed-{seed}": {**arguments, "seed": seed} for seed in seeds}
-    _run_all(folder, dataset, jobs, settings, device=device, workers=workers, resume=resume, show_progress=show_progress)
-    chosen = {key: arguments[key] for key in ("name", "periods", "metrics") if key in arguments}
-    scores = score(folder, dataset, mean_of([_made(folder / label) for label in jobs]), **chosen)
-    return ManyRuns(folder, _table(folder, list(jobs), {"seed": list(seeds)}), scores)
+    with _all_run(folder, dataset, jobs, settings, device=device, workers=workers, resume=resume, show_progress=show_progress):
+        chosen = {key: arguments[key] for key in ("name", "periods", "metrics") if key in arguments}
+        scores = score(folder, dataset, mean_of([_made(folder / label) for label in jobs]), **chosen)
+        return ManyRuns(folder, _table(folder, list(jobs), {"seed": list(seeds)}), scores)
 
 
 def cross_validate(
@@ -171,16 +165,16 @@ def cross_validate(
             columns=["fold", "train", "test"],
         )
         periods = Periods(train=blocks[0].train, test=Period(blocks[0].test.start, blocks[-1].test.end))  # type: ignore[union-attr]
-    _run_all(folder, dataset, jobs, settings, device=device, workers=workers, resume=resume, show_progress=show_progress)
-    write_csv(told.set_index(told.columns[0]), folder / "folds.csv")
-    parts = [_made(folder / label) for label in jobs]
-    along = BASIN if by == "basin" else ISSUE_DATE if arguments["inputs"].lead_times else TIME
-    made = xr.concat(parts, dim=along, join="outer")
-    kept = set(made[BASIN].values.tolist())
-    made = made.sel({BASIN: [one for one in dataset[BASIN].values.tolist() if one in kept]})
-    chosen = {key: arguments[key] for key in ("name", "metrics") if key in arguments}
-    scores = score(folder, dataset, made, periods=periods, **chosen)
-    return ManyRuns(folder, _table(folder, list(jobs), {"fold": list(range(1, len(jobs) + 1))}), scores)
+    with _all_run(folder, dataset, jobs, settings, device=device, workers=workers, resume=resume, show_progress=show_progress):
+        write_csv(told.set_index(told.columns[0]), folder / "folds.csv")
+        parts = [_made(folder / label) for label in jobs]
+        along = BASIN if by == "basin" else ISSUE_DATE if arguments["inputs"].lead_times else TIME
+        made = xr.concat(parts, dim=along, join="outer")
+        kept = set(made[BASIN].values.tolist())
+        made = made.sel({BASIN: [one for one in dataset[BASIN].values.tolist() if one in kept]})
+        chosen = {key: arguments[key] for key in ("name", "metrics") if key in arguments}
+        scores = score(folder, dataset, made, periods=periods, **chosen)
+        return ManyRuns(folder, _table(folder, list(jobs), {"fold": list(range(1, len(jobs) + 1))}), scores)
 
 
 def _check_arguments(function: Callable[..., ManyRuns], arguments: Mapping[str, Any], *, apart: Sequence[str] = ()) -> None:
@@ -213,7 +207,8 @@ def load_models(path: str | Path, *, device: str | torch.device = "cpu") -> list
     return [load_model(member / "model.safetensors", device=device) for member in members]
 
 
-def _run_all(
+@contextmanager
+def _all_run(
     folder: Path,
     dataset: xr.Dataset,
     jobs: Mapping[str, Mapping[str, Any]],
@@ -223,112 +218,55 @@ def _run_all(
     workers: int | None,
     resume: bool,
     show_progress: bool,
-) -> None:
-    """Run every job that is not done yet, each in its folder below `folder`."""
+) -> Iterator[None]:
+    """Run every job that is not done yet, each in its folder below `folder`, and hold that while the block scores them."""
     dataset = check_basins(dataset)
     for job in jobs.values():
-        asked = ("periods", "inputs", "metrics", "held_out", "walk", "start_from", "recipe")
+        asked = ("name", "periods", "inputs", "metrics", "held_out", "walk", "start_from", "recipe")
         check_run(dataset, **{key: job[key] for key in asked if key in job})
-    if not resume:
-        create_folder(folder, settings, device)
-    left = {label: {**job, "device": device} for label, job in jobs.items() if not _is_done(folder / label)}
-    on_gpu = resolve_device(device).type != "cpu"
-    cores = os.cpu_count() or 1
-    workers = min(workers or (2 if on_gpu else cores), max(len(left), 1))
-    with training_bars(list(left), show=show_progress) as observe:
-        if workers == 1:
-            for label, job in left.items():
-                _run_one(folder / label, dataset, job, _teller(label, observe))
-        else:
-            _run_beside(folder, dataset, left, observe, workers=workers, threads=max(cores // workers, 1))
+    with held_folder(folder, settings, device, resume=resume):
+        left = {label: {**job, "device": device} for label, job in jobs.items() if not _is_done(folder / label)}
+        with training_bars(list(left), show=show_progress) as observe:
+            _run_left(folder, dataset, left, observe, device=device, workers=workers)
+        yield
 
 
-def _run_beside(
+def _run_left(
     folder: Path,
     dataset: xr.Dataset,
     jobs: Mapping[str, Mapping[str, Any]],
     observe: Callable[[str, Progress], None],
     *,
-    workers: int,
-    threads: int,
+    device: Device,
+    workers: int | None,
 ) -> None:
-    """A process a run, begun anew rather than forked (torch's threads do not survive a fork); none of them outlives this one."""
-    context = multiprocessing.get_context("spawn")
-    messages, waiting = context.Queue(), list(jobs)
-    running: dict[str, SpawnProcess] = {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                label = waiting.pop(0)
-                arguments = (folder / label, dataset, jobs[label], threads, _Messenger(label, messages))
-                running[label] = context.Process(target=_run_apart, args=arguments, daemon=True)
-                running[label].start()
-            wait([process.sentinel for process in running.values()], timeout=TELL_EVERY)
-            ended = [label for label, process in running.items() if not process.is_alive()]
-            while not messages.empty():
-                label, told = messages.get()
-                if isinstance(told, Exception):
-                    raise told
-                observe(label, told)
-            for label in ended:
-                _check_ended(label, running.pop(label).exitcode)
-    finally:
-        for process in running.values():
-            process.kill()  # its checkpoint is whole at any moment
-            process.join()
-
-
-def _check_ended(label: str, code: int | None) -> None:
-    if code:
-        raise ChildProcessError(
-            f"{label} was ended from outside or by a fault (exit code {code}); if memory was short, take fewer workers, and resume"
-        )
-
-
-class _Messenger:
-    """Sends the progress of a run to the process that shows it, not too often."""
-
-    def __init__(self, label: str, messages: Any) -> None:
-        self.label, self.messages, self.told = label, messages, 0.0
-
-    def __call__(self, progress: Progress) -> None:
-        if time.monotonic() - self.told > TELL_EVERY:
-            self.told = time.monotonic()
-            self.messages.put((self.label, progress))
-
-    def refuse(self, error: Exception) -> None:
-        """Send what the run has raised."""
-        self.messages.put((self.label, error))
+    """Run jobs one after the other, or side by side in processes of their own, with the cores shared among them."""
+    cores = os.cpu_count() or 1
+    workers = min(workers or (cores if resolve_device(device).type == "cpu" else 2), max(len(jobs), 1))
+    if workers == 1:
+        for label, job in jobs.items():
+            _run_below(folder, label, dataset, job, _teller(label, observe))
+        return
+    run = partial(_run_apart, folder, max(cores // workers, 1))
+    run_beside(run, jobs, dataset.compute(), scratch=folder / SHARED, workers=workers, observe=observe)
 
 
 def _teller(label: str, observe: Callable[[str, Progress], None]) -> Callable[[Progress], None]:
     return lambda progress: observe(label, progress)
 
 
-def _run_apart(path: Path, dataset: xr.Dataset, job: Mapping[str, Any], threads: int, messenger: _Messenger) -> None:
-    """One run in a process of its own, which leaves an interrupt to the process that waits for it and ends when that one does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    warnings.showwarning = lambda message, *_, **__: print(f"note: {path.name}: {message}", file=sys.stderr)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
-    try:
-        _run_one(path, dataset, job, messenger)
-    except (InputError, OSError, MemoryError) as error:
-        messenger.refuse(error)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _run_one(path: Path, dataset: xr.Dataset, job: Mapping[str, Any], observe: Callable[[Progress], None]) -> None:
-    """One run, from its checkpoint on where there is one."""
+def _run_below(folder: Path, label: str, dataset: xr.Dataset, job: Mapping[str, Any], observe: Callable[[Progress], None]) -> None:
+    """One run in its folder below `folder`, from its checkpoint on where there is one."""
+    path = folder / label
     if path.exists() and not (path / "checkpoint.pt").exists():
         shutil.rmtree(path)  # stopped before its first update: nothing to go on from
     train_run(path, dataset, **job, resume=(path / "checkpoint.pt").exists(), observe=observe)
+
+
+def _run_apart(folder: Path, threads: int, *given: Any) -> None:
+    """One run in a process of its own, on its share of the cores."""
+    torch.set_num_threads(threads)
+    _run_below(folder, *given)
 
 
 def _is_done(folder: Path) -> bool:

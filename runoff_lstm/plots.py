@@ -207,7 +207,7 @@ def figure_hydrograph(
     figure = Figure(figsize=(11, 10 if has_zoom else 7), dpi=120)
     figure.set_layout_engine("constrained", h_pad=0.08, w_pad=0.08, hspace=0.03)
     grid = figure.add_gridspec(3 if has_zoom else 2, 2, height_ratios=[1, 1, 1.15][not has_zoom :], width_ratios=(1.6, 1))
-    heading = f"{shortened(name)}, {_date(first)} to {_date(last)}".replace("$", r"\$")
+    heading = plain(f"{shortened(name)}, {_date(first)} to {_date(last)}")
     written = ", ".join(_score(metric, value, units) for metric, value in scores.items())
     title = f"{heading}: {written}" if written else heading
     figure.suptitle(fitted(title, width=0.976 * figure.get_figwidth(), size=13), fontsize=13, x=0.012, ha="left")
@@ -387,6 +387,11 @@ def typeset(units: str) -> str:
     mm d$^{-1}$ m$^{3}$ s$^{-1}$
     """
     return re.sub(r"(?<=[A-Za-z])(-?\d+)", r"$^{\1}$", units)
+
+
+def plain(text: str) -> str:
+    """Foreign text, such as a name, that matplotlib shows as it stands: no sign in it begins a formula."""
+    return text.replace("$", r"\$")
 
 
 def _date(moment: np.datetime64) -> str:

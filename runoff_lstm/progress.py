@@ -23,7 +23,7 @@ def training_bars(labels: Sequence[str], *, show: bool) -> Iterator[Callable[[st
     from rich import progress as bars
 
     columns = (
-        bars.TextColumn("{task.description}"),
+        bars.TextColumn("{task.description}", markup=False),
         bars.BarColumn(),
         bars.TextColumn("update {task.fields[update]}, {task.fields[rate]}, loss {task.fields[loss]}, NSE {task.fields[nse]}"),
         bars.TextColumn("left"),
@@ -58,7 +58,12 @@ def reading_bar(label: str, *, show: bool) -> Iterator[Callable[[int, int], None
         return
     from rich import progress as bars
 
-    columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn(), bars.TimeRemainingColumn())
+    columns = (
+        bars.TextColumn("{task.description}", markup=False),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeRemainingColumn(),
+    )
     with bars.Progress(*columns, transient=True) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

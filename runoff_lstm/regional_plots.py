@@ -17,6 +17,7 @@ from runoff_lstm.plots import (
     axes_or_new,
     figure_of,
     fitted,
+    plain,
     shortened,
     width_of,
 )
@@ -48,10 +49,10 @@ def plot_distribution(
     for place, (name, values) in enumerate(scores.items()):
         ranked = np.sort(defined(values).to_numpy(np.float64))
         share = np.arange(1, ranked.size + 1) / max(ranked.size, 1)
-        label = f"{shortened(name, 80)}, " + (
+        label = f"{plain(shortened(name, 80))}, " + (
             f"median {np.median(ranked):.3f} ({count_of(ranked.size)})" if ranked.size else f"undefined in {count_of(len(values))}"
         )
-        label = fitted(label.replace("$", r"\$"), width=0.85 * width_of(axes), size=9)
+        label = fitted(label, width=0.85 * width_of(axes), size=9)
         axes.step(
             ranked, share, where="post", color=colours[place % len(colours)], linewidth=2.0 if place == 0 else 1.3, label=label
         )

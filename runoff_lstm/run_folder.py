@@ -4,8 +4,8 @@ import datetime
 import json
 import platform
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +19,7 @@ import xarray as xr
 from runoff_lstm.bundle import load_model, write_bundle
 from runoff_lstm.checks import check_basins
 from runoff_lstm.evaluation import check_metrics
-from runoff_lstm.files import write_csv, written_whole
+from runoff_lstm.files import LOCK, folder_name, literal_path, locked, new_folder, remove_parts, write_csv, written_whole
 from runoff_lstm.filled import measured
 from runoff_lstm.fitting import Progress, Recipe
 from runoff_lstm.forecasting import Walk, check_walked, walk_with
@@ -31,10 +31,16 @@ from runoff_lstm.precision import Device, resolve_device, resolve_precision
 from runoff_lstm.progress import training_bar
 from runoff_lstm.readers import OnMissing, check_on_missing, leave_out
 from runoff_lstm.run_scores import METRICS, LeadScores, Scores, check_scored, evaluate_run, score
-from runoff_lstm.schema import BASIN, SOURCE, InputError, nearest
+from runoff_lstm.schema import BASIN, SOURCE, InputError, check_name, nearest
 from runoff_lstm.stages import check_unseen
 from runoff_lstm.trained_model import TrainedModel, as_ungauged
-from runoff_lstm.training import Inputs, check_inputs, check_periods_unseen, check_settings, prepare
+from runoff_lstm.training import (
+    Inputs,
+    check_inputs,
+    check_periods_unseen,
+    check_settings,
+    prepare,
+)
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,7 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     folder = Path(path)
     dataset = check_basins(dataset)
     asked: dict[str, Any] = {"metrics": metrics, "held_out": held_out, "walk": walk, "start_from": start_from, "recipe": recipe}
-    check_run(dataset, periods=periods, inputs=inputs, **asked)
+    check_run(dataset, name=name, periods=periods, inputs=inputs, **asked)
     model = None if start_from is None else load_model(start_from)
     inside, dataset = split_basins(dataset, periods=periods, inputs=inputs, held_out=held_out, on_missing=on_missing)
     training = prepare(
@@ -130,37 +136,38 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     )
     if periods.test is not None:
         check_scored(dataset, periods, "test")
-    if not resume:
-        form = training.model.architecture
-        settings = _settings(dataset, name=name, periods=periods, inputs=inputs, recipe=recipe, architecture=form)
-        settings |= {"evaluation": {"metrics": list(metrics), "held_out": list(held_out)}, "seed": seed}
-        settings["data"] |= {} if on_missing == "refuse" else {"on_missing": on_missing}
-        if start_from is not None:
-            settings["fine_tuning"] = {"start_from": str(Path(start_from).resolve()), "frozen": list(frozen)}
-        if walk is not None:
-            settings["walk_forward"] = _given(walk)
-        create_folder(folder, settings, device)
-    with nullcontext(observe) if observe is not None else training_bar(name, show=True) as told:
-        trained = training.run(checkpoint=folder / "checkpoint.pt", resume=resume, observe=told)
-    write_csv(trained.history.set_index("update"), folder / "history.csv")
-    write_csv(trained.coverage, folder / "coverage.csv")
-    write_figure(plot_history(history=trained.history), folder / "history.png")
-    model, scores = trained.model, None
-    write_bundle(model, folder / "model.safetensors")
+    form = training.model.architecture
+    settings = _settings(dataset, name=name, periods=periods, inputs=inputs, recipe=recipe, architecture=form)
+    settings |= {"evaluation": {"metrics": list(metrics), "held_out": list(held_out)}, "seed": seed}
+    settings["data"] |= {} if on_missing == "refuse" else {"on_missing": on_missing}
+    if start_from is not None:
+        settings["fine_tuning"] = {"start_from": literal_path(Path(start_from).resolve()), "frozen": list(frozen)}
     if walk is not None:
-        with as_ungauged(on_purpose=bool(held_out)):
-            made, model = walk_with(model, dataset, walk, periods=periods, inputs=inputs, recipe=recipe, seed=seed, device=device)
+        settings["walk_forward"] = _given(walk)
+    with held_folder(folder, settings, device, resume=resume):
+        with nullcontext(observe) if observe is not None else training_bar(name, show=True) as told:
+            trained = training.run(checkpoint=folder / "checkpoint.pt", resume=resume, observe=told)
+        write_csv(trained.history.set_index("update"), folder / "history.csv")
+        write_csv(trained.coverage, folder / "coverage.csv")
+        write_figure(plot_history(history=trained.history), folder / "history.png")
+        model, scores = trained.model, None
         write_bundle(model, folder / "model.safetensors")
-        scores = score(folder, dataset, made, name=name, periods=periods)
-    elif periods.test is not None:
-        chosen: dict[str, Any] = {"name": name, "periods": periods, "metrics": metrics, "ungauged": bool(held_out)}
-        scores = evaluate_run(folder, [model], dataset, **chosen)
+        if walk is not None:
+            asked = {"periods": periods, "inputs": inputs, "recipe": recipe, "seed": seed, "device": device}
+            with as_ungauged(on_purpose=bool(held_out)):
+                made, model = walk_with(model, dataset, walk, **asked)
+            write_bundle(model, folder / "model.safetensors")
+            scores = score(folder, dataset, made, name=name, periods=periods)
+        elif periods.test is not None:
+            chosen: dict[str, Any] = {"name": name, "periods": periods, "metrics": metrics, "ungauged": bool(held_out)}
+            scores = evaluate_run(folder, [model], dataset, **chosen)
     return Run(name, folder, model, trained.history, trained.coverage, scores)
 
 
 def check_run(
     dataset: xr.Dataset,
     *,
+    name: str,
     periods: Periods,
     inputs: Inputs,
     metrics: Sequence[str] = METRICS,
@@ -170,6 +177,7 @@ def check_run(
     recipe: Recipe | None = None,
 ) -> None:
     """Refuse what cannot be a run before any work is done; arguments as for `train_run`."""
+    check_name(name)
     check_metrics(metrics)
     check_inputs(dataset, periods, inputs)
     if recipe is not None:
@@ -223,24 +231,50 @@ def _without(dataset: xr.Dataset, faults: Mapping[str, str], on_missing: OnMissi
 
 
 def default_folder(name: str) -> Path:
-    """`runs/<name>-<timestamp>` below the current folder."""
-    return Path("runs") / f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    """Make `runs/<name>-<timestamp>` below the current folder, and of several runs begun in one second `-2`, `-3` ... behind it."""
+    return new_folder(Path("runs") / f"{folder_name(name)}-{datetime.datetime.now():%Y%m%d-%H%M%S}")
 
 
 def check_new_folder(folder: Path) -> None:
     """Refuse a folder that holds something already."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(one.name != LOCK for one in folder.iterdir())):
         raise InputError(f"{folder} is there already and not empty; choose another --run-dir, or resume it")
 
 
-def create_folder(folder: Path, settings: Mapping[str, Any], device: Device) -> None:
-    """Make the folder and write what was asked for and where it runs, before anything is computed."""
+def check_free(folder: Path) -> None:
+    """Refuse a folder that another process trains in, before minutes go by with reading."""
+    with locked(folder):
+        pass
+
+
+@contextmanager
+def held_folder(folder: Path, settings: Mapping[str, Any], device: Device, *, resume: bool) -> Iterator[None]:
+    """Hold a run folder for this process alone: a new one, with what was asked for and where it runs, or one to resume.
+
+    Raises
+    ------
+    InputError
+        The folder is not empty, or with `resume` not there; another process holds it.
+    """
     place = resolve_device(device)
-    check_new_folder(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be made ({error}); choose another --run-dir") from None
+    if not resume:
+        check_new_folder(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder} cannot be made ({error}); choose another --run-dir") from None
+    elif not folder.is_dir():
+        raise InputError(f"{folder} is not there, so that nothing can be resumed; train first")
+    with locked(folder):
+        if resume:
+            remove_parts(folder)
+        else:
+            check_new_folder(folder)  # another process may have been faster
+            _write_settings(folder, settings, place)
+        yield
+
+
+def _write_settings(folder: Path, settings: Mapping[str, Any], place: torch.device) -> None:
     with written_whole(folder / "experiment.toml") as part:
         part.write_text(tomli_w.dumps(settings), encoding="utf-8")
     with written_whole(folder / "provenance.json") as part:
@@ -257,6 +291,7 @@ def _settings(
 ) -> dict[str, Any]:
     """The experiment as a table that the command line reads back: the form of an experiment file."""
     source = json.loads(dataset.attrs.get(SOURCE, "{}"))
+    source |= {key: literal_path(source[key]) for key in ("path", "attributes") if source.get(key)}
     asked = asdict(inputs)
     return {
         "name": name,

@@ -18,7 +18,7 @@ from runoff_lstm.filled import measured
 from runoff_lstm.forecast_plots import plot_forecasts, plot_lead_times
 from runoff_lstm.lead_times import ISSUE_DATE, LEAD_TIME, last_issue_dates, observed_ahead, score_lead_times
 from runoff_lstm.periods import AnyPeriod, Periods
-from runoff_lstm.plots import figure_hydrograph, shortened, write_figure
+from runoff_lstm.plots import figure_hydrograph, plain, shortened, write_figure
 from runoff_lstm.regional import count_of, defined, median_basin, share_of_basins, worst_basins
 from runoff_lstm.regional_plots import plot_distribution, plot_map
 from runoff_lstm.schema import BASIN, DISCHARGE, TIME, InputError, is_precipitation, nearest, times_of
@@ -177,7 +177,7 @@ def _spaghetti(observed: xr.DataArray, scores: LeadScores, *, name: str) -> "Axe
     peak = int(np.nanargmax(series.values)) if series.notnull().any() else 0
     begin = min(max(0, peak - 60), max(0, len(issued) - 120))
     lead_times = forecast.sizes["lead_time"]
-    title = f"{heading}: forecasts of {lead_times} steps, one in {max(1, lead_times // 2)} shown".replace("$", r"\$")
+    title = plain(f"{heading}: forecasts of {lead_times} steps, one in {max(1, lead_times // 2)} shown")
     return plot_forecasts(observed=series[begin : begin + 120], forecast=forecast, every=max(1, lead_times // 2), title=title)
 
 

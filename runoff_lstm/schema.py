@@ -6,6 +6,7 @@ of the units.
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -30,6 +31,12 @@ SET_MISSING = "set_missing"
 
 SOURCE = "runoff_lstm_source"
 """Attribute of a Dataset in which a reader leaves, as JSON, how it was called, so that a run can read the same data again."""
+
+LONGEST_NAME = 200
+"""Characters of the name of an experiment."""
+
+LONGEST_LINE = 2000
+"""Characters of a message."""
 
 DAY = np.timedelta64(1, "D")
 HOUR = np.timedelta64(1, "h")
@@ -88,6 +95,27 @@ def check_keywords(where: str, given: Iterable[str], known: Iterable[str]) -> No
     for name in given:
         if name not in names:
             raise InputError(f"{where} has no argument '{name}'; {nearest(name, names)}")
+
+
+def one_line(text: str) -> str:
+    """Foreign text as one line of a terminal: without breaks, what cannot be printed spelled out, the middle of a long one cut.
+
+    >>> one_line("not a unit:" + chr(10) + "  buckets")
+    'not a unit: buckets'
+    """
+    joined = re.sub(r"\s*[\r\n]+\s*", " ", text.strip())
+    shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in joined)
+    return shown if len(shown) <= LONGEST_LINE else f"{shown[: LONGEST_LINE // 2]} ... {shown[-LONGEST_LINE // 2 :]}"
+
+
+def check_name(name: str) -> str:
+    """The name of an experiment, for titles, tables and files; refused where they cannot show it."""
+    if not name.strip() or len(name) > LONGEST_NAME:
+        raise InputError(f"the name of the experiment has {len(name)} characters; give 1 to {LONGEST_NAME}, not all blank")
+    odd = next((one for one in name if unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp")), None)
+    if odd is not None:
+        raise InputError(f"the name of the experiment holds {odd!r}, which cannot be printed; leave that out")
+    return name
 
 
 def is_precipitation(name: str) -> bool:

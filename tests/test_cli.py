@@ -1,3 +1,5 @@
+import datetime
+import errno
 import json
 import os
 import re
@@ -9,6 +11,7 @@ import time
 from importlib import metadata
 from inspect import signature
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_type_hints
 
 import numpy as np
@@ -21,8 +24,10 @@ from safetensors.torch import load_file
 from small_archives import flow_file, flow_text, write, write_camels_us, write_caravan
 from typer.testing import CliRunner
 
+from runoff_lstm import run_folder
 from runoff_lstm.checkpoint import FORMAT
 from runoff_lstm.cli import app
+from runoff_lstm.files import locked
 from runoff_lstm.readers import READERS, read_camels_us, read_caravan, read_netcdf, write_dataset
 from runoff_lstm.run_folder import train_run
 from runoff_lstm.schema import SOURCE
@@ -267,14 +272,68 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, leaf_run):
     assert "not a whole checkpoint" in refused("resume", tmp_path, "--device", "cpu")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_ends_with_one_sentence(tmp_path, monkeypatch, leaf_run):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     folder, _ = leaf_run
-    (tmp_path / ".out.part.nc").symlink_to("/dev/full")
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", full)
     leaf_nc = ROOT / "catchments" / "leaf" / "leaf.nc"
     message = refused("simulate", folder / "model.safetensors", leaf_nc, "-o", tmp_path / "out.nc")
     assert "could not be written" in message
-    assert not (tmp_path / "out.nc").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_begun_in_one_second_and_names_of_any_kind_each_have_a_folder_below_runs(tmp_path, monkeypatch):
+    class Clock(datetime.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2001, 2, 3, tzinfo=tz)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run_folder, "datetime", SimpleNamespace(datetime=Clock, date=datetime.date, UTC=datetime.UTC))
+    unread = ("--set", "data.path=nowhere.nc", "--set", "name='../../escaped'")
+    assert "nowhere.nc is not there" in refused("train", LEAF, *unread)
+    assert list((tmp_path / "runs").iterdir()) == []
+    for _ in range(2):
+        result = call("train", LEAF, "--set", "name='../../escaped'", *QUICK, "--quiet")
+        assert result.exit_code == 0, result.output
+    assert sorted(one.name for one in tmp_path.rglob("*") if one.is_dir()) == [
+        "escaped-20010203-000000",
+        "escaped-20010203-000000-2",
+        "runs",
+    ]
+
+
+def test_a_run_and_an_ensemble_in_a_folder_with_a_dollar_are_resumed_and_gone_on_from(region, tmp_path):
+    folder = tmp_path / "a$b 'c' [/red]"
+    shutil.copytree(region.parent, folder, ignore=lambda *_: ["ensemble"])
+    for seeds, found in ((1, folder / "1"), (2, folder / "2")):
+        result = call("train", folder / "region.toml", "--run-dir", found, "--seeds", seeds, *ONE_BY_ONE)
+        assert result.exit_code == 0, result.output
+        assert call("resume", found, *ONE_BY_ONE).exit_code == 0
+        assert call("evaluate", found, "--period", "validation").exit_code == 0
+    further = ("--start-from", folder / "1" / "model.safetensors", "--set", "periods.train=[2000-03-01, 2000-06-30]")
+    result = call("train", folder / "region.toml", "--run-dir", folder / "3", *further, *ONE_BY_ONE)
+    assert result.exit_code == 0, result.output
+    assert call("resume", folder / "3", *ONE_BY_ONE).exit_code == 0
+
+
+def test_a_second_command_in_the_folder_of_a_run_is_refused_before_it_reads(leaf_run, tmp_path):
+    shutil.copytree(leaf_run[0], tmp_path / "run")
+    with locked(tmp_path / "run"):
+        assert "run is in use by another train or resume" in refused("resume", tmp_path / "run")
+        assert call("evaluate", tmp_path / "run").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "override", ["seed=" + "9" * 5000, "seed=" + "[" * 3000, "name='\x1b[2J'", "seeds=1000000000", "a" + ".b" * 3000 + "=1"]
+)
+def test_a_hostile_setting_ends_with_one_short_printable_line(tmp_path, override):
+    message = refused("train", LEAF, "--run-dir", tmp_path / "run", "--set", override)
+    assert message.isprintable()
+    assert len(message) < 2100
+    assert not (tmp_path / "run").exists()
 
 
 def test_debug_shows_the_traceback(tmp_path):
@@ -670,6 +729,41 @@ def test_a_killed_ensemble_leaves_no_process_behind_and_resumes_to_what_it_would
         one, two = (load_file(tmp_path / name / member / "model.safetensors") for name in ("run", "whole"))
         assert all(torch.equal(one[name], two[name]) for name in one)
     assert (tmp_path / "run" / "test_metrics.csv").read_text() == (tmp_path / "whole" / "test_metrics.csv").read_text()
+
+
+@pytest.mark.parametrize(("number", "wait_for"), [(signal.SIGINT, ".data"), (signal.SIGTERM, "seed-4/checkpoint.pt")])
+def test_a_signal_to_an_ensemble_ends_it_with_the_way_to_go_on_and_nothing_else(start, region, tmp_path, number, wait_for):
+    errors, run = tmp_path / "errors.txt", tmp_path / "run"
+    options = ("--set", "training.steps=100000", "--seeds", 2, "--run-dir", run, "--workers", 2, "--quiet")
+    process = start("train", region, *options, errors=errors)
+    deadline = time.time() + 60
+    while not (run / wait_for).exists() and process.poll() is None and time.time() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    assert process.wait(60) == 128 + number
+    assert errors.read_text() == f"\nstopped; go on with: runoff-lstm resume {run}\nstopped\n"
+    assert not (run / ".data").exists()
+    assert not (run / ".lock").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_a_member_that_is_killed_ends_the_ensemble_with_one_sentence_and_can_be_resumed(start, region, ensemble, tmp_path):
+    errors, run = tmp_path / "errors.txt", tmp_path / "run"
+    process = start("train", region, "--seeds", 2, "--run-dir", run, "--workers", 2, "--quiet", errors=errors)
+    deadline = time.time() + 60
+    while len(children_of(process)) < 2 and time.time() < deadline:
+        time.sleep(0.01)
+    os.kill(children_of(process)[1], signal.SIGKILL)
+    assert process.wait(60) == 1
+    assert re.fullmatch(
+        r"error: seed-\d was ended from outside or by a fault \(exit code -9\); .* take fewer workers, and resume\n",
+        errors.read_text(),
+    )
+    result = call("resume", run, *ONE_BY_ONE, "--quiet")
+    assert result.exit_code == 0, result.output
+    for member in ("seed-3", "seed-4"):
+        one, two = (load_file(folder / member / "model.safetensors") for folder in (run, ensemble[0]))
+        assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 FORECAST = ROOT / "catchments" / "leaf" / "forecast.toml"

@@ -105,3 +105,13 @@ def test_the_table_of_runs_says_of_how_many_basins_each_run_and_median_is(capsys
     assert rows["fold"] == ["NSE", "days", "basins"]
     assert rows["1"] == ["0.500 (of 1)", "10", "3"]
     assert rows["2"] == ["0.600", "10", "2"]
+
+
+@pytest.mark.parametrize("name", ["[/red]", "[bold]x", ":smile:"])
+def test_names_and_gauge_ids_are_shown_as_they_stand(name, capsys, tmp_path):
+    show_inventory(pd.DataFrame({"observed": [5]}, index=pd.Index([name], name="basin")))
+    assert name in capsys.readouterr().out
+    scores = Scores(pd.DataFrame({"NSE": [0.5]}, index=[name]), pd.DataFrame({"yardstick": [name], "NSE": [0.1]}), xr.Dataset())
+    runs = pd.DataFrame({"folder": [name], "NSE": [0.5]}, index=pd.Index([name], name=name))
+    show_many(ManyRuns(tmp_path, runs, scores), name)
+    assert capsys.readouterr().out.count(name) == 5

@@ -290,12 +290,6 @@ def test_what_a_run_of_its_own_refuses_is_told_as_it_is(data, tmp_path):
         ensemble_of(tmp_path / "run", data, workers=2, start_from="nowhere.safetensors", architecture=None)
 
 
-def test_a_run_that_was_ended_from_outside_is_named():
-    many_runs._check_ended("seed-1", 0)
-    with pytest.raises(ChildProcessError, match=r"seed-1 was ended from outside or by a fault \(exit code -9\); .* resume"):
-        many_runs._check_ended("seed-1", -9)
-
-
 def test_ensembles_that_make_no_sense_are_refused_before_anything_is_written(data, tmp_path):
     with pytest.raises(InputError, match=r"seeds = \[1, 2, 1\]: each may come once"):
         ensemble_of(tmp_path / "run", data, seeds=[1, 2, 1])

@@ -1,5 +1,7 @@
+import pytest
+
 from runoff_lstm.fitting import Progress
-from runoff_lstm.progress import training_bar
+from runoff_lstm.progress import reading_bar, training_bar, training_bars
 
 
 def test_the_bar_shows_update_loss_score_and_time_left(capsys):
@@ -10,6 +12,13 @@ def test_the_bar_shows_update_loss_score_and_time_left(capsys):
     assert "leaf" in shown
     assert "update2," in shown
     assert "/s,loss0.125,NSE0.500" in shown
+
+
+@pytest.mark.parametrize("label", ["[/red]", "[bold]x", "[link=http://x]a", ":smile:", "a\\[b"])
+def test_a_label_is_shown_as_it_stands(capsys, label):
+    with training_bars([label, "other"], show=True), reading_bar(label, show=True):
+        pass
+    assert label in capsys.readouterr().out
 
 
 def test_nothing_is_drawn_where_it_is_not_wanted(capsys):

@@ -99,3 +99,8 @@ def test_a_metric_of_basins_is_written_with_its_map(tmp_path):
     write_figure(plot_distribution(scores={"model": scores(*values)}), tmp_path / "distribution.png")
     for name in ("map.png", "distribution.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_names_that_look_like_formulas_are_drawn_as_they_stand(tmp_path):
+    axes = plot_distribution(scores={r"$\frac$": scores(0.8, 0.5), "a$b$": scores(0.1, 0.2)})
+    write_figure(axes, tmp_path / "curves.png")  # as a formula, the first could not be drawn

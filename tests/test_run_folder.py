@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tomli_w
 import xarray as xr
 from conftest import make_basins
 
@@ -16,11 +17,13 @@ from runoff_lstm import precision, run_folder, run_scores
 from runoff_lstm.bundle import load_model
 from runoff_lstm.evaluation import climatology, score_yardsticks
 from runoff_lstm.experiment import read_experiment
+from runoff_lstm.files import locked
 from runoff_lstm.fitting import Recipe
 from runoff_lstm.forecasting import Walk
 from runoff_lstm.lead_times import score_lead_times
 from runoff_lstm.models import Architecture
 from runoff_lstm.periods import Period, Periods, Stretches
+from runoff_lstm.readers import read_netcdf, write_dataset
 from runoff_lstm.run_folder import train_run
 from runoff_lstm.run_scores import evaluate_run
 from runoff_lstm.schema import SOURCE, InputError
@@ -28,6 +31,7 @@ from runoff_lstm.training import Inputs
 
 pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.trained_model.OutsideTrainingRangeWarning")
 
+LEAF = Path(__file__).parents[1] / "catchments" / "leaf" / "leaf.toml"
 INPUTS = Inputs(("rain", "temperature"), sequence_length=30, targets_per_window=30)
 RECIPE = Recipe(steps=10, batch_size=8, learning_rate=1e-2, validate_every=5)
 FILES = {
@@ -96,6 +100,58 @@ def test_a_folder_that_is_not_empty_is_refused_and_left_alone(tmp_path, basins, 
     with pytest.raises(InputError, match="there already and not empty"):
         run(tmp_path, basins, periods)
     assert [one.name for one in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_folder_that_another_process_trains_in_is_refused_and_left_alone(tmp_path, basins, periods):
+    run(tmp_path / "run", basins, periods)
+    (tmp_path / "run" / f".{'0' * 16}.part.pt").touch()
+    before = {one.name: one.stat().st_mtime_ns for one in (tmp_path / "run").iterdir()}
+    with locked(tmp_path / "run"), pytest.raises(InputError, match="run is in use by another train or resume"):
+        run(tmp_path / "run", basins, periods, resume=True)
+    assert {one.name: one.stat().st_mtime_ns for one in (tmp_path / "run").iterdir()} == before
+    (tmp_path / "new").mkdir()
+    with locked(tmp_path / "new"), pytest.raises(InputError, match="new is in use"):
+        run(tmp_path / "new", basins, periods)
+    run(tmp_path / "run", basins, periods, resume=True)
+    assert {one.name for one in (tmp_path / "run").iterdir()} == FILES
+    with pytest.raises(InputError, match="nowhere is not there"):
+        run(tmp_path / "nowhere", basins, periods, resume=True)
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "nul\0", "\x1b[2J", "\ud800", "x" * 201])
+def test_a_name_that_cannot_be_shown_is_refused_in_python_and_in_a_file(tmp_path, basins, periods, name):
+    with pytest.raises(InputError, match="the name of the experiment"):
+        run(tmp_path / "run", basins, periods, name=name)
+    with pytest.raises(InputError, match="the name of the experiment"):
+        read_experiment(LEAF, overrides=[f"name={json.dumps(name) if name.isascii() else name}"])
+
+
+def test_a_name_of_markup_and_formulas_is_text_in_pictures_and_files(tmp_path, basins, periods):
+    name = r"[/red] $\frac$ ../../<b> 50% 'é' \x {x}"
+    source = {SOURCE: json.dumps({"source": "netcdf", "path": "/data/basins.nc"})}
+    odd = basins.assign_coords(basin=["a$b$", r"$\frac$", "../c"]).assign_attrs(source)
+    result = run(tmp_path / "run", odd, periods, name=name)
+    assert {one.name for one in result.path.iterdir()} == FILES
+    with xr.open_dataset(result.path / "test_simulation.nc") as made:
+        assert made.attrs["title"].startswith(name)
+    assert read_experiment(result.path / "experiment.toml").name == name
+
+
+def test_a_run_in_a_folder_with_a_dollar_in_its_name_is_read_back(tmp_path, basins, periods, monkeypatch):
+    without_pictures(monkeypatch)
+    folder = tmp_path / 'a$b ${HOME} $$ it\'s "x"'
+    folder.mkdir()
+    write_dataset(basins, folder / "d$x.nc")
+    first = run(folder / "first", read_netcdf(folder / "d$x.nc"), periods)
+    start_from = first.path / "model.safetensors"
+    second = run(
+        folder / "second", read_netcdf(folder / "d$x.nc"), periods, start_from=start_from, architecture=None, metrics=["NSE"]
+    )
+    experiment = read_experiment(second.path / "experiment.toml")
+    assert experiment.data.path == str(folder / "d$x.nc")
+    assert experiment.fine_tuning.start_from == str(start_from)
+    (folder / "again.toml").write_text(tomli_w.dumps(experiment.settings()))
+    assert read_experiment(folder / "again.toml") == experiment
 
 
 def test_the_experiment_is_told_by_the_folder(tmp_path, basins, periods):

@@ -1,14 +1,13 @@
 """From a netCDF file or a Zarr store, whatever its names and units, to the canonical Dataset."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
 import xarray as xr
 
-from runoff_lstm.files import beside, check_target, write_netcdf
+from runoff_lstm.files import check_target, write_netcdf, written_whole
 from runoff_lstm.readers.canonical import ReaderOptions, check_options, rename_variables, to_canonical
 from runoff_lstm.schema import BASIN, SOURCE, TIME, InputError, nearest
 
@@ -85,32 +84,13 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, *, force: bool = False)
     dataset[BASIN].attrs |= {"cf_role": "timeseries_id", "long_name": "gauge id"}
     if path.suffix == ".nc":
         write_netcdf(dataset, path, encoding={str(name): {"zlib": True, "complevel": 4} for name in dataset.data_vars})
-        return
-    part = beside(path, "part")
-    try:
-        dataset.to_zarr(part, mode="w", consolidated=True, zarr_format=2)  # 3 has no settled form for text
-        _take_place(part, path)
-    except ImportError:
-        raise InputError('Zarr needs the extra "distributed": pip install "runoff-lstm[distributed]"') from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror or error}); what was there is kept") from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _take_place(part: Path, path: Path) -> None:
-    """Put a store in the place of another, which is removed once the new one is there."""
-    old = beside(path, "old")
-    if path.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        path.replace(old)
-    try:
-        part.replace(path)
-    except OSError:
-        if old.exists():
-            old.replace(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    else:
+        try:
+            with written_whole(path) as part:
+                part.unlink()  # a store is a folder
+                dataset.to_zarr(part, mode="w", consolidated=True, zarr_format=2)  # 3 has no settled form for text
+        except ImportError:
+            raise InputError('Zarr needs the extra "distributed": pip install "runoff-lstm[distributed]"') from None
 
 
 def _sources(dataset: xr.Dataset) -> list[str]:
