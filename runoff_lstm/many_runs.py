@@ -99,7 +99,7 @@ def train_ensemble(
     InputError
         There is no test period to score, a seed is there twice, or one of the runs raises it.
     """
-    folder, periods = Path(path), arguments["periods"]
+    folder, dataset, periods = Path(path), check_basins(dataset), arguments["periods"]
     if periods.test is None:
         raise InputError("an ensemble is scored on the test period; name one in [periods]")
     if len(set(seeds)) < len(seeds):
@@ -142,7 +142,7 @@ def cross_validate(
     InputError
         The folds cannot be made, basins are held out already, or one of the runs raises it.
     """
-    folder, periods = Path(path), arguments["periods"]
+    folder, dataset, periods = Path(path), check_basins(dataset), arguments["periods"]
     if arguments.get("held_out"):
         raise InputError("[folds] holds out basins itself; leave [evaluation] held_out out")
     if by == "basin":
@@ -209,7 +209,6 @@ def _run_all(
     show_progress: bool,
 ) -> None:
     """Run every job that is not done yet, each in its folder below `folder`."""
-    dataset = check_basins(dataset)
     for job in jobs.values():
         asked = ("periods", "inputs", "metrics", "held_out", "walk", "start_from", "recipe")
         check_run(dataset, **{key: job[key] for key in asked if key in job})
