@@ -96,7 +96,7 @@ def train_ensemble(
         There is no test period to score, a seed is there twice, or one of the runs raises it.
     """
     _check_arguments(train_ensemble, arguments, apart=["seed"])
-    folder, periods = Path(path), arguments["periods"]
+    folder, dataset, periods = Path(path), check_basins(dataset), arguments["periods"]
     if periods.test is None:
         raise InputError("an ensemble is scored on the test period; name one in [periods]")
     if len(set(seeds)) < len(seeds):
@@ -141,7 +141,7 @@ def cross_validate(
     """
     check_choice("by", by, get_args(FoldKind))
     _check_arguments(cross_validate, arguments)
-    folder, periods = Path(path), arguments["periods"]
+    folder, dataset, periods = Path(path), check_basins(dataset), arguments["periods"]
     if arguments.get("held_out"):
         raise InputError("[folds] holds out basins itself; leave [evaluation] held_out out")
     if by == "basin":
@@ -220,7 +220,6 @@ def _all_run(
     show_progress: bool,
 ) -> Iterator[None]:
     """Run every job that is not done yet, each in its folder below `folder`, and hold that while the block scores them."""
-    dataset = check_basins(dataset)
     for job in jobs.values():
         asked = ("name", "periods", "inputs", "metrics", "held_out", "walk", "start_from", "recipe")
         check_run(dataset, **{key: job[key] for key in asked if key in job})

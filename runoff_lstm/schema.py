@@ -29,6 +29,9 @@ LATER = "uses_later_values"
 SET_MISSING = "set_missing"
 """Coordinate over (basin,): how many values a reader has made NaN."""
 
+OUTPUTS = ("observed", "simulated", "forecast", "issue_date", "lead_time", "member")
+"""What is made of a Dataset; coordinates of these names would meet it there, and are dropped."""
+
 SOURCE = "runoff_lstm_source"
 """Attribute of a Dataset in which a reader leaves, as JSON, how it was called, so that a run can read the same data again."""
 
@@ -266,7 +269,7 @@ def check_form(dataset: xr.Dataset) -> xr.Dataset:
         raise InputError(f"the time axis has {int(np.sum(times.isna()))} empty time(s); drop those rows")
     step = time_step(times)
     variables = {str(name): _check_variable(str(name), dataset[name]) for name in dataset.data_vars}
-    tidy = dataset.assign(variables)
+    tidy = dataset.assign(variables).drop_vars([name for name in OUTPUTS if name in dataset.coords and name not in dataset.dims])
     for name in variables:
         if name == DISCHARGE or (is_precipitation(name) and TIME in tidy[name].dims):
             _refuse_negative(tidy[name])

@@ -15,7 +15,7 @@ from runoff_lstm.models import Architecture
 from runoff_lstm.periods import Period, Periods
 from runoff_lstm.readers import read_csv, read_netcdf
 from runoff_lstm.run_folder import train_run
-from runoff_lstm.schema import InputError
+from runoff_lstm.schema import OUTPUTS, InputError
 from runoff_lstm.training import Inputs, prepare, train
 
 pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.trained_model.OutsideTrainingRangeWarning")
@@ -129,28 +129,38 @@ def test_noise_named_as_an_input_that_is_made_is_refused_with_a_way_out():
         Inputs(("rain",), ("season_sin",), season=True)
 
 
-def test_a_whole_run_ends_well_whatever_the_names_of_its_forcing(tmp_path, monkeypatch):
+@pytest.mark.parametrize("inputs", [INPUTS, dataclasses.replace(INPUTS, lead_times=2)])
+def test_a_whole_run_ends_well_whatever_the_names_of_its_forcing_and_coordinates(tmp_path, monkeypatch, inputs):
     for home, function in ((run_folder, "plot_history"), (run_folder, "write_figure"), (run_scores, "write_figure")):
         monkeypatch.setattr(home, function, lambda *_, **__: None)
-    for function in ("plot_distribution", "figure_hydrograph"):
+    for function in ("plot_distribution", "figure_hydrograph", "plot_forecasts", "plot_lead_times"):
         monkeypatch.setattr(run_scores, function, lambda *_, **__: None)
     dataset, names = noisy(), ("target", "aridity", "observed", "simulated", "forecast", "gauge_id", "NSE")
     plain = [f"other_{name}" for name in names]
+    dataset = dataset.assign_coords({name: ("basin", ["x", "y"]) for name in ("issue_date", "lead_time", "member")})
     scores = [
         train_run(
             tmp_path / kind[0],
             dataset.assign(dict.fromkeys(kind, dataset["noise"])),
             name="small",
             periods=PERIODS,
-            inputs=Inputs(("rain", *kind), sequence_length=30, targets_per_window=30),
+            inputs=dataclasses.replace(inputs, forcing=("rain", *kind)),
             recipe=Recipe(steps=3, batch_size=4, validate_every=3),
             architecture=Architecture(hidden_sizes=(4,)),
             device="cpu",
             observe=lambda _: None,
-        ).scores.metrics
+        ).scores
         for kind in (plain, names)
     ]
-    assert scores[0].equals(scores[1])
+    one, other = (score.table if inputs.lead_times else score.metrics for score in scores)
+    assert one.equals(other)
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_a_coordinate_is_never_taken_for_what_is_made(name):
+    model = prepare(noisy(), periods=PERIODS, inputs=INPUTS, recipe=Recipe(steps=1), device="cpu").model
+    made = model.simulate(noisy().assign_coords({name: ("basin", [1.0, 2.0])}))
+    assert made.identical(model.simulate(noisy()))
 
 
 @pytest.mark.parametrize("name", ["set_missing", "rain_filled", "area_km2"])
