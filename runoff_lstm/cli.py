@@ -510,13 +510,12 @@ def _bundles(model: Path) -> list[Path]:
 
 
 def _source_of(path: Path) -> str:
-    if (path / "basin_mean_forcing").is_dir():
-        return "camels_us"
-    if (path / "timeseries").is_dir():
-        return "caravan"
-    if path.is_dir():
-        from runoff_lstm.files import is_zarr
+    from runoff_lstm.files import is_archive, is_zarr
 
+    for archive in ("camels_us", "caravan"):
+        if is_archive(path, archive):
+            return archive
+    if path.is_dir():
         return "zarr" if is_zarr(path) else "csv"
     return "csv" if path.suffix.lower() == ".csv" else "netcdf"
 

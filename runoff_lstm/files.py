@@ -51,7 +51,7 @@ def check_target(path: Path, *, endings: Sequence[str], inputs: Iterable[str | P
         Those that its name may have, such as ".nc".
     inputs
         Files and folders that are read. The output may be none of them, lie in none and hold none, by whatever link, and whatever
-        `force` says.
+        `force` says. Into a folder of CSV files only what would be read as one of them is refused.
     force
         Whether an output that exists may be replaced.
 
@@ -80,14 +80,29 @@ def is_zarr(path: Path) -> bool:
     return any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata"))
 
 
+def is_archive(folder: Path, name: str) -> bool:
+    """Whether a folder is an archive, "camels_us" or "caravan", by the subfolder that its series lie in."""
+    return (folder / {"camels_us": "basin_mean_forcing", "caravan": "timeseries"}[name]).is_dir()
+
+
 def _touches(target: Path, given: Path) -> bool:
     """Whether `target` is, lies in or holds `given`, or is, by whatever link, something in the folder `given`."""
-    if _is_related(target, given):
+    there, source = target.resolve(), given.resolve()
+    if source in there.parents and _is_folder_of_tables(source):
+        if there.parent == source and target.suffix == ".csv":
+            return True
+    elif _is_related(target, given):
         return True
     if not target.exists() or not given.is_dir():
         return False
     entries = (Path(folder) / name for folder, folders, files in os.walk(given) for name in (*folders, *files))
     return any(_is_related(target, one) for one in entries)
+
+
+def _is_folder_of_tables(folder: Path) -> bool:
+    """Whether the CSV files that lie in a folder are read, and nothing below it."""
+    whole = is_zarr(folder) or is_archive(folder, "camels_us") or is_archive(folder, "caravan")
+    return not whole and any(folder.glob("*.csv"))
 
 
 def _is_related(target: Path, given: Path) -> bool:

@@ -1,5 +1,7 @@
 """The commands that an operational service calls, on a model and a file of its own: which date, which basins, what is lacking."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -8,7 +10,12 @@ from test_cli import call, refused
 from test_trained_model import lagged_model, model_for, with_rain_ahead
 
 from runoff_lstm.bundle import load_model, write_bundle
+from runoff_lstm.forecasting import LSTMForecaster, walk_forward
+from runoff_lstm.periods import Period, Periods
 from runoff_lstm.readers import write_dataset
+from runoff_lstm.run_scores import evaluate_run
+from runoff_lstm.trained_model import UnseenBasinWarning
+from runoff_lstm.training import Inputs
 
 BASINS = make_basins("01013500", "01022500", "02064000")
 DEVICE = ("--device", "cpu")
@@ -76,3 +83,25 @@ def test_basins_that_were_not_in_training_are_one_note_of_a_command(command, mod
     result = call(command, models / model, tmp_path / "in.nc", "-o", tmp_path / "out.nc", *DEVICE)
     assert result.exit_code == 0, result.output
     assert result.output.count("note: 2 of 3 basin(s) were not in training (01022500, 02064000); the model has no static") == 1
+
+
+def test_an_evaluation_tells_of_basins_that_were_not_in_training_once_unless_that_is_its_purpose(tmp_path):
+    two = BASINS.isel(basin=[0, 0]).assign_coords(basin=["01013500", "x"])
+    models = [model_for(BASINS.isel(basin=[0]), attributes=())] * 2
+    periods = Periods(train=Period("2000-03-01", "2000-12-31"), test=Period("2001-06-01", "2001-11-30"))
+    with pytest.warns(UnseenBasinWarning, match=r"1 of 2 basin\(s\) were not in training \(x\)") as told:
+        evaluate_run(tmp_path, models, two, name="two", periods=periods)
+    assert len(told) == 1
+    evaluate_run(tmp_path, models, two, name="two", periods=periods, ungauged=True)
+
+
+def test_a_walk_tells_of_basins_that_were_not_in_training_once():
+    two = BASINS.isel(basin=[0, 0]).assign_coords(basin=["01013500", "x"])
+    model = replace(
+        lagged_model(BASINS.isel(basin=[0]), lags=(0,), lead_times=3), training_period=Period("2000-01-01", "2000-12-31")
+    )
+    forecaster = LSTMForecaster(Inputs(("rain", "temperature"), lead_times=3), model=model)
+    forecaster.causal = False  # one call for each of the issue dates
+    with pytest.warns(UnseenBasinWarning, match=r"1 of 2 basin\(s\) were not in training \(x\)") as told:
+        walk_forward(forecaster, two, period=Period("2001-06-01", "2001-06-04"), lead_times=3)
+    assert len(told) == 1

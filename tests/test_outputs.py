@@ -56,15 +56,27 @@ def test_the_table_beside_what_is_converted_is_no_input_either(data, tmp_path):
     assert not (tmp_path / "out.nc").exists()
 
 
-@pytest.mark.parametrize("place", ["all.nc", "deeper/all.nc", "all.zarr"])
-def test_nothing_is_written_into_a_folder_that_is_read(place, tmp_path):
+@pytest.mark.parametrize("out", ["all.nc", "all.zarr"])
+def test_nothing_is_written_into_a_folder_of_tables_that_would_be_read_as_a_gauge(out, tmp_path):
     folder = tmp_path / "gauges"
-    (folder / "deeper").mkdir(parents=True)
+    (folder / "results").mkdir(parents=True)
     (folder / "01.csv").write_text("time,rain\n2000-01-01,1\n2000-01-02,2\n")
     before = contents(tmp_path)
-    asked = ("convert", "csv", folder, "-o", folder / place, "--unit", "rain=mm/d", "--force")
-    assert f"into the input {folder}" in refused(*asked)
+    asked = ("convert", "csv", folder, "--unit", "rain=mm/d", "--force", "-o")
+    assert f"{out}.basins.csv would be written over or into the input {folder}" in refused(*asked, folder / out)
     assert contents(tmp_path) == before
+    assert call(*asked, folder / "results" / out).exit_code == 0
+    check_target(folder / out, endings=ENDINGS, inputs=[folder])
+
+
+@pytest.mark.parametrize("mark", ["basin_mean_forcing/", "timeseries/", ".zgroup", "zarr.json"])
+@pytest.mark.parametrize("place", ["out.nc", "deep/out.nc", "deep/out.csv"])
+def test_nothing_is_written_into_an_archive_or_a_store(mark, place, tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "list.csv").touch()
+    (tmp_path / mark).mkdir() if mark.endswith("/") else (tmp_path / mark).touch()
+    with pytest.raises(InputError, match="over or into the input"):
+        check_target(tmp_path / place, endings=ENDINGS, inputs=[tmp_path], force=True)
 
 
 def test_a_link_in_a_folder_that_is_read_leads_to_an_input(tmp_path):
