@@ -1,7 +1,7 @@
 """From a netCDF file or a Zarr store, whatever its names and units, to the canonical Dataset."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Unpack
 
@@ -104,12 +104,36 @@ def _open(path: Path) -> xr.Dataset:
     if not path.exists():
         near = nearest(path.name, [one.name for one in path.parent.iterdir()]) if path.parent.is_dir() else "no such folder"
         raise InputError(f"{path} is not there; {near}")
+    _refuse_pickle(path)
     try:
         return xr.open_zarr(path, consolidated=False) if path.is_dir() else xr.open_dataset(path, engine=_engine())
     except ImportError:
         raise InputError('Zarr needs the extra "distributed": pip install "runoff-lstm[distributed]"') from None
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(f"{path} is not a whole netCDF file or Zarr store ({error}); fetch or write it again") from None
+
+
+def _refuse_pickle(store: Path) -> None:
+    """Refuse a Zarr store of a codec that runs what its writer has put into the chunks, whatever the versions installed allow."""
+    for file in sorted(one for name in (".zarray", "zarr.json") for one in store.glob(f"*/{name}")):
+        try:
+            metadata = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            continue  # damaged, which is found when the store is opened
+        if any(str(codec).rpartition(".")[2] == "pickle" for codec in _codecs(metadata)):
+            raise InputError(
+                f"{store}: the variable '{file.parent.name}' is stored by the codec pickle, which can run any code; "
+                "have it written with another one, or as netCDF"
+            )
+
+
+def _codecs(metadata: object) -> Iterator[object]:
+    """The names of all codecs in the metadata of an array, of version 2 or 3 of the format, however they are nested."""
+    parts = metadata.values() if isinstance(metadata, dict) else metadata if isinstance(metadata, list) else ()
+    if isinstance(metadata, dict):
+        yield from (metadata[key] for key in ("id", "name") if key in metadata)
+    for one in parts:
+        yield from _codecs(one)
 
 
 def _engine() -> str:

@@ -1,5 +1,7 @@
 import json
 import logging
+import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -357,3 +359,85 @@ def test_the_mask_of_what_was_filled_comes_with_the_variable_whatever_else_is_pi
     assert set(again.data_vars) == {"rain", "discharge", "discharge_filled"}
     np.testing.assert_array_equal(np.isnan(measured(again)["discharge"]), np.isnan(holed["discharge"]))
     assert sees_later(again, "discharge")
+
+
+class Trap:
+    """What leaves a file where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+TRAPS_2 = {
+    "filter": ("rain", {"filters": [{"id": "pickle"}], "compressor": None}),
+    "compressor": ("rain", {"compressor": {"id": "pickle"}}),
+    "objects": ("basin", {"dtype": "|O", "filters": [{"id": "pickle"}], "compressor": None, "fill_value": None}),
+    "behind_text": ("basin", {"dtype": "|O", "filters": [{"id": "vlen-utf8"}, {"id": "pickle"}], "fill_value": None}),
+    "text_compressed": (
+        "basin",
+        {"dtype": "|O", "filters": [{"id": "vlen-utf8"}], "compressor": {"id": "pickle"}, "fill_value": None},
+    ),
+}
+TRAPS_3 = {"numcodecs": [{"name": "numcodecs.pickle"}], "plain": [{"name": "pickle", "configuration": {"protocol": 5}}]}
+TRAPS_3["sharded"] = [{"name": "sharding_indexed", "configuration": {"chunk_shape": [1, 1], "codecs": TRAPS_3["plain"]}}]
+
+
+def spring(store, name, metadata, change):
+    """Change the metadata of a variable by hand, and put a trap into all its chunks."""
+    file = store / name / metadata
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    for chunk in (store / name).rglob("*"):
+        if chunk.is_file() and chunk != file and chunk.name != ".zattrs":
+            chunk.write_bytes(pickle.dumps(Trap(store.with_name("sprung"))))
+    with pytest.raises(InputError, match=f"variable '{name}' is stored by the codec pickle, which can run any code; have it"):
+        read_netcdf(store)
+    with pytest.raises(InputError, match="the codec pickle"):
+        read_netcdf(store, variables=["temperature"])
+    assert not store.with_name("sprung").exists()
+
+
+@pytest.mark.parametrize("trap", TRAPS_2)
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_zarr_store_of_pickles_is_refused_and_runs_no_code(basins, tmp_path, monkeypatch, trap, allowed):
+    from numcodecs import pickles
+
+    monkeypatch.setattr(pickles, "ALLOW_UNSAFE_PICKLE_DECODE", allowed)  # what versions before 0.16.6 always allow
+    write_dataset(basins, tmp_path / "data.zarr")
+    (tmp_path / "data.zarr" / ".zmetadata").unlink()
+    name, change = TRAPS_2[trap]
+    spring(tmp_path / "data.zarr", name, ".zarray", change)
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.filterwarnings("ignore:The data type")
+@pytest.mark.parametrize("trap", TRAPS_3)
+def test_a_zarr_store_of_version_3_with_pickles_is_refused_and_runs_no_code(basins, tmp_path, trap):
+    basins.to_zarr(tmp_path / "data.zarr", zarr_format=3)
+    spring(tmp_path / "data.zarr", "rain", "zarr.json", {"codecs": TRAPS_3[trap]})
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.filterwarnings("ignore:The data type")
+def test_stores_of_both_versions_are_read_to_the_same_numbers(basins, tmp_path):
+    write_dataset(basins, tmp_path / "two.zarr")
+    assert json.loads((tmp_path / "two.zarr" / "rain" / ".zarray").read_text())["zarr_format"] == 2
+    basins.to_zarr(tmp_path / "three.zarr", zarr_format=3)
+    two, three = (read_netcdf(tmp_path / f"{name}.zarr") for name in ("two", "three"))
+    for name in ("rain", "discharge", "slope", "basin", "time"):
+        np.testing.assert_array_equal(two[name], basins[name])
+        np.testing.assert_array_equal(three[name], basins[name])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of Unix")
+@pytest.mark.parametrize("umask", [0o022, 0o027])
+def test_a_store_has_the_rights_of_the_umask(basins, tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        write_dataset(basins, tmp_path / "data.zarr")
+    finally:
+        os.umask(before)
+    for one in [tmp_path / "data.zarr", *(tmp_path / "data.zarr").rglob("*")]:
+        assert one.stat().st_mode & 0o777 == (0o777 if one.is_dir() else 0o666) & ~umask, one
