@@ -77,7 +77,9 @@ def train_all(out: Path) -> None:
         for part, values in trained.model.module.state_dict().items():
             made[f"{name}|weights|{part}"] = values.numpy()
         if inputs.lead_times:
-            made[f"{name}|forecast|"] = trained.model.forecast(dataset)["forecast"].values
+            made[f"{name}|forecast|"] = trained.model.forecast(dataset, period=rl.Period("2002-01-01", "2002-12-28"))[
+                "forecast"
+            ].values
         else:
             for mode in ("windows", "continuous"):
                 made[f"{name}|simulation|{mode}"] = trained.model.simulate(dataset, mode=mode)["simulated"].values
