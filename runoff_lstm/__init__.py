@@ -7,68 +7,68 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runoff_lstm.bundle import load_model, write_bundle
-    from runoff_lstm.checks import check_basins
-    from runoff_lstm.evaluation import METRICS, climatology, evaluate, persistence
-    from runoff_lstm.filled import measured
-    from runoff_lstm.fitting import Recipe
-    from runoff_lstm.forecast_plots import plot_forecasts, plot_lead_times
-    from runoff_lstm.forecasting import FineTune, LSTMForecaster, Walk, walk_forward
-    from runoff_lstm.gaps import derive, fill_by_climatology, fill_by_interpolation, fill_from_earlier, mend
-    from runoff_lstm.inventories import inventory
+    from runoff_lstm.data.checks import check_basins
+    from runoff_lstm.data.filling import derive, fill_by_climatology, fill_by_interpolation, fill_from_earlier, mend
+    from runoff_lstm.data.inventory import inventory
+    from runoff_lstm.data.masks import measured
+    from runoff_lstm.data.periods import Period, Periods, Stretches
+    from runoff_lstm.data.readers import READERS, read_camels_us, read_caravan, read_csv, read_netcdf, write_dataset
+    from runoff_lstm.data.resampling import resample
+    from runoff_lstm.errors import InputError
+    from runoff_lstm.evaluation.basins import compare, compare_tables, read_scores, summary, worst_basins
+    from runoff_lstm.evaluation.lead_times import forecast_dataset, score_lead_times, summary_line
+    from runoff_lstm.evaluation.metrics import METRICS, climatology, evaluate, persistence
+    from runoff_lstm.inputs.scaling import Scaler
+    from runoff_lstm.inputs.windows import Batch, Windows
     from runoff_lstm.keras_bridge import from_keras, keras_windows, to_keras
-    from runoff_lstm.lead_times import forecast_dataset, score_lead_times, summary_line
-    from runoff_lstm.many_runs import cross_validate, load_models, train_ensemble
     from runoff_lstm.models import Architecture, Dropout
-    from runoff_lstm.periods import Period, Periods, Stretches
-    from runoff_lstm.readers import READERS, read_camels_us, read_caravan, read_csv, read_netcdf, write_dataset
-    from runoff_lstm.regional import compare, compare_tables, read_scores, summary, worst_basins
-    from runoff_lstm.resampling import resample
-    from runoff_lstm.run_folder import default_folder, train_run
-    from runoff_lstm.run_scores import evaluate_run
-    from runoff_lstm.sampling import Batch, Windows
-    from runoff_lstm.scaling import Scaler
-    from runoff_lstm.schema import InputError
-    from runoff_lstm.trained_model import (
+    from runoff_lstm.plots.forecasts import plot_forecasts, plot_lead_times
+    from runoff_lstm.prediction.bundle import load_model, write_bundle
+    from runoff_lstm.prediction.trained_model import (
         IncompleteInputWarning,
         OutsideTrainingRangeWarning,
         SilentGaugeWarning,
         TrainedModel,
         UnseenBasinWarning,
     )
-    from runoff_lstm.training import Inputs, train
+    from runoff_lstm.runs.ensemble import cross_validate, load_models, train_ensemble
+    from runoff_lstm.runs.run import default_folder, train_run
+    from runoff_lstm.runs.scores import evaluate_run
+    from runoff_lstm.runs.walk_forward import FineTune, LSTMForecaster, Walk, walk_forward
+    from runoff_lstm.training.loop import Recipe
+    from runoff_lstm.training.setup import Inputs, train
 
 _HOME = {
-    "bundle": ("load_model", "write_bundle"),
-    "checks": ("check_basins",),
-    "evaluation": ("METRICS", "climatology", "evaluate", "persistence"),
-    "fitting": ("Recipe",),
-    "forecast_plots": ("plot_forecasts", "plot_lead_times"),
-    "forecasting": ("FineTune", "LSTMForecaster", "Walk", "walk_forward"),
-    "filled": ("measured",),
-    "gaps": ("derive", "fill_by_climatology", "fill_by_interpolation", "fill_from_earlier", "mend"),
-    "inventories": ("inventory",),
+    "prediction.bundle": ("load_model", "write_bundle"),
+    "data.checks": ("check_basins",),
+    "evaluation.metrics": ("METRICS", "climatology", "evaluate", "persistence"),
+    "training.loop": ("Recipe",),
+    "plots.forecasts": ("plot_forecasts", "plot_lead_times"),
+    "runs.walk_forward": ("FineTune", "LSTMForecaster", "Walk", "walk_forward"),
+    "data.masks": ("measured",),
+    "data.filling": ("derive", "fill_by_climatology", "fill_by_interpolation", "fill_from_earlier", "mend"),
+    "data.inventory": ("inventory",),
     "keras_bridge": ("from_keras", "keras_windows", "to_keras"),
-    "lead_times": ("forecast_dataset", "score_lead_times", "summary_line"),
-    "many_runs": ("cross_validate", "load_models", "train_ensemble"),
+    "evaluation.lead_times": ("forecast_dataset", "score_lead_times", "summary_line"),
+    "runs.ensemble": ("cross_validate", "load_models", "train_ensemble"),
     "models": ("Architecture", "Dropout"),
-    "periods": ("Period", "Periods", "Stretches"),
-    "readers": ("READERS", "read_camels_us", "read_caravan", "read_csv", "read_netcdf", "write_dataset"),
-    "regional": ("compare", "compare_tables", "read_scores", "summary", "worst_basins"),
-    "resampling": ("resample",),
-    "run_folder": ("default_folder", "train_run"),
-    "run_scores": ("evaluate_run",),
-    "sampling": ("Batch", "Windows"),
-    "scaling": ("Scaler",),
-    "schema": ("InputError",),
-    "trained_model": (
+    "data.periods": ("Period", "Periods", "Stretches"),
+    "data.readers": ("READERS", "read_camels_us", "read_caravan", "read_csv", "read_netcdf", "write_dataset"),
+    "evaluation.basins": ("compare", "compare_tables", "read_scores", "summary", "worst_basins"),
+    "data.resampling": ("resample",),
+    "runs.run": ("default_folder", "train_run"),
+    "runs.scores": ("evaluate_run",),
+    "inputs.windows": ("Batch", "Windows"),
+    "inputs.scaling": ("Scaler",),
+    "data.schema": ("InputError",),
+    "prediction.trained_model": (
         "IncompleteInputWarning",
         "OutsideTrainingRangeWarning",
         "SilentGaugeWarning",
         "TrainedModel",
         "UnseenBasinWarning",
     ),
-    "training": ("Inputs", "train"),
+    "training.setup": ("Inputs", "train"),
 }
 
 __all__ = [

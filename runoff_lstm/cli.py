@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 import runoff_lstm
-from runoff_lstm.console import show_inventory, show_many, show_run, show_scores
+from runoff_lstm.runs.tables import show_inventory, show_many, show_run, show_scores
 
 
 class _Commands(typer.core.TyperGroup):
@@ -111,11 +111,11 @@ def evaluate(
 ) -> None:
     """Simulate and score a period of a finished run; writes <period>_metrics.csv and the like into its folder."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.many_runs import load_models
-        from runoff_lstm.precision import resolve_device
-        from runoff_lstm.run_folder import split_basins
-        from runoff_lstm.run_scores import evaluate_run
-        from runoff_lstm.schema import InputError
+        from runoff_lstm.errors import InputError
+        from runoff_lstm.runs.ensemble import load_models
+        from runoff_lstm.runs.run import split_basins
+        from runoff_lstm.runs.scores import evaluate_run
+        from runoff_lstm.training.precision import resolve_device
 
         experiment = _experiment_of(run_dir)
         if experiment.walk_forward is not None:  # its last model may have been fitted to any period
@@ -146,8 +146,8 @@ def compare(
 ) -> None:
     """Compare a metric basin by basin with another table of scores, with a paired test."""
     with _one_sentence(debug=debug):
+        from runoff_lstm.evaluation.basins import compare_tables
         from runoff_lstm.files import check_target
-        from runoff_lstm.regional import compare_tables
 
         if out is not None:
             tables = [path / "test_metrics.csv" if path.is_dir() else path for path in (ours, reference)]
@@ -161,8 +161,8 @@ def compare(
 
             write_csv(compared.values.rename_axis("gauge_id"), out)
         else:
-            from runoff_lstm.plots import write_figure
-            from runoff_lstm.regional_plots import plot_distribution
+            from runoff_lstm.plots.basins import plot_distribution
+            from runoff_lstm.plots.hydrograph import write_figure
 
             names = [ours.stem, reference.stem] if ours.stem != reference.stem else [str(ours), str(reference)]
             curves = dict(zip(names, (compared.values["ours"], compared.values["reference"]), strict=True))
@@ -191,13 +191,14 @@ def simulate(  # noqa: PLR0913 - typer makes an option of each
 ) -> None:
     """Simulate discharge from forcing; observations are needed only by a model trained with discharge_lags."""
     with _one_sentence(debug=debug):
+        from runoff_lstm.data.schema import check_choice
+        from runoff_lstm.errors import InputError
         from runoff_lstm.files import check_target, write_netcdf
-        from runoff_lstm.many_runs import load_models
-        from runoff_lstm.precision import resolve_device
-        from runoff_lstm.run_scores import mean_of
-        from runoff_lstm.schema import InputError, check_choice
-        from runoff_lstm.simulation import Mode
-        from runoff_lstm.trained_model import each_warning_once
+        from runoff_lstm.prediction.inference import Mode
+        from runoff_lstm.prediction.trained_model import each_warning_once
+        from runoff_lstm.runs.ensemble import load_models
+        from runoff_lstm.runs.scores import mean_of
+        from runoff_lstm.training.precision import resolve_device
 
         check_choice("mode", mode, get_args(Mode))
         check_target(out, endings=(".nc",), inputs=[data, *_bundles(model)], force=force)
@@ -244,13 +245,13 @@ def forecast(  # noqa: PLR0913 - typer makes an option of each
 ) -> None:
     """Forecast discharge from an issue date; of what comes after it only the forecast forcing is used."""
     with _one_sentence(debug=debug):
+        from runoff_lstm.data.schema import date_label
+        from runoff_lstm.evaluation.lead_times import issue_dates
         from runoff_lstm.files import check_target, write_netcdf
-        from runoff_lstm.lead_times import issue_dates
-        from runoff_lstm.many_runs import load_models
-        from runoff_lstm.precision import resolve_device
-        from runoff_lstm.run_scores import mean_of
-        from runoff_lstm.schema import date_label
-        from runoff_lstm.trained_model import each_warning_once
+        from runoff_lstm.prediction.trained_model import each_warning_once
+        from runoff_lstm.runs.ensemble import load_models
+        from runoff_lstm.runs.scores import mean_of
+        from runoff_lstm.training.precision import resolve_device
 
         check_target(out, endings=(".nc",), inputs=[data, *_bundles(model)], force=force)
         models = load_models(model, device=resolve_device(device))
@@ -288,9 +289,9 @@ def walk_forward(
 ) -> None:
     """Train, then let the origin roll through the test period as [walk_forward] says; leaves tables by lead time and pictures."""
     with _one_sentence(debug=debug):
+        from runoff_lstm.errors import InputError
         from runoff_lstm.experiment import read_experiment
-        from runoff_lstm.forecasting import check_walked
-        from runoff_lstm.schema import InputError
+        from runoff_lstm.runs.walk_forward import check_walked
 
         experiment = read_experiment(config, overrides=_overrides(overrides, seed=seed, seeds=seeds))
         if not experiment.windows.lead_times:
@@ -323,10 +324,11 @@ def convert(  # noqa: PLR0913, PLR0917 - typer makes an option of each
 ) -> None:
     """Turn data of any known source into one canonical CF netCDF file or Zarr store; <out>.basins.csv says what was found."""
     with _one_sentence(debug=debug):
+        from runoff_lstm.data.inventory import inventory
+        from runoff_lstm.data.readers import ARCHIVES, READERS, WRITTEN, write_dataset
+        from runoff_lstm.data.schema import check_choice
+        from runoff_lstm.errors import InputError
         from runoff_lstm.files import check_target, write_csv
-        from runoff_lstm.inventories import inventory
-        from runoff_lstm.readers import ARCHIVES, READERS, WRITTEN, write_dataset
-        from runoff_lstm.schema import InputError, check_choice
 
         check_choice("source", source, READERS)
         table, inputs = out.with_name(f"{out.name}.basins.csv"), [one for one in (path, attributes, gauge_ids) if one is not None]
@@ -370,7 +372,8 @@ def main() -> None:
 @contextmanager
 def _one_sentence(*, debug: bool) -> Iterator[None]:
     """Turn an error of the user's making into one sentence on stderr and exit code 1; an interrupt into exit code 130."""
-    from runoff_lstm.schema import InputError, one_line
+    from runoff_lstm.data.schema import one_line
+    from runoff_lstm.errors import InputError
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     warnings.showwarning = lambda message, *_, **__: typer.echo(f"note: {one_line(str(message))}", err=True)
@@ -412,7 +415,7 @@ def _ends_as_interrupts() -> Iterator[None]:
 @contextmanager
 def _run_folder(given: Path | None, name: str) -> Iterator[Path]:
     """The run folder that was asked for, or a new one by the experiment's name, which is gone if nothing was written to it."""
-    from runoff_lstm.run_folder import default_folder
+    from runoff_lstm.runs.run import default_folder
 
     if given is not None:
         yield given
@@ -438,7 +441,7 @@ def _resumable(folder: Path) -> Iterator[None]:
 
 def _read(experiment: Any, *, quiet: bool) -> Any:
     """The dataset of an experiment, mended as it says."""
-    from runoff_lstm.gaps import mend
+    from runoff_lstm.data.filling import mend
 
     data = experiment.data
     dataset = _call_reader(data.source, data.path, data.reader_arguments(), quiet=quiet)
@@ -447,8 +450,8 @@ def _read(experiment: Any, *, quiet: bool) -> Any:
 
 
 def _call_reader(source: str, path: Any, options: dict[str, Any], *, quiet: bool) -> Any:
-    from runoff_lstm.progress import reading_bar
-    from runoff_lstm.readers import ARCHIVES, READERS
+    from runoff_lstm.data.readers import ARCHIVES, READERS
+    from runoff_lstm.runs.progress import reading_bar
 
     logging.getLogger("runoff_lstm").setLevel(logging.WARNING if quiet else logging.INFO)
     if source not in ARCHIVES:
@@ -459,10 +462,10 @@ def _call_reader(source: str, path: Any, options: dict[str, Any], *, quiet: bool
 
 def _train(experiment: Any, folder: Path, *, device: str, workers: int | None, resume: bool, quiet: bool) -> None:
     """One run or many, as the experiment says."""
-    from runoff_lstm.many_runs import cross_validate, train_ensemble
-    from runoff_lstm.precision import resolve_device
-    from runoff_lstm.run_folder import check_free, check_new_folder, train_run
-    from runoff_lstm.training import check_settings
+    from runoff_lstm.runs.ensemble import cross_validate, train_ensemble
+    from runoff_lstm.runs.run import check_free, check_new_folder, train_run
+    from runoff_lstm.training.precision import resolve_device
+    from runoff_lstm.training.setup import check_settings
 
     resolve_device(device)
     (check_free if resume else check_new_folder)(folder)  # before minutes go by with reading
@@ -496,8 +499,8 @@ def _overrides(given: list[str] | None, **options: int | None) -> list[str]:
 
 
 def _experiment_of(run_dir: Path) -> Any:
+    from runoff_lstm.errors import InputError
     from runoff_lstm.experiment import read_experiment
-    from runoff_lstm.schema import InputError
 
     if not (run_dir / "experiment.toml").is_file():
         raise InputError(f"{run_dir} is not a run folder: it has no experiment.toml; give the folder that train has written")
@@ -522,7 +525,7 @@ def _source_of(path: Path) -> str:
 
 def _pairs(values: list[str] | None, option: str) -> dict[str, str]:
     """'name=value' texts as a dict."""
-    from runoff_lstm.schema import InputError
+    from runoff_lstm.errors import InputError
 
     for value in values or []:
         if "=" not in value:
@@ -531,7 +534,7 @@ def _pairs(values: list[str] | None, option: str) -> dict[str, str]:
 
 
 def _number(text: str, option: str) -> float:
-    from runoff_lstm.schema import InputError
+    from runoff_lstm.errors import InputError
 
     try:
         return float(text)

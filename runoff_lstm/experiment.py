@@ -9,19 +9,20 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
 
+from runoff_lstm.data.formulas import formula_names
+from runoff_lstm.data.periods import Period, Periods, period_of
+from runoff_lstm.data.readers import ARCHIVES, OnMissing
+from runoff_lstm.data.readers.camels_us import Estimated
+from runoff_lstm.data.readers.caravan import Form
+from runoff_lstm.data.schema import check_name, unknown_choice
+from runoff_lstm.errors import InputError, nearest
 from runoff_lstm.files import expand_path, literal_path
-from runoff_lstm.fitting import Recipe
-from runoff_lstm.forecasting import Walk
-from runoff_lstm.formulas import formula_names
-from runoff_lstm.many_runs import FoldKind
 from runoff_lstm.models import Architecture
-from runoff_lstm.periods import Period, Periods, period_of
-from runoff_lstm.readers import ARCHIVES, OnMissing
-from runoff_lstm.readers.camels_us import Estimated
-from runoff_lstm.readers.caravan import Form
-from runoff_lstm.run_scores import METRICS
-from runoff_lstm.schema import InputError, check_name, nearest, unknown_choice
-from runoff_lstm.training import Inputs
+from runoff_lstm.runs.ensemble import FoldKind
+from runoff_lstm.runs.scores import METRICS
+from runoff_lstm.runs.walk_forward import Walk
+from runoff_lstm.training.loop import Recipe
+from runoff_lstm.training.setup import Inputs
 
 _COMMON = {"source", "path", "gauge_ids", "forcing", "static_attributes", "on_missing", "resample", "derive", "fill"}
 """Keys of [data] that every source understands."""
@@ -74,7 +75,7 @@ class Csv(Table):
 
 
 class Resample(Table):
-    """[data.resample]: to which step, and the share of its values that has to be there; see `runoff_lstm.gaps`."""
+    """[data.resample]: to which step, and the share of its values that has to be there; see `runoff_lstm.data.filling`."""
 
     step: str
     share: float = 1.0

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.schema import InputError
+from runoff_lstm.errors import InputError
 
 try:
     import fcntl

@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from runoff_lstm.errors import InputError
+from runoff_lstm.inputs.windows import Batch, Windows
 from runoff_lstm.models import EALSTM, RecurrentModel, Stack
 from runoff_lstm.models.cells import LSTMCell
 from runoff_lstm.models.heads import LinearHead
 from runoff_lstm.models.recurrent import joined
-from runoff_lstm.sampling import Batch, Windows
-from runoff_lstm.schema import InputError
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,

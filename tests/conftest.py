@@ -11,9 +11,9 @@ import torch
 import xarray as xr
 from hypothesis import settings
 
+from runoff_lstm.data.periods import Period, Periods
 from runoff_lstm.models import Architecture, RecurrentModel, build_model
-from runoff_lstm.periods import Period, Periods
-from runoff_lstm.precision import resolve_precision
+from runoff_lstm.training.precision import resolve_precision
 
 # A worker of pytest-xdist, a command and the kernel of a notebook take one thread each, or they wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

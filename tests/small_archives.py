@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from runoff_lstm.readers.camels_us import ATTRIBUTES
+from runoff_lstm.data.readers.camels_us import ATTRIBUTES
 
 PART = {"daymet": "cida", "maurer": "maurer", "maurer_extended": "maurer", "nldas": "nldas"}
 TEXT = ("high_prec_timing", "low_prec_timing", "geol_1st_class", "geol_2nd_class", "gauge_name", "dom_land_cover")

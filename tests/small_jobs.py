@@ -27,7 +27,7 @@ def write_into(label, shared, asked, report):
 
 
 def refuse(label, shared, asked, report):
-    from runoff_lstm.schema import InputError
+    from runoff_lstm.errors import InputError
 
     raise InputError(f"{asked} is not there")
 

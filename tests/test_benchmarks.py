@@ -21,9 +21,10 @@ import xarray as xr
 from small_archives import flow_file, forcing_file, write, write_attributes
 from typer.testing import CliRunner
 
-from runoff_lstm import run_folder, run_scores
 from runoff_lstm.cli import app
-from runoff_lstm.readers import read_camels_us, write_dataset
+from runoff_lstm.data.readers import read_camels_us, write_dataset
+from runoff_lstm.runs import run as run_folder
+from runoff_lstm.runs import scores as run_scores
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "tests" / "benchmarks"
@@ -34,7 +35,7 @@ BASINS = (ROOT / "catchments" / "camels_us" / "basins.txt").read_text().split()[
 PRODUCT = "maurer_extended"
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore::runoff_lstm.trained_model.OutsideTrainingRangeWarning"),
+    pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning"),
     pytest.mark.skipif(sys.platform == "win32", reason="the benchmarks measure memory by the module resource"),
 ]
 
@@ -79,7 +80,7 @@ def test_no_script_and_no_notebook_reaches_for_a_private_name(path):
     [
         ("windows = Windows()\nwindows._valid", ["_valid"]),
         ("f(windows)[0]._block.nbytes", ["_block"]),
-        ("from runoff_lstm.fitting import Recipe, _Training", ["_Training"]),
+        ("from runoff_lstm.training.loop import Recipe, _Training", ["_Training"]),
         ("from runoff_lstm._fitting import Recipe", ["_fitting"]),
         ("getattr(windows, '_valid')", ["_valid"]),
         ("self._own = Windows.__name__\n_, __ = 1, 2", []),

@@ -7,14 +7,15 @@ import xarray as xr
 from conftest import make_basins
 
 import runoff_lstm as rl
-from runoff_lstm.many_runs import cross_validate, train_ensemble
+from runoff_lstm.data.readers import CsvForm, leave_out
+from runoff_lstm.data.schema import check_choice
+from runoff_lstm.errors import InputError
 from runoff_lstm.models.heads import build_head
 from runoff_lstm.models.stack import Stack
-from runoff_lstm.precision import resolve_device, resolve_precision
-from runoff_lstm.readers import CsvForm, leave_out
-from runoff_lstm.run_folder import split_basins
-from runoff_lstm.schedules import learning_rate
-from runoff_lstm.schema import InputError, check_choice
+from runoff_lstm.runs.ensemble import cross_validate, train_ensemble
+from runoff_lstm.runs.run import split_basins
+from runoff_lstm.training.precision import resolve_device, resolve_precision
+from runoff_lstm.training.schedules import learning_rate
 
 BASINS = make_basins("01013500", days=60)
 PERIODS = rl.Periods(train=rl.Period("2000-01-20", "2000-02-20"), test=rl.Period("2000-02-21", "2000-02-29"))

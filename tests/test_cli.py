@@ -24,19 +24,19 @@ from safetensors.torch import load_file
 from small_archives import flow_file, flow_text, write, write_camels_us, write_caravan
 from typer.testing import CliRunner
 
-from runoff_lstm import run_folder
-from runoff_lstm.checkpoint import FORMAT
 from runoff_lstm.cli import app
+from runoff_lstm.data.readers import READERS, read_camels_us, read_caravan, read_netcdf, write_dataset
+from runoff_lstm.data.schema import SOURCE
 from runoff_lstm.files import locked
-from runoff_lstm.readers import READERS, read_camels_us, read_caravan, read_netcdf, write_dataset
-from runoff_lstm.run_folder import train_run
-from runoff_lstm.schema import SOURCE
+from runoff_lstm.runs import run as run_folder
+from runoff_lstm.runs.run import train_run
+from runoff_lstm.training.checkpoint import FORMAT
 
 ROOT = Path(__file__).parents[1]
 LEAF = ROOT / "catchments" / "leaf" / "leaf.toml"
 QUICK = ["--set", "training.steps=6", "--set", "training.validate_every=3", "--set", "model.hidden_sizes=[8]", "--device", "cpu"]
 
-pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.trained_model.OutsideTrainingRangeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
 
 
 def call(*arguments, width=None):
@@ -646,7 +646,7 @@ def test_compare_tells_the_medians_and_a_paired_test(ensemble, tmp_path):
 
 
 def test_compare_draws_two_curves_even_of_tables_of_one_name(ensemble, tmp_path, monkeypatch):
-    from runoff_lstm import regional_plots
+    from runoff_lstm.plots import basins as regional_plots
 
     drawn, original = {}, regional_plots.plot_distribution
     monkeypatch.setattr(regional_plots, "plot_distribution", lambda **given: (drawn.update(given), original(**given))[1])

@@ -5,13 +5,13 @@ from typing import get_args
 import pytest
 import tomli_w
 
+from runoff_lstm.data.periods import Period, Stretches
+from runoff_lstm.errors import InputError
 from runoff_lstm.experiment import read_experiment
-from runoff_lstm.forecasting import FineTune, Walk
 from runoff_lstm.models import Architecture, Dropout
 from runoff_lstm.models.dropout import DropoutKind
-from runoff_lstm.periods import Period, Stretches
-from runoff_lstm.schema import InputError
-from runoff_lstm.training import Inputs
+from runoff_lstm.runs.walk_forward import FineTune, Walk
+from runoff_lstm.training.setup import Inputs
 
 CATCHMENTS = Path(__file__).parents[1] / "catchments"
 

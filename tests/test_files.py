@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from safetensors.torch import save_file
 
 from runoff_lstm import files
+from runoff_lstm.errors import InputError
 from runoff_lstm.files import expand_path, folder_name, literal_path, locked, new_folder, remove_parts, write_csv, written_whole
-from runoff_lstm.schema import InputError
 
 on_unix = pytest.mark.skipif(os.name != "posix", reason="rights and locks of Unix")
 

@@ -7,18 +7,20 @@ import pytest
 import torch
 from conftest import make_basins
 
-from runoff_lstm import run_folder, run_scores
-from runoff_lstm.fitting import Recipe
-from runoff_lstm.gaps import derive, fill_from_earlier
-from runoff_lstm.made_inputs import input_names
+from runoff_lstm.data.filling import derive, fill_from_earlier
+from runoff_lstm.data.periods import Period, Periods
+from runoff_lstm.data.readers import read_csv, read_netcdf
+from runoff_lstm.data.schema import OUTPUTS
+from runoff_lstm.errors import InputError
+from runoff_lstm.inputs.features import input_names
 from runoff_lstm.models import Architecture
-from runoff_lstm.periods import Period, Periods
-from runoff_lstm.readers import read_csv, read_netcdf
-from runoff_lstm.run_folder import train_run
-from runoff_lstm.schema import OUTPUTS, InputError
-from runoff_lstm.training import Inputs, prepare, train
+from runoff_lstm.runs import run as run_folder
+from runoff_lstm.runs import scores as run_scores
+from runoff_lstm.runs.run import train_run
+from runoff_lstm.training.loop import Recipe
+from runoff_lstm.training.setup import Inputs, prepare, train
 
-pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.trained_model.OutsideTrainingRangeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
 
 PERIODS = Periods(Period("2000-03-01", "2000-12-31"), Period("2001-01-01", "2001-05-31"), Period("2001-06-01", "2001-11-30"))
 INPUTS = Inputs(("rain", "noise"), sequence_length=30, targets_per_window=30)

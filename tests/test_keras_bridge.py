@@ -10,6 +10,8 @@ import torch
 from conftest import model_of
 from torch import nn
 
+from runoff_lstm.errors import InputError
+from runoff_lstm.inputs.windows import Windows
 from runoff_lstm.keras_bridge import (
     HiddenStates,
     arrays,
@@ -22,8 +24,6 @@ from runoff_lstm.keras_bridge import (
 )
 from runoff_lstm.models import Stack
 from runoff_lstm.models.cells import GRUCell, LSTMCell
-from runoff_lstm.sampling import Windows
-from runoff_lstm.schema import InputError
 
 keras = pytest.importorskip("keras")
 layers = keras.layers

@@ -9,13 +9,13 @@ from conftest import make_basins
 from test_cli import call, refused
 from test_trained_model import lagged_model, model_for, with_rain_ahead
 
-from runoff_lstm.bundle import load_model, write_bundle
-from runoff_lstm.forecasting import LSTMForecaster, walk_forward
-from runoff_lstm.periods import Period, Periods
-from runoff_lstm.readers import write_dataset
-from runoff_lstm.run_scores import evaluate_run
-from runoff_lstm.trained_model import UnseenBasinWarning
-from runoff_lstm.training import Inputs
+from runoff_lstm.data.periods import Period, Periods
+from runoff_lstm.data.readers import write_dataset
+from runoff_lstm.prediction.bundle import load_model, write_bundle
+from runoff_lstm.prediction.trained_model import UnseenBasinWarning
+from runoff_lstm.runs.scores import evaluate_run
+from runoff_lstm.runs.walk_forward import LSTMForecaster, walk_forward
+from runoff_lstm.training.setup import Inputs
 
 BASINS = make_basins("01013500", "01022500", "02064000")
 DEVICE = ("--device", "cpu")
@@ -42,7 +42,7 @@ def known(observed, ahead):
     return dataset
 
 
-@pytest.mark.filterwarnings("default::runoff_lstm.trained_model.SilentGaugeWarning")
+@pytest.mark.filterwarnings("default::runoff_lstm.prediction.trained_model.SilentGaugeWarning")
 @pytest.mark.parametrize("ahead", [503, 515])
 def test_a_forecast_without_an_issue_date_is_that_of_python_and_told_with_its_date(models, tmp_path, ahead, caplog):
     caplog.set_level("INFO")

@@ -8,10 +8,10 @@ from conftest import make_basins
 from test_cli import call, refused
 from test_trained_model import model_for
 
-from runoff_lstm.bundle import write_bundle
+from runoff_lstm.data.readers import read_netcdf, write_dataset
+from runoff_lstm.errors import InputError
 from runoff_lstm.files import check_target
-from runoff_lstm.readers import read_netcdf, write_dataset
-from runoff_lstm.schema import InputError
+from runoff_lstm.prediction.bundle import write_bundle
 
 ENDINGS = (".nc", ".zarr", ".csv", ".png")
 

@@ -9,20 +9,21 @@ from conftest import make_basins
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from runoff_lstm import many_runs, run_scores
-from runoff_lstm.bundle import load_model, write_bundle
-from runoff_lstm.fitting import Recipe
-from runoff_lstm.forecasting import LSTMForecaster, Walk, check_walked, walk_forward
-from runoff_lstm.many_runs import cross_validate
+from runoff_lstm.data.periods import Period, Periods, Stretches
+from runoff_lstm.errors import InputError
 from runoff_lstm.models import Architecture
-from runoff_lstm.periods import Period, Periods, Stretches
-from runoff_lstm.run_folder import train_run
-from runoff_lstm.run_scores import evaluate_run
-from runoff_lstm.schema import InputError
-from runoff_lstm.stages import Stage, check_unseen, merged
-from runoff_lstm.training import Inputs, train
+from runoff_lstm.prediction.bundle import load_model, write_bundle
+from runoff_lstm.prediction.stages import Stage, check_unseen, merged
+from runoff_lstm.runs import ensemble as many_runs
+from runoff_lstm.runs import scores as run_scores
+from runoff_lstm.runs.ensemble import cross_validate
+from runoff_lstm.runs.run import train_run
+from runoff_lstm.runs.scores import evaluate_run
+from runoff_lstm.runs.walk_forward import LSTMForecaster, Walk, check_walked, walk_forward
+from runoff_lstm.training.loop import Recipe
+from runoff_lstm.training.setup import Inputs, train
 
-pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.trained_model.OutsideTrainingRangeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
 
 INPUTS = Inputs(("rain", "temperature"), sequence_length=20, targets_per_window=20)
 AHEAD = dataclasses.replace(INPUTS, lead_times=2)

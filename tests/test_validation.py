@@ -8,16 +8,16 @@ import pytest
 import torch
 from conftest import make_basins
 
-from runoff_lstm.fitting import Recipe, TrainingError
-from runoff_lstm.forecasting import LSTMForecaster, Walk, walk_forward
-from runoff_lstm.many_runs import cross_validate
+from runoff_lstm.data.periods import Period, Periods
+from runoff_lstm.errors import InputError
 from runoff_lstm.models import Architecture
-from runoff_lstm.periods import Period, Periods
-from runoff_lstm.run_folder import train_run
-from runoff_lstm.schema import InputError
-from runoff_lstm.training import Inputs, prepare, train
+from runoff_lstm.runs.ensemble import cross_validate
+from runoff_lstm.runs.run import train_run
+from runoff_lstm.runs.walk_forward import LSTMForecaster, Walk, walk_forward
+from runoff_lstm.training.loop import Recipe, TrainingError
+from runoff_lstm.training.setup import Inputs, prepare, train
 
-pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.trained_model.OutsideTrainingRangeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
 
 INPUTS = Inputs(("rain", "temperature"), sequence_length=100, targets_per_window=20)
 AHEAD = dataclasses.replace(INPUTS, lead_times=3)

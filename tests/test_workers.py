@@ -11,9 +11,9 @@ import pytest
 import small_jobs
 import xarray as xr
 
-from runoff_lstm import workers
-from runoff_lstm.schema import InputError
-from runoff_lstm.workers import run_beside
+from runoff_lstm.errors import InputError
+from runoff_lstm.runs import workers
+from runoff_lstm.runs.workers import run_beside
 
 ROOT = Path(__file__).parents[1]
 LARGE = "x" * 1_000_000
@@ -124,7 +124,7 @@ def test_a_script_is_not_run_again_with_or_without_a_guard_or_from_standard_inpu
     script = f"""
 import small_jobs
 from pathlib import Path
-from runoff_lstm.workers import run_beside
+from runoff_lstm.runs.workers import run_beside
 SCRIPT = True
 run_beside(small_jobs.write_names, {{"one": {str(tmp_path / "x")!r}, "two": {str(tmp_path / "x")!r}}}, [],
            scratch=Path({str(tmp_path / "data")!r}), workers=2, observe=print)
@@ -147,7 +147,7 @@ def test_processes_end_with_a_killed_parent_and_remove_the_shared_data(tmp_path)
     script = f"""
 import small_jobs
 from pathlib import Path
-from runoff_lstm.workers import run_beside
+from runoff_lstm.runs.workers import run_beside
 run_beside(small_jobs.die, dict(one="wait", two="wait"), [1], scratch=Path({str(tmp_path / "data")!r}), workers=2, observe=print)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from runoff_lstm.made_inputs import input_names
+from runoff_lstm.data.schema import check_choice
+from runoff_lstm.errors import InputError
+from runoff_lstm.inputs.features import input_names
 from runoff_lstm.models.dropout import Dropout, LayerType
 from runoff_lstm.models.ealstm import EALSTM
 from runoff_lstm.models.forecast import (
@@ -17,7 +19,6 @@ from runoff_lstm.models.forecast import (
 from runoff_lstm.models.heads import HeadKind, build_head
 from runoff_lstm.models.recurrent import RecurrentModel
 from runoff_lstm.models.stack import InitialState, Stack, State
-from runoff_lstm.schema import InputError, check_choice
 
 __all__ = ["EALSTM", "Architecture", "Dropout", "ForecastModel", "Model", "RecurrentModel", "Stack", "State", "build_model"]
 

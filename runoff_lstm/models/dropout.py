@@ -12,7 +12,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from runoff_lstm.schema import InputError, check_choice
+from runoff_lstm.data.schema import check_choice
+from runoff_lstm.errors import InputError
 
 DropoutKind = Literal["naive", "non_recurrent", "variational", "rnndrop", "recurrent", "weight_drop"]
 DropoutSpan = Literal["step", "sequence"]

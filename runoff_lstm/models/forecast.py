@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from runoff_lstm.made_inputs import observation_inputs
+from runoff_lstm.inputs.features import observation_inputs
 from runoff_lstm.models.dropout import Masks
 from runoff_lstm.models.recurrent import OverLayers, beside, joined
 from runoff_lstm.models.stack import Stack, State

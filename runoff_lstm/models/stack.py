@@ -8,9 +8,9 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from runoff_lstm.data.schema import check_choice
 from runoff_lstm.models.dropout import Dropout, LayerMasks, LayerType, Masks, draw_masks
 from runoff_lstm.models.masked_loop import Weights, run_masked
-from runoff_lstm.schema import check_choice
 
 State = tuple[tuple[Tensor, ...], ...]
 """For every layer its hidden state h, of an LSTM also its cell state c, each (1, batch, unit)."""

@@ -41,8 +41,8 @@ from neuralhydrology_side import Clock, Enough, Measured, Settings, peak_gpu_mem
 if TYPE_CHECKING:
     import xarray as xr
 
-    from runoff_lstm.simulation import Mode
-    from runoff_lstm.trained_model import TrainedModel
+    from runoff_lstm.prediction.inference import Mode
+    from runoff_lstm.prediction.trained_model import TrainedModel
 
 PRODUCT = "maurer_extended"
 FORCING = ["prcp", "srad", "tmax", "tmin", "vp"]
@@ -93,25 +93,25 @@ REACH = {
 
 
 def _imports() -> None:
-    import runoff_lstm.readers.camels_us
-    import runoff_lstm.training  # noqa: F401
+    import runoff_lstm.data.readers.camels_us
+    import runoff_lstm.training.setup  # noqa: F401
 
 
 def _read(settings: Settings) -> "xr.Dataset":
-    from runoff_lstm.readers import read_camels_us
+    from runoff_lstm.data.readers import read_camels_us
 
     variables = [*FORCING, *settings["static_attributes"], "discharge"]
     return read_camels_us(settings["archive"], settings["gauge_ids"], products=[PRODUCT], variables=variables)
 
 
 def _simulate(dataset: "xr.Dataset", model: "TrainedModel", mode: "Mode") -> "xr.DataArray":
-    from runoff_lstm.periods import Period
+    from runoff_lstm.data.periods import Period
 
     return model.simulate(dataset, period=Period(*PERIODS["test"]), mode=mode)["simulated"]
 
 
 def _score(dataset: "xr.Dataset", simulated: "xr.DataArray") -> Measured:
-    from runoff_lstm.evaluation import evaluate
+    from runoff_lstm.evaluation.metrics import evaluate
 
     observed = dataset["discharge"].sel(time=simulated["time"])
     table = evaluate(observed=observed, simulated=simulated, metrics=["NSE"])
@@ -126,11 +126,11 @@ def _score(dataset: "xr.Dataset", simulated: "xr.DataArray") -> Measured:
 def train(settings: Settings) -> Measured:
     """Our half: load, train the updates asked for, and leave the model in the folder."""
     measured = start(settings, _imports)
-    from runoff_lstm.bundle import write_bundle
-    from runoff_lstm.fitting import Recipe
+    from runoff_lstm.data.periods import Period, Periods
     from runoff_lstm.models import Architecture, Dropout
-    from runoff_lstm.periods import Period, Periods
-    from runoff_lstm.training import Inputs, prepare
+    from runoff_lstm.prediction.bundle import write_bundle
+    from runoff_lstm.training.loop import Recipe
+    from runoff_lstm.training.setup import Inputs, prepare
 
     folder = Path(settings["folder"])
     began = time.perf_counter()
@@ -173,7 +173,7 @@ def train(settings: Settings) -> Measured:
 def evaluate(settings: Settings) -> Measured:
     """Our half: score the test period with the model of the folder, from the files on."""
     measured = start(settings, _imports)
-    from runoff_lstm.bundle import load_model
+    from runoff_lstm.prediction.bundle import load_model
 
     began = time.perf_counter()
     model = load_model(settings["run"], device=settings["device"])
@@ -198,10 +198,10 @@ def evaluate(settings: Settings) -> Measured:
 def reach(settings: Settings) -> Measured:
     """Our half: train until the validation NSE is reached; validation does not count as time."""
     measured = start(settings, _imports)
-    from runoff_lstm.fitting import Recipe, fit
+    from runoff_lstm.data.periods import Period, Periods
     from runoff_lstm.models import Architecture
-    from runoff_lstm.periods import Period, Periods
-    from runoff_lstm.training import Inputs, prepare
+    from runoff_lstm.training.loop import Recipe, fit
+    from runoff_lstm.training.setup import Inputs, prepare
 
     began = time.perf_counter()
     dataset = _read({**settings, "static_attributes": []})

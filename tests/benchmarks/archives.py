@@ -17,7 +17,7 @@ import pandas as pd
 import xarray as xr
 from brief import setting
 
-from runoff_lstm.readers import read_camels_us, read_netcdf, write_dataset
+from runoff_lstm.data.readers import read_camels_us, read_netcdf, write_dataset
 
 Result = TypeVar("Result")
 
@@ -58,10 +58,10 @@ def size(dataset: xr.Dataset) -> float:
 
 def first_update(dataset: xr.Dataset) -> None:
     """Everything from a Dataset to the first update of a training on all basins: check, scale, lay out, one step."""
-    from runoff_lstm.fitting import Recipe
+    from runoff_lstm.data.periods import Period, Periods
     from runoff_lstm.models import Architecture
-    from runoff_lstm.periods import Period, Periods
-    from runoff_lstm.training import Inputs, prepare
+    from runoff_lstm.training.loop import Recipe
+    from runoff_lstm.training.setup import Inputs, prepare
 
     training = prepare(
         dataset,

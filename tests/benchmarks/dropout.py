@@ -13,8 +13,8 @@ import torch
 from brief import setting
 from torch import nn
 
+from runoff_lstm.errors import InputError
 from runoff_lstm.models import Dropout, Stack
-from runoff_lstm.schema import InputError
 
 BATCH, STEPS, FEATURES, HIDDEN = setting((64, 729, 3, 64), brief=(2, 8, 3, 4))
 ROUNDS = setting(15, brief=1)

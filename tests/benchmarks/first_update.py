@@ -17,7 +17,7 @@ from brief import BRIEF
 
 import runoff_lstm as rl
 from runoff_lstm.experiment import read_experiment
-from runoff_lstm.training import prepare
+from runoff_lstm.training.setup import prepare
 
 CONFIG = Path(__file__).parents[2] / "catchments" / "camels_us" / "camels_us.toml"
 

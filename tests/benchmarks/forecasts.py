@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 from brief import BRIEF
 
+from runoff_lstm.data.readers import READERS
+from runoff_lstm.data.schema import times_of
+from runoff_lstm.evaluation.lead_times import last_issue_dates, score_lead_times
 from runoff_lstm.experiment import read_experiment
-from runoff_lstm.forecasting import LSTMForecaster, walk_forward
-from runoff_lstm.lead_times import last_issue_dates, score_lead_times
-from runoff_lstm.readers import READERS
-from runoff_lstm.run_folder import train_run
-from runoff_lstm.run_scores import mean_of
-from runoff_lstm.schema import times_of
-from runoff_lstm.trained_model import OutsideTrainingRangeWarning
+from runoff_lstm.prediction.trained_model import OutsideTrainingRangeWarning
+from runoff_lstm.runs.run import train_run
+from runoff_lstm.runs.scores import mean_of
+from runoff_lstm.runs.walk_forward import LSTMForecaster, walk_forward
 
 ROOT = Path(__file__).parents[2]
 

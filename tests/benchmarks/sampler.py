@@ -13,10 +13,10 @@ import torch
 import xarray as xr
 from brief import setting
 
-from runoff_lstm.fitting import Progress, Recipe, fit
+from runoff_lstm.inputs.scaling import DischargeScale
+from runoff_lstm.inputs.windows import Windows
 from runoff_lstm.models import Architecture, Dropout, build_model
-from runoff_lstm.sampling import Windows
-from runoff_lstm.scaling import DischargeScale
+from runoff_lstm.training.loop import Progress, Recipe, fit
 
 FORCING = ["prcp", "srad", "tmax", "tmin", "vp"]
 BATCH, LENGTH, HIDDEN = setting((256, 365, 64), brief=(8, 30, 4))

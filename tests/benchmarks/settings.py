@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 import runoff_lstm as rl
+from runoff_lstm.data.readers import READERS
 from runoff_lstm.experiment import read_experiment
-from runoff_lstm.readers import READERS
 
 ROOT = Path(__file__).parents[2]
 

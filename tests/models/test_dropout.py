@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from runoff_lstm.errors import InputError
 from runoff_lstm.models import Architecture, Dropout, Stack
 from runoff_lstm.models.dropout import draw_masks
-from runoff_lstm.schema import InputError
 
 SIZES = {"layer_type": "lstm", "sizes": (3, 16, 8), "batch": 5, "steps": 9, "output_steps": 4}
 

@@ -8,12 +8,12 @@ from conftest import model_of
 from kinds import KINDS
 from torch.nn.utils import clip_grad_norm_
 
-from runoff_lstm import fitting
-from runoff_lstm.bundle import load_model, write_bundle
-from runoff_lstm.fitting import Recipe
+from runoff_lstm.errors import InputError
 from runoff_lstm.models import EALSTM, Architecture, Dropout, Stack, build_model
-from runoff_lstm.schema import InputError
-from runoff_lstm.training import Inputs, prepare
+from runoff_lstm.prediction.bundle import load_model, write_bundle
+from runoff_lstm.training import loop as fitting
+from runoff_lstm.training.loop import Recipe
+from runoff_lstm.training.setup import Inputs, prepare
 
 SIZE, FORCINGS, ATTRIBUTES = 6, 3, 2
 INPUTS = Inputs(("rain", "temperature"), ("leak", "slope"), sequence_length=20, targets_per_window=10)
@@ -203,7 +203,7 @@ def test_a_stopped_training_resumes_to_the_very_weights(basins, periods, tmp_pat
     assert not whole.module.training
 
 
-@pytest.mark.filterwarnings("ignore::runoff_lstm.trained_model.OutsideTrainingRangeWarning")
+@pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
 def test_the_embedding_comes_back_with_the_bundle_and_tells_basins_apart(basins, periods, tmp_path):
     model = trained(basins, periods, Recipe(steps=5, batch_size=8, learning_rate=1e-2))
     again = load_model(write_bundle(model, tmp_path / "model.safetensors"))

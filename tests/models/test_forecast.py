@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from runoff_lstm.errors import InputError
 from runoff_lstm.models import Architecture, Dropout, build_model
 from runoff_lstm.models.forecast import METHODS
-from runoff_lstm.schema import InputError
 
 BATCH, STEPS, ISSUED, LEADS = 3, 20, 5, 4
 

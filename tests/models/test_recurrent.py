@@ -3,8 +3,8 @@ import torch
 from conftest import model_of
 from torch import nn
 
+from runoff_lstm.errors import InputError
 from runoff_lstm.models import Architecture, Dropout, build_model
-from runoff_lstm.schema import InputError
 
 NOTHING = torch.zeros(4, 0)
 

@@ -1,0 +1,94 @@
+"""What is in a canonical Dataset, basin by basin, and which of its basins a training can use."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from runoff_lstm.data.periods import AnyPeriod
+from runoff_lstm.data.schema import BASIN, DISCHARGE, SET_MISSING, TIME, times_of
+
+
+def inventory(dataset: xr.Dataset) -> pd.DataFrame:
+    """One row per gauge: what was found, where it has gaps, and how many values a reader took as missing.
+
+    Returns
+    -------
+    DataFrame
+        Index `gauge_id`; with discharge in the data `first` and `last` day of it (NaT: none at all), `observed` and `missing` days
+        between the two, `longest_gap` among these in steps, and `zero_flow`, the share of observed days without flow;
+        `forcing_missing`, steps of the record on which any forcing is NaN; `set_missing`, values that a reader made NaN
+        (sentinels, negative flows); `attributes_missing`, attributes without a value; counts of flags where the reader has some.
+    """
+    forcing = [str(name) for name, values in dataset.data_vars.items() if TIME in values.dims and name != DISCHARGE]
+    fixed = [str(name) for name, values in dataset.data_vars.items() if values.dims == (BASIN,) and values.dtype.kind in "fiu"]
+    rows: dict[str, np.ndarray] = {}
+    if DISCHARGE in dataset:
+        rows |= _record(dataset[DISCHARGE].values, times_of(dataset))
+    incomplete = np.zeros((dataset.sizes[BASIN], dataset.sizes[TIME]), dtype=bool)
+    for name in forcing:
+        incomplete |= np.isnan(dataset[name].values)
+    rows["forcing_missing"] = incomplete.sum(axis=1)
+    if SET_MISSING in dataset.coords:
+        rows["set_missing"] = dataset[SET_MISSING].values
+    if "discharge_estimated" in dataset.coords:
+        rows["discharge_estimated"] = dataset["discharge_estimated"].values
+    if fixed:
+        rows["attributes_missing"] = np.sum([np.isnan(dataset[name].values.astype(float)) for name in fixed], axis=0)
+    return pd.DataFrame(rows, index=pd.Index([str(one) for one in dataset[BASIN].values], name="gauge_id"))
+
+
+def unusable_basins(
+    dataset: xr.Dataset, period: AnyPeriod, *, forcing: Sequence[str], static_attributes: Sequence[str]
+) -> dict[str, str]:
+    """The basins that cannot be trained on, and why: by gauge id, a clause.
+
+    A basin needs discharge in the training period, some day of complete forcing in it, and every attribute.
+    """
+    within = dataset.isel({TIME: period.positions(times_of(dataset))})
+    observed = within[DISCHARGE].notnull().any(TIME).values
+    complete = np.ones((within.sizes[BASIN], within.sizes[TIME]), dtype=bool)
+    for name in forcing:
+        complete &= within[name].notnull().values
+    faults = basins_without_attributes(dataset, static_attributes)
+    for place, gauge_id in enumerate(map(str, dataset[BASIN].values)):
+        if gauge_id in faults:
+            continue
+        if not observed[place]:
+            faults[gauge_id] = f"no discharge is observed in the training period {period}"
+        elif not complete[place].any():
+            faults[gauge_id] = f"no day of the training period {period} has all forcing"
+    return faults
+
+
+def basins_without_attributes(dataset: xr.Dataset, static_attributes: Sequence[str]) -> dict[str, str]:
+    """The basins that cannot even be simulated, and why: by gauge id, a clause that names the first attribute it lacks."""
+    faults: dict[str, str] = {}
+    for name in static_attributes:
+        for gauge_id in dataset[BASIN].values[~np.isfinite(dataset[name].values)]:
+            faults.setdefault(str(gauge_id), f"attribute {name} is missing")
+    return faults
+
+
+def _record(discharge: np.ndarray, times: pd.DatetimeIndex) -> dict[str, np.ndarray]:
+    """First and last observed step, and what lies between, of discharge (basin, time)."""
+    there = np.isfinite(discharge)
+    some, steps = there.any(axis=1), discharge.shape[1]
+    first, last = there.argmax(axis=1), steps - 1 - there[:, ::-1].argmax(axis=1)
+    place = np.arange(steps)
+    between = (place >= first[:, None]) & (place <= last[:, None]) & some[:, None]
+    gap = between & ~there
+    run = np.where(gap, place + 1, 0) - np.maximum.accumulate(np.where(gap, 0, place + 1), axis=1)
+    observed = there.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        zero = np.where(some, (discharge == 0).sum(axis=1) / observed, np.nan)
+    stamps = times.to_numpy()
+    return {
+        "first": np.where(some, stamps[first], np.datetime64("NaT")),
+        "last": np.where(some, stamps[last], np.datetime64("NaT")),
+        "observed": observed,
+        "missing": gap.sum(axis=1),
+        "longest_gap": np.maximum(run, 0).max(axis=1),
+        "zero_flow": zero,
+    }

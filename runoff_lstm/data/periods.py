@@ -1,0 +1,291 @@
+"""From dates to periods with both ends included, to a train, validation and test split that never overlaps, and to folds."""
+
+import datetime
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from runoff_lstm.data.schema import date_label
+from runoff_lstm.errors import InputError
+
+Date = str | datetime.date | pd.Timestamp | np.datetime64
+
+_WHOLE_DATE = re.compile(r"\s*\d{4}-\d{2}-\d{2}(?!\d)")
+"""What a date in text begins with: a year alone would be its first day, and 01/10/1999 the tenth of January."""
+
+Span = str | datetime.timedelta | np.timedelta64 | pd.DateOffset
+"""A length of time: "1 day", "6h", "1D", "1W", "MS" (a month), "1 year", or an object of datetime, numpy or pandas."""
+
+_SPANS = {"min": "minute", "h": "hour", "d": "day", "w": "week", "ms": "month"}
+
+
+@dataclass(frozen=True, init=False)
+class Period:
+    """A stretch of time, both ends included; an end date without a time of day includes its whole day.
+
+    Parameters
+    ----------
+    start, end
+        Dates (text as 1999-10-01 or 1999-10-01 06:00, date, Timestamp or datetime64) without time zone.
+
+    Raises
+    ------
+    InputError
+        A date cannot be read, carries a time zone, or the end comes before the start.
+
+    Examples
+    --------
+    >>> str(Period("1972-10-01", "1977-09-30"))
+    '1972-10-01 to 1977-09-30'
+    """
+
+    start: pd.Timestamp
+    end: pd.Timestamp
+
+    def __init__(self, start: Date, end: Date) -> None:
+        object.__setattr__(self, "start", _timestamp(start))
+        object.__setattr__(self, "end", _timestamp(end))
+        if self.end < self.start:
+            raise InputError(f"the period {self} ends before it starts; swap the two dates")
+
+    @classmethod
+    def of_steps(cls, times: pd.DatetimeIndex, steps: slice) -> "Period":
+        """The period of exactly these steps of a time axis: an end at midnight does not mean the whole day of hourly data.
+
+        >>> hours = pd.date_range("2000-01-01", periods=48, freq="h")
+        >>> Period.of_steps(hours, slice(0, 25)).steps(hours)
+        slice(0, 25, None)
+        """
+        last = times[steps.stop - 1]
+        within_days = times[1] - times[0] < pd.Timedelta(1, "D")
+        return cls(times[steps.start], last + pd.Timedelta(1, "s") if within_days and last == last.normalize() else last)
+
+    def __str__(self) -> str:
+        return f"{date_label(self.start)} to {date_label(self.end)}"
+
+    @property
+    def last_moment(self) -> pd.Timestamp:
+        """The last moment that belongs to the period: the end of the day where `end` is a bare date."""
+        if self.end == self.end.normalize():
+            return self.end + pd.Timedelta(1, "D") - pd.Timedelta(1, "s")
+        return self.end
+
+    @property
+    def label_slice(self) -> slice:
+        """The period as labels, for `dataset.sel(time=period.label_slice)`."""
+        return slice(self.start, self.last_moment)
+
+    def overlaps(self, other: "Period | Stretches") -> bool:
+        """Whether any moment belongs to both."""
+        return any(self.start <= one.last_moment and one.start <= self.last_moment for one in other.parts)
+
+    @property
+    def parts(self) -> "tuple[Period, ...]":
+        """The period itself, as the only one of its parts: what `Stretches` have several of."""
+        return (self,)
+
+    def labels(self, times: pd.DatetimeIndex) -> slice:  # noqa: ARG002 - those of stretches depend on the times
+        """`label_slice`, under the name that it shares with `Stretches`."""
+        return self.label_slice
+
+    def positions(self, times: pd.DatetimeIndex) -> np.ndarray:
+        """Positions of the period's steps on a sorted time axis, (step,); refused as in `steps`."""
+        steps = self.steps(times)
+        return np.arange(steps.start, steps.stop)
+
+    def steps(self, times: pd.DatetimeIndex) -> slice:
+        """Positions of the period's steps on a sorted time axis.
+
+        Raises
+        ------
+        InputError
+            The period begins before or ends after the record.
+        """
+        first = int(times.searchsorted(self.start, side="left"))
+        stop = int(times.searchsorted(self.last_moment, side="right"))
+        step = times[1] - times[0]
+        if self.start < times[0] or self.last_moment >= times[-1] + step or first >= stop:
+            raise InputError(
+                f"the period {self} is not inside the data, which run from {date_label(times[0])} to {date_label(times[-1])}; "
+                "choose dates inside"
+            )
+        return slice(first, stop)
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """Several periods as one, such as all years but those of the test: a training period with a hole.
+
+    Parameters
+    ----------
+    parts
+        At least two, in order of time; a step belongs to the whole if it belongs to one of them.
+
+    Raises
+    ------
+    InputError
+        There are fewer than two, they overlap or are out of order.
+    """
+
+    parts: tuple[Period, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.parts) < 2:
+            raise InputError("stretches are two periods or more; give a single one as [first day, last day]")
+        for one, after in pairwise(self.parts):
+            if after.start <= one.last_moment:
+                raise InputError(f"the stretch {after} does not come after {one}; put them in order, without overlap")
+
+    def __str__(self) -> str:
+        return " and ".join(map(str, self.parts))
+
+    @property
+    def last_moment(self) -> pd.Timestamp:
+        """The last moment that belongs to any of them."""
+        return self.parts[-1].last_moment
+
+    def overlaps(self, other: "Period | Stretches") -> bool:
+        """Whether any moment belongs to both."""
+        return any(one.overlaps(other) for one in self.parts)
+
+    def labels(self, times: pd.DatetimeIndex) -> pd.DatetimeIndex:
+        """The steps that belong to any of them, as labels, for `dataset.sel(time=...)`."""
+        return times[self.positions(times)]
+
+    def positions(self, times: pd.DatetimeIndex) -> np.ndarray:
+        """Positions of the steps that belong to any of them, (step,); refused as in `Period.steps`."""
+        return np.concatenate([one.positions(times) for one in self.parts])
+
+
+AnyPeriod = Period | Stretches
+
+
+def period_of(dates: Sequence[Any]) -> AnyPeriod:
+    """The period of [first day, last day], or of a list of such pairs.
+
+    >>> str(period_of([["1980-10-01", "1989-09-30"], ["1999-10-01", "2008-09-30"]]))
+    '1980-10-01 to 1989-09-30 and 1999-10-01 to 2008-09-30'
+    """
+    if not isinstance(dates[0], list | tuple):
+        return Period(*dates)
+    return Period(*dates[0]) if len(dates) == 1 else Stretches(tuple(Period(*one) for one in dates))
+
+
+@dataclass(frozen=True)
+class Periods:
+    """Train, validation and test period of an experiment; training may go on in several stretches.
+
+    Raises
+    ------
+    InputError
+        Two of them share a day: scores on days that were learned from mean nothing.
+    """
+
+    train: AnyPeriod
+    validation: Period | None = None
+    test: Period | None = None
+
+    def __post_init__(self) -> None:
+        for (name, period), (other_name, other) in combinations(self.named().items(), 2):
+            if period.overlaps(other):
+                raise InputError(
+                    f"the {name} period ({period}) and the {other_name} period ({other}) overlap; move one of the dates"
+                )
+
+    def named(self) -> dict[str, AnyPeriod]:
+        """The periods that are set, by name."""
+        pairs: dict[str, AnyPeriod | None] = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: period for name, period in pairs.items() if period is not None}
+
+    def check(self, times: pd.DatetimeIndex) -> None:
+        """Refuse a period that is not inside the record, by its name."""
+        for name, period in self.named().items():
+            try:
+                period.positions(times)
+            except InputError as error:
+                raise InputError(f"[periods] {name}: {error}") from None
+
+
+def ungauged_folds(gauge_ids: Sequence[str], number: int, *, seed: int = 0) -> list[tuple[str, ...]]:
+    """The basins in `number` folds of nearly equal size, drawn at random: each fold is once kept from training and then scored.
+
+    Raises
+    ------
+    InputError
+        There are fewer than two folds, or fewer basins than folds.
+
+    Examples
+    --------
+    >>> ungauged_folds(["a", "b", "c", "d", "e"], 2, seed=1)
+    [('b', 'd', 'e'), ('a', 'c')]
+    """
+    if len(gauge_ids) < 2:
+        raise InputError('one basin cannot be split into folds of basins; take by = "period", folds of years')
+    if not 2 <= number <= len(gauge_ids):
+        raise InputError(f"{len(gauge_ids)} basins cannot be split into {number} folds; choose from 2 to {len(gauge_ids)}")
+    order = np.random.default_rng(seed).permutation(len(gauge_ids))
+    return [tuple(gauge_ids[place] for place in sorted(order[fold::number])) for fold in range(number)]
+
+
+def temporal_folds(period: AnyPeriod, number: int) -> list[Periods]:
+    """Walk forward through a period: it is cut into `number` + 1 equal blocks; fold i trains on the first i,
+    and is tested on the next.
+
+    The training grows, and nothing later than a tested block is ever trained on.
+
+    Raises
+    ------
+    InputError
+        There is less than one fold, a block would be shorter than a day, or the period is in several stretches.
+
+    Examples
+    --------
+    >>> [str(fold.test) for fold in temporal_folds(Period("2001-01-01", "2003-12-31"), 2)]
+    ['2002-01-01 to 2002-12-31', '2003-01-01 to 2003-12-31']
+    """
+    if isinstance(period, Stretches):
+        raise InputError(f"folds of years walk through one training period, not through {period}; give a single one")
+    days = pd.date_range(period.start.normalize(), period.end.normalize(), freq="D")
+    if not 1 <= number < len(days):
+        raise InputError(f"the period {period} cannot be cut into {number} folds; choose from 1 to {len(days) - 1}")
+    first = [days[len(days) * block // (number + 1)] for block in range(number + 1)]
+    ends = [day - pd.Timedelta(1, "D") for day in first[1:]] + [days[-1]]
+    return [Periods(train=Period(first[0], ends[fold]), test=Period(first[fold + 1], ends[fold + 1])) for fold in range(number)]
+
+
+def span(text: Span) -> pd.Timedelta | pd.DateOffset:
+    """A length of time, of months and years as an offset.
+
+    >>> span("6h"), span("2 days"), span("1 year")
+    (Timedelta('0 days 06:00:00'), Timedelta('2 days 00:00:00'), <DateOffset: months=12>)
+    """
+    if isinstance(text, datetime.timedelta | np.timedelta64):
+        return pd.Timedelta(text)
+    if isinstance(text, pd.DateOffset):
+        return text
+    parts = re.fullmatch(r"(\d{0,4})\s*([a-z]+)", str(text).strip().lower())
+    number, unit = (int(parts[1] or 1), _SPANS.get(parts[2], parts[2].removesuffix("s"))) if parts else (0, "")
+    if number and unit in ("month", "year"):
+        return pd.DateOffset(months=number * (12 if unit == "year" else 1))
+    if number and unit in ("minute", "hour", "day", "week"):
+        return pd.Timedelta(datetime.timedelta(**{f"{unit}s": number}))
+    raise InputError(f"'{text}' is no length of time; write it as 6h, 1D, 1W, MS, '1 day' or '1 year'")
+
+
+def _timestamp(date: Date) -> pd.Timestamp:
+    try:
+        if not isinstance(date, str | datetime.date | np.datetime64) or (isinstance(date, str) and not _WHOLE_DATE.match(date)):
+            raise ValueError
+        moment = pd.Timestamp(date)
+    except ValueError:
+        raise InputError(f"{date!r} is not a date; write it as 1999-10-01") from None
+    if pd.isna(moment):
+        raise InputError("a period has an empty date; write it as 1999-10-01")
+    if moment.tzinfo is not None:
+        raise InputError(f"the date {date} carries a time zone; give it in the time of the data, without one")
+    return moment

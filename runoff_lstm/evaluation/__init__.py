@@ -1,0 +1,1 @@
+"""From observed and predicted discharge to tables of scores, baselines beside them; without torch."""

@@ -1,0 +1,121 @@
+"""Inputs that are made, not read: observed discharge, lagged, with a flag of whether there was any, and the time of the year.
+
+An observation comes as it is and by its logarithm, in which small rivers and low flows are told apart. A missing one is 0 with the
+flag 0, so that no simulation or forecast fails because a gauge was silent.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from runoff_lstm.data.schema import BASIN, DISCHARGE, TIME, times_of
+from runoff_lstm.errors import InputError
+
+_FORMS = ("", "_log", "_known")
+"""The inputs that are made of one observation."""
+
+SEASON = ("season_sin", "season_cos")
+"""The time of the year on a circle."""
+
+
+def input_names(lags: Sequence[int], *, season: bool = False) -> list[str]:
+    """The names of the inputs that `with_made_inputs` adds: the season, then of each lag the observation, its logarithm, its flag.
+
+    >>> input_names([1])
+    ['discharge_lag_1', 'discharge_lag_1_log', 'discharge_lag_1_known']
+    """
+    return [*(SEASON if season else ()), *(f"{DISCHARGE}_lag_{lag}{form}" for lag in lags for form in _FORMS)]
+
+
+def check_lags(lags: Sequence[int], *, lead_times: int) -> None:
+    """Refuse a lag that would show a model the very discharge it is to predict, or one from the future."""
+    for lag in lags:
+        if lag < 0 or (lag == 0 and not lead_times):
+            raise InputError(
+                f"discharge_lags = {list(lags)}: a simulation may see the discharge of steps before its own, so from lag 1 on; "
+                "lag 0 is for forecasts, whose issue date it is"
+            )
+    if len(set(lags)) < len(lags):
+        raise InputError(f"discharge_lags = {list(lags)}: name each lag once")
+
+
+def refuse_made_names(given: Iterable[str], made: Sequence[str]) -> None:
+    """Refuse a variable of the data under the name of an input that is made."""
+    for name in given:
+        if name in made:
+            setting = "season" if name in SEASON else "discharge_lags"
+            raise InputError(
+                f"the input '{name}' is made by {setting}, and the data have a variable of that name; give yours another name, "
+                f'such as by rename = {{other = "{name}"}}, or leave {setting} out'
+            )
+
+
+def with_made_inputs(scaled: xr.Dataset, lags: Sequence[int], *, zero_flow: float, season: bool = False) -> xr.Dataset:
+    """The dataset with the inputs of `input_names`, each (basin, time) float32 without NaN.
+
+    Parameters
+    ----------
+    scaled
+        With `discharge` (basin, time), scaled, NaN where nothing was observed.
+    lags
+        Steps back: the input of a step with lag 1 is the discharge of the step before.
+    zero_flow
+        Scaled value of zero discharge.
+    season
+        Whether to add the sine and cosine of the time of the year.
+    """
+    added: dict[str, tuple[tuple[str, str], np.ndarray]] = {}
+    if season:
+        times, shape = times_of(scaled), (scaled.sizes[BASIN], scaled.sizes[TIME])
+        angle = 2 * np.pi * (times.day_of_year + times.hour / 24).to_numpy() / 365.25
+        for name, values in zip(SEASON, (np.sin(angle), np.cos(angle)), strict=True):
+            added[name] = ((BASIN, TIME), np.broadcast_to(values.astype(np.float32), shape))
+    observed = scaled[DISCHARGE].values if lags else np.zeros((0, 0))
+    for lag in lags:
+        lagged = np.full(observed.shape, np.nan, dtype=np.float32)
+        lagged[:, lag:] = observed[:, : observed.shape[1] - lag]
+        made = observation_inputs(torch.from_numpy(lagged), zero_flow=zero_flow).numpy()
+        for place, name in enumerate(input_names([lag])):
+            added[name] = ((BASIN, TIME), made[..., place])
+    return scaled.assign(added)
+
+
+def observation_inputs(scaled: Tensor, *, zero_flow: float) -> Tensor:
+    """What is made of observations: as they are, log10(sqrt(u) + 0.05), and the flag, along a new last dimension; 0 where NaN.
+
+    u is discharge in units of its standard deviation in training, so scaled discharge counted from `zero_flow`. A logarithm of the
+    root is what Feng et al. (2020), doi:10.1029/2019WR026793, scale discharge by.
+    """
+    known = ~torch.isnan(scaled)
+    logarithm = torch.log10(torch.sqrt((scaled - zero_flow).clamp(min=0)) + 0.05)
+    return torch.stack([torch.where(known, scaled, 0.0), torch.where(known, logarithm, 0.0), known.to(scaled.dtype)], dim=-1)
+
+
+def hide_observed_discharge(forcing: Tensor, lags: Sequence[int], share: float) -> Tensor:
+    """Make some gauges of a batch silent for a while, so that a model learns to go on without them.
+
+    Parameters
+    ----------
+    forcing
+        (batch, window, forcing); its last features are those of `input_names`, in order.
+    lags
+        Of these features.
+    share
+        Probability of each window to have a silent stretch, of random place and length.
+
+    Returns
+    -------
+    Tensor
+        A copy in which the observations of those stretches, and their flags, are 0 at every lag.
+    """
+    batch, steps, _ = forcing.shape
+    chosen, begin, length = torch.rand(3, batch, 1, device=forcing.device)
+    begin = (begin * steps).floor()
+    stop = torch.where(chosen < share, begin + 1 + (length * steps).floor(), begin)
+    step = torch.arange(steps, device=forcing.device)
+    hidden = [(step - lag >= begin - max(lags)) & (step - lag < stop - max(lags)) for lag in lags for _ in _FORMS]
+    observed = forcing[..., -len(hidden) :].masked_fill(torch.stack(hidden, dim=2), 0.0)
+    return torch.cat([forcing[..., : -len(hidden)], observed], dim=2)

@@ -1,0 +1,178 @@
+"""From the training period of a Dataset to its centre and spread, and with them to scaled values and back.
+
+Only the training period is ever seen: nothing of validation or test enters a mean, a spread or a range.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+
+from runoff_lstm.data.periods import AnyPeriod
+from runoff_lstm.data.schema import BASIN, DISCHARGE, TIME, refuse_mask, times_of
+from runoff_lstm.errors import InputError, nearest
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """Mean, standard deviation and range of every variable over the training period, all basins together.
+
+    Attributes
+    ----------
+    mean, std
+        By variable, in its own unit. The population standard deviation (divided by n), as the published benchmark has it.
+    minimum, maximum
+        By variable: the range a trained model has seen.
+    root_transform
+        Whether it is the root of discharge that is centred and scaled; then its mean and deviation are those of the root, its
+        range is that of discharge itself.
+    """
+
+    mean: Mapping[str, float]
+    std: Mapping[str, float]
+    minimum: Mapping[str, float]
+    maximum: Mapping[str, float]
+    root_transform: bool = False
+
+    @classmethod
+    def fit(
+        cls,
+        dataset: xr.Dataset,
+        period: AnyPeriod,
+        *,
+        forcing: Sequence[str],
+        static_attributes: Sequence[str] = (),
+        root_transform: bool = False,
+    ) -> "Scaler":
+        """Measure the training period.
+
+        Parameters
+        ----------
+        dataset
+            Canonical Dataset, dims (basin, time). NaN is left out.
+        period
+            The training period; no other day is looked at.
+        forcing, static_attributes
+            Names of the variables; `discharge` is always added.
+        root_transform
+            See the attribute.
+
+        Raises
+        ------
+        InputError
+            A variable is missing, has no value in the training period or the same value throughout (it cannot be scaled and tells
+            the model nothing), or a basin has no discharge at all in the training period.
+        """
+        check_names(dataset, forcing=forcing, static_attributes=static_attributes, from_discharge=True)
+        training = dataset[[*forcing, DISCHARGE]].isel(time=period.positions(times_of(dataset)))
+        unobserved = training[DISCHARGE].isnull().all(TIME)
+        if bool(unobserved.any()):
+            gauge_ids = ", ".join(training[BASIN].values[unobserved.values][:5])
+            raise InputError(
+                f"basin {gauge_ids}: no discharge is observed in the training period {period}; "
+                "choose another period or leave the basin out"
+            )
+        values = {name: training[name].values for name in (*forcing, DISCHARGE)}
+        values |= {name: dataset[name].values for name in static_attributes}
+        ranges = {name: _range(name, one, period, root=root_transform and name == DISCHARGE) for name, one in values.items()}
+        mean, std, minimum, maximum = ({name: one[place] for name, one in ranges.items()} for place in range(4))
+        return cls(mean, std, minimum, maximum, root_transform)
+
+    @property
+    def zero_flow(self) -> float:
+        """Scaled value of zero discharge."""
+        return -self.mean[DISCHARGE] / self.std[DISCHARGE]
+
+    def widened(self, dataset: xr.Dataset, period: AnyPeriod) -> "Scaler":
+        """The same centre and spread, the range widened to the training period of further data: for a model that learns on."""
+        within = dataset.isel(time=period.positions(times_of(dataset)))
+        low, high = dict(self.minimum), dict(self.maximum)
+        for name in self.mean:
+            values = within[name].values
+            if np.isfinite(values).any():
+                low[name], high[name] = min(low[name], float(np.nanmin(values))), max(high[name], float(np.nanmax(values)))
+        return replace(self, minimum=low, maximum=high)
+
+    def apply(self, dataset: xr.Dataset) -> xr.Dataset:
+        """Every variable of the Scaler that the dataset has, as float32 with mean 0 and spread 1 over the training period."""
+        known = [name for name in self.mean if name in dataset]
+        return dataset[known].assign(
+            {name: dataset[name].copy(data=self.scale(name, dataset[name].values)) for name in known},
+        )
+
+    def scale(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Scaled float32 values of one variable; NaN stays NaN."""
+        if name == DISCHARGE and self.root_transform:
+            values = np.sqrt(np.maximum(values, 0.0))
+        return ((values - self.mean[name]) / self.std[name]).astype(np.float32)
+
+    def invert(self, name: str, scaled: np.ndarray) -> np.ndarray:
+        """Values in the variable's own unit, float32; the inverse of `scale`."""
+        values = scaled.astype(np.float64) * self.std[name] + self.mean[name]
+        if name == DISCHARGE and self.root_transform:
+            values = np.maximum(values, 0.0) ** 2
+        return values.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class DischargeScale:
+    """What a loss needs to know of the unit it works in.
+
+    Attributes
+    ----------
+    zero_flow
+        Scaled value of zero discharge.
+    basin_std
+        Standard deviation of every basin's discharge (of its root, where the scaler takes that) over the training period in mm d-1,
+        dims (basin,).
+    """
+
+    zero_flow: float
+    basin_std: np.ndarray
+
+    @classmethod
+    def fit(cls, dataset: xr.Dataset, period: AnyPeriod, scaler: Scaler) -> "DischargeScale":
+        """Measure each basin's discharge over the training period, and no other day."""
+        discharge = dataset[DISCHARGE].isel(time=period.positions(times_of(dataset))).values.astype(np.float64)
+        per_day = 24.0 if dataset[DISCHARGE].attrs.get("units") == "mm h-1" else 1.0
+        flow = discharge * per_day
+        return cls(scaler.zero_flow, np.nanstd(np.sqrt(flow) if scaler.root_transform else flow, axis=1))
+
+
+def check_names(
+    dataset: xr.Dataset, *, forcing: Sequence[str], static_attributes: Sequence[str] = (), from_discharge: bool = False
+) -> None:
+    """Refuse names the dataset does not have, names of the wrong kind, and discharge among the forcing of a simulation.
+
+    Without any forcing a model can learn from observed discharge alone (`from_discharge`).
+    """
+    if not forcing and not from_discharge:
+        raise InputError('no forcing variable is named; list at least one, such as forcing = ["precipitation"]')
+    for names, dims, kind in ((forcing, {BASIN, TIME}, "forcing"), (static_attributes, {BASIN}, "static attribute")):
+        known = [str(name) for name in dataset.data_vars if set(dataset[name].dims) == dims and name != DISCHARGE]
+        for name in names:
+            if name == DISCHARGE:
+                raise InputError(
+                    f"'{DISCHARGE}' is what is simulated and no {kind}; that of earlier steps is an input by discharge_lags = [1]"
+                )
+            refuse_mask(dataset, name, kind)
+            if name not in known:
+                raise InputError(f"the data have no {kind} '{name}'; {nearest(name, known)}")
+        twice = [name for name in names if list(names).count(name) > 1]
+        if twice:
+            raise InputError(f"{kind} '{twice[0]}' is named twice; name it once")
+
+
+def _range(name: str, values: np.ndarray, period: AnyPeriod, *, root: bool = False) -> tuple[float, float, float, float]:
+    """Mean and deviation (of the root), and range of the values themselves."""
+    present = values[~np.isnan(values)].astype(np.float64)
+    if present.size == 0:
+        raise InputError(f"{name} has no value in the training period {period}; choose another period or leave it out")
+    scaled = np.sqrt(present) if root else present
+    mean, std = float(scaled.mean()), float(scaled.std())
+    if not std > 1e-6 * abs(mean):
+        raise InputError(
+            f"{name} has the same value ({present[0]:.6g}) throughout the training data; it tells the model nothing: leave it out"
+        )
+    return mean, std, float(present.min()), float(present.max())

@@ -1,0 +1,481 @@
+"""From a scaled Dataset to batches of windows: an index of what can be predicted, and one gather for each batch.
+
+The data stay one contiguous block (rows of basin after basin, one row a time step); windows are views into it and are never
+copied before they are gathered. Words: a *run* is a stretch of complete forcing, a *span* the days of a run that have
+`sequence_length` steps of history, a *tile* the `targets_per_window` days that one window predicts.
+"""
+
+import zlib
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from torch import Tensor
+
+from runoff_lstm.data.periods import AnyPeriod
+from runoff_lstm.data.schema import BASIN, TIME, check_choice, date_label, times_of
+from runoff_lstm.errors import InputError
+from runoff_lstm.training.precision import resolve_device
+
+Storage = Literal["auto", "device", "host"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows for one pass of a model, all on one device, in scaled units.
+
+    Attributes
+    ----------
+    forcing
+        (batch, window, forcing); window is sequence_length + targets_per_window - 1 steps.
+    static_attributes
+        (batch, attribute), attribute may be 0.
+    discharge
+        (batch, target): the last `targets_per_window` steps of the window. NaN: nothing is to be learned from this step, be it
+        that it was not observed, lies outside the period or belongs to another window. Of forecasts (batch, target, lead): what
+        follows each of these steps.
+    basin, day
+        (batch,) integers: position of the basin, and of the last target step on the time axis.
+    future
+        (batch, target + lead - 1, forcing) of forecasts that are given forcing beyond the issue date: from the step after the first
+        target step on. None elsewhere.
+    """
+
+    forcing: Tensor
+    static_attributes: Tensor
+    discharge: Tensor
+    basin: Tensor
+    day: Tensor
+    future: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        size = self.forcing.shape[0]
+        shapes = [tuple(one.shape) for one in (self.forcing, self.static_attributes, self.discharge, self.basin, self.day)]
+        ranks = [len(shape) for shape in shapes]
+        if ranks not in ([3, 2, 2, 1, 1], [3, 2, 3, 1, 1]) or any(shape[0] != size for shape in shapes):
+            raise ValueError(
+                "a batch is (batch, window, forcing), (batch, attribute), (batch, target) or (batch, target, lead), (batch,) and "
+                f"(batch,), not {shapes}"
+            )
+        if shapes[2][1] > shapes[0][1]:
+            raise ValueError(f"a batch has more targets than steps: {shapes}")
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Which windows to gather: integer arrays of one length, 12 bytes a window.
+
+    Attributes
+    ----------
+    basin, first
+        Position of the basin and of the window's first target step on the time axis (int32).
+    begin, stop
+        The targets of the window that count are begin <= target < stop (int16); the others belong to a neighbour.
+    """
+
+    basin: np.ndarray
+    first: np.ndarray
+    begin: np.ndarray
+    stop: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.basin)
+
+    def __getitem__(self, which: np.ndarray | slice) -> "Tiles":
+        return Tiles(self.basin[which], self.first[which], self.begin[which], self.stop[which])
+
+
+@dataclass(frozen=True)
+class _Spans:
+    """Unbroken stretches of steps: basin, first and last step of each."""
+
+    basin: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+
+    @classmethod
+    def of(cls, inside: np.ndarray) -> "_Spans":
+        """Every unbroken stretch of True in (basin, time)."""
+        edges = np.diff(np.pad(inside, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+        basin, first = np.nonzero(edges == 1)
+        return cls(basin, first, np.nonzero(edges == -1)[1] - 1)
+
+
+class Windows:
+    """Every window of a period that can be predicted, and the batches they come in.
+
+    A window is `sequence_length + targets_per_window - 1` steps long and its last `targets_per_window` steps are predicted: every
+    predicted step sees at least `sequence_length` steps and none sees past itself. `targets_per_window=1` is the classic
+    many-to-one problem. With `lead_times` these last steps are issue dates, and what is predicted are the steps that follow each.
+
+    Parameters
+    ----------
+    dataset
+        Canonical Dataset, dims (basin, time), already scaled. Forcing may reach back before the period.
+    forcing, static_attributes
+        Names, in the order the model gets them.
+    target
+        What to predict, on the basins and times of the dataset: a variable by itself, which no name among the forcing can then
+        meet, or the name of one of the dataset; None where only simulation is wanted.
+    sequence_length, targets_per_window
+        Steps each prediction sees at least; steps each window predicts.
+    lead_times
+        0: the discharge of a step is predicted from the forcing up to that same step. n: discharge at lead times 1 to n is, from an
+        issue date; then the target steps of a window are issue dates, and a period holds their forecasts to the last lead.
+    future_forcing
+        Names out of `forcing` that a forecast is given beyond the issue date too, up to the last lead.
+    also_predict
+        Names out of `forcing` that are targets beside discharge, at a single lead time, along the last dimension of the targets.
+    period
+        Limits the targets; None: the whole record.
+    device, storage
+        Where batches go, and where the block lies: on the device, or in (pinned) host memory; "auto" takes the host where the block
+        would fill more than half of a GPU's free memory. The same seed gives the same batches either way.
+
+    Raises
+    ------
+    InputError
+        The sequence is longer than the record, a basin lacks an attribute, or no step of the period can be predicted at all.
+
+    Attributes
+    ----------
+    in_period
+        (time,) bool: the steps that may be predicted, of forecasts the issue dates.
+    """
+
+    def __init__(  # noqa: PLR0913 - plain arguments
+        self,
+        dataset: xr.Dataset,
+        forcing: Sequence[str],
+        *,
+        target: xr.DataArray | str | None = "discharge",
+        static_attributes: Sequence[str] = (),
+        sequence_length: int = 365,
+        targets_per_window: int = 1,
+        lead_times: int = 0,
+        future_forcing: Sequence[str] = (),
+        also_predict: Sequence[str] = (),
+        period: AnyPeriod | None = None,
+        device: str | torch.device = "cpu",
+        storage: Storage = "auto",
+    ) -> None:
+        if sequence_length < 1 or not 1 <= targets_per_window < 2**15:
+            raise InputError("sequence_length must be at least 1, and targets_per_window from 1 to 32767")
+        check_choice("storage", storage, get_args(Storage))
+        self.device = resolve_device(device)
+        if lead_times < 0 or (also_predict and lead_times != 1):
+            raise InputError("lead_times must be 0 or more, and 1 where forcing is predicted too")
+        self.sequence_length, self.targets_per_window, self.lead_times = sequence_length, targets_per_window, lead_times
+        self.gauge_ids = [str(gauge_id) for gauge_id in dataset[BASIN].values]
+        self.times = times_of(dataset)
+        self.forcing = list(forcing)
+        if sequence_length > len(self.times):
+            raise InputError(
+                f"sequence_length is {sequence_length} steps, the record has {len(self.times)}; shorten it or lengthen the record"
+            )
+        inside = np.ones(len(self.times), dtype=bool)
+        if period is not None:
+            inside[:] = False
+            inside[period.positions(self.times)] = True
+        self.in_period = inside
+        if target is not None and lead_times:  # an issue date counts where all that follows it lies in the period too
+            self.in_period = inside & _ahead(inside[None], lead_times)[:, 0].all(axis=0)
+
+        forcings = [dataset[name].values for name in forcing]
+        history = _history(np.logical_and.reduce([~np.isnan(one) for one in forcings]))
+        self._runs = _Spans.of(history > 0)
+        self._history = history >= sequence_length
+        self._has_history = self._history.copy()
+        if future_forcing:
+            known = np.logical_and.reduce([~np.isnan(dataset[name].values) for name in future_forcing])
+            self._has_history &= _ahead(known, lead_times).all(axis=0)
+        self._valid = self._has_history & self.in_period
+        predicted = [] if target is None else [_target_values(dataset, target)]
+        predicted += [dataset[name].values for name in also_predict]
+        if target is not None:
+            observed = ~np.isnan(predicted[0])
+            self._valid &= _ahead(observed, lead_times).any(axis=0) if lead_times else observed
+        if not self._valid.any():
+            raise InputError(self._why_nothing(target.name if isinstance(target, xr.DataArray) else target, period))
+
+        rows_after = targets_per_window + lead_times
+        self._block = self._place(_block(forcings, rows_after=rows_after), storage)
+        self._future = [self.forcing.index(name) for name in future_forcing]
+        targets = [np.where(self._target_steps(inside), one, np.nan) for one in predicted]
+        self._targets = self._place(_target_block(targets, history.shape, rows_after=rows_after), storage)
+        self._attributes = _attributes(dataset, static_attributes).to(self.device)
+
+    @property
+    def window_length(self) -> int:
+        """Steps of a window: `sequence_length + targets_per_window - 1`."""
+        return self.sequence_length + self.targets_per_window - 1
+
+    def _target_steps(self, inside: np.ndarray) -> np.ndarray:
+        """(basin, time): the steps that may be targets; of forecasts all of the period, since what follows an issue date counts."""
+        return np.broadcast_to(inside, self._valid.shape) if self.lead_times else self._valid
+
+    @property
+    def valid(self) -> np.ndarray:
+        """(basin, time) bool: the steps that can be predicted and are observed; of forecasts the issue dates."""
+        return self._valid
+
+    @property
+    def n_targets(self) -> int:
+        """Number of valid target steps (of forecasts: issue dates), over all basins: what one epoch visits, each once."""
+        return int(self._valid.sum())
+
+    @property
+    def index_bytes(self) -> int:
+        """Bytes held to know what can be predicted; the `Tiles` of an epoch come on top."""
+        runs = vars(self._runs).values()
+        return sum(one.nbytes for one in (self._valid, self._has_history, self._history, self.in_period, *runs))
+
+    @property
+    def data_bytes(self) -> int:
+        """Bytes of series and attributes, laid out for batches."""
+        return sum(one.nbytes for one in (self._block, self._targets, self._attributes))
+
+    @property
+    def coverage(self) -> pd.DataFrame:
+        """What is used and what is left out, and why, per basin.
+
+        Index gauge_id; columns `steps` (of the period), `used`, `without_history` (an incomplete forcing among the
+        `sequence_length` steps up to it) and `without_discharge` (history complete, discharge not observed).
+        """
+        steps = np.full(len(self.gauge_ids), int(self.in_period.sum()))
+        used = self._valid.sum(axis=1)
+        with_history = (self._has_history & self.in_period).sum(axis=1)
+        columns = {"steps": steps, "used": used, "without_history": steps - with_history, "without_discharge": with_history - used}
+        return pd.DataFrame(columns, index=pd.Index(self.gauge_ids, name="gauge_id"))
+
+    def training_tiles(self, *, seed: int, epoch: int, balanced: bool = False) -> Tiles:
+        """The windows of one epoch in random order: each valid target step counts in exactly one of them.
+
+        With several targets a window, each span is cut into tiles at a random phase that changes with the epoch; tiles at the ends
+        of a span shift inward, and the steps met twice count once. Depends on nothing but the arguments.
+
+        Parameters
+        ----------
+        seed, epoch
+            The same two give the same windows.
+        balanced
+            Repeat the windows of basins with short records, until every basin that has any has as many as the one with most.
+        """
+        random = np.random.default_rng([seed, epoch])
+        spans = _Spans.of(self._has_history & self.in_period)
+        basin, first, last = spans.basin, spans.first, spans.last
+        phase = random.integers(0, self.targets_per_window, size=len(basin))
+        span, nominal = self._cut(first - phase, last)
+        latest = np.maximum(first, last - self.targets_per_window + 1)[span]
+        tiles = self._tiles(basin[span], nominal, np.clip(nominal, first[span], latest), first[span], last[span])
+        if balanced:
+            tiles = tiles[_repeated(tiles.basin, random)]
+        return tiles[random.permutation(len(tiles))]
+
+    def calendar_tiles(self) -> Tiles:
+        """The windows of a simulation, in order of basin and time, borders on a fixed calendar.
+
+        Tiles begin at multiples of `targets_per_window` steps since 1970 whatever the period, and a tile at the end of the record
+        reaches past it instead of moving back: so a simulated value depends neither on the period asked for nor on any later day.
+        """
+        spans = _Spans.of(self._has_history)
+        basin, first, last = spans.basin, spans.first, spans.last
+        step = self.times[1] - self.times[0]
+        origin = int((self.times[0] - pd.Timestamp("1970-01-01")) // step)
+        span, nominal = self._cut(first - (origin + first) % self.targets_per_window, last)
+        within = np.flatnonzero(self.in_period)
+        begins, ends = np.maximum(first[span], within[0]), np.minimum(last[span], within[-1])
+        return self._tiles(basin[span], nominal, np.maximum(nominal, first[span]), begins, ends)
+
+    def runs(self) -> Iterator[tuple[np.ndarray, int, Batch]]:
+        """Every run of complete forcing up to the end of the period, runs of the same dates together: basins, first step, batch.
+
+        The batch's discharge is NaN throughout.
+        """
+        end = int(np.flatnonzero(self.in_period)[-1])
+        dates = np.stack([self._runs.first, np.minimum(self._runs.last, end)], axis=1)
+        for first, last in np.unique(dates[dates[:, 0] <= end], axis=0).tolist():
+            basin = torch.from_numpy(self._runs.basin[(dates == (first, last)).all(axis=1)])
+            forcing = self._rows(self._block, basin * len(self.times) + first, last - first + 1)
+            basin = basin.to(self.device)
+            nothing = torch.full(forcing.shape[:2], torch.nan, device=self.device)
+            yield basin.cpu().numpy(), first, Batch(forcing, self._attributes[basin], nothing, basin, torch.full_like(basin, last))
+
+    @property
+    def fingerprint(self) -> int:
+        """A checksum of the block and the targets: the same data and settings give the same number."""
+        return zlib.crc32(self._targets.cpu().numpy().data, zlib.crc32(self._block.cpu().numpy().data))
+
+    def find_non_finite(self, batch: Batch) -> str | None:
+        """Basin, day and variable of the first value in a batch's inputs or targets that is infinite or (among inputs) missing."""
+        bad = (~torch.isfinite(batch.forcing)).nonzero()
+        if len(bad):
+            window, step, feature = bad[0].tolist()
+            day = int(batch.day[window]) - (self.window_length - 1) + step
+            return self._describe(int(batch.basin[window]), day, self.forcing[feature], float(batch.forcing[window, step, feature]))
+        infinite = torch.isinf(batch.discharge).nonzero()
+        if len(infinite):
+            window, step, *lead = infinite[0].tolist()
+            day = int(batch.day[window]) - (self.targets_per_window - 1) + step + sum(lead) + (self.lead_times > 0)
+            return self._describe(int(batch.basin[window]), day, "discharge", float(batch.discharge[tuple(infinite[0])]))
+        return None
+
+    def _describe(self, basin: int, day: int, name: str, value: float) -> str:
+        return f"basin {self.gauge_ids[basin]}, {date_label(self.times[day])}: {name} is {value} (scaled)"
+
+    def gather(self, tiles: Tiles) -> Batch:
+        """The batch of the given windows: one gather from the block."""
+        steps = len(self.times)
+        basin = torch.from_numpy(tiles.basin).long()
+        row = basin * steps + torch.from_numpy(tiles.first)
+        forcing = self._rows(self._block, row - (self.sequence_length - 1), self.window_length)
+        discharge, future = self._gather_targets(row), None
+        if self.targets_per_window > 1:
+            begin, stop = torch.from_numpy(tiles.begin).to(self.device), torch.from_numpy(tiles.stop).to(self.device)
+            target = torch.arange(self.targets_per_window, device=self.device)
+            counts = (target >= begin[:, None]) & (target < stop[:, None])
+            discharge = discharge.masked_fill(~(counts if discharge.ndim == 2 else counts[..., None]), torch.nan)
+        if self._future:
+            future = self._rows(self._block, row + 1, self.targets_per_window + self.lead_times - 1)[..., self._future]
+        day = torch.from_numpy(tiles.first).long() + self.targets_per_window - 1
+        basin, day = basin.to(self.device), day.to(self.device)
+        return Batch(forcing, self._attributes[basin], discharge, basin, day, future)
+
+    def _gather_targets(self, row: Tensor) -> Tensor:
+        """(batch, target), of forecasts (batch, target, lead); NaN where nothing is observed or the period ends."""
+        if not self.lead_times:
+            return self._rows(self._targets, row, self.targets_per_window)[..., 0]
+        ahead = self._rows(self._targets, row + 1, self.targets_per_window + self.lead_times - 1)
+        return ahead.unfold(1, self.lead_times, 1).flatten(2)
+
+    def batches(self, tiles: Tiles, batch_size: int, *, skip: int = 0) -> Iterator[Batch]:
+        """The tiles as batches in their order, the last one as small as it comes; `skip` leaves out that many batches."""
+        for start in range(skip * batch_size, len(tiles), batch_size):
+            yield self.gather(tiles[start : start + batch_size])
+
+    def _cut(self, start: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Cut spans into tiles from `start` to `last`; returns the span each tile is of, and the step it nominally begins at."""
+        k = self.targets_per_window
+        count = (last - start) // k + 1
+        span = np.repeat(np.arange(len(start)), count)
+        number = np.arange(len(span)) - np.repeat(np.cumsum(count) - count, count)
+        return span, start[span] + number * k
+
+    def _tiles(self, basin: np.ndarray, nominal: np.ndarray, first: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> Tiles:
+        """Tiles placed at `first`, counting their nominal steps within [begins, ends]; those without a valid step are dropped."""
+        from_step = np.maximum(nominal, begins)
+        to_step = np.minimum(nominal + self.targets_per_window - 1, ends)
+        some = to_step >= from_step
+        basin, first, from_step, to_step = basin[some], first[some], from_step[some], to_step[some]
+        if self.targets_per_window == 1:
+            some = self._valid[basin, first]
+        else:
+            valid_before = np.pad(np.cumsum(self._valid, axis=1, dtype=np.int32), ((0, 0), (1, 0)))
+            some = valid_before[basin, to_step + 1] > valid_before[basin, from_step]
+        return Tiles(
+            basin[some].astype(np.int32),
+            first[some].astype(np.int32),
+            (from_step - first)[some].astype(np.int16),
+            (to_step + 1 - first)[some].astype(np.int16),
+        )
+
+    def _rows(self, block: Tensor, row: Tensor, length: int) -> Tensor:
+        """Rows [row, row + length) of the block for every entry of `row`: (batch, length, feature) on the device."""
+        features = block.shape[1]
+        view = block.as_strided((block.shape[0] - length + 1, length * features), (features, 1))
+        gathered = torch.index_select(view, 0, row.to(block.device))
+        if gathered.device != self.device:
+            gathered = gathered.pin_memory().to(self.device, non_blocking=True)
+        return gathered.view(-1, length, features)
+
+    def _place(self, block: Tensor, storage: Storage) -> Tensor:
+        if storage == "auto" and self.device.type == "cuda":
+            storage = "host" if block.nbytes > 0.5 * torch.cuda.mem_get_info(self.device)[0] else "device"
+        if storage == "host" and self.device.type == "cuda":
+            return block.pin_memory()
+        return block if storage == "host" else block.to(self.device)
+
+    def _why_nothing(self, target: Hashable, period: AnyPeriod | None) -> str:
+        where = f"basin {', '.join(self.gauge_ids[:5])}{' ...' if len(self.gauge_ids) > 5 else ''}, {period or 'whole record'}"
+        if not self.in_period.any():
+            return f"{where}: the period is not longer than the {self.lead_times} lead times; choose a longer one"
+        if (self._has_history & self.in_period).any():
+            return f"{where}: no {target or 'target'} is observed on a day with enough history; choose another period"
+        if (self._history & self.in_period).any():
+            return (
+                f"{where}: the forcing given as a forecast is not complete to lead time {self.lead_times}; "
+                "lengthen it, or issue the forecast earlier"
+            )
+        return (
+            f"{where}: no day has {self.sequence_length} steps of complete forcing before it; "
+            "shorten sequence_length, begin later or fill the gaps"
+        )
+
+
+def _target_values(dataset: xr.Dataset, target: xr.DataArray | str) -> np.ndarray:
+    """(basin, time) of what is to be predicted, refused where it lies on other basins or times than the dataset."""
+    if isinstance(target, str):
+        return dataset[target].values
+    for dim in (BASIN, TIME):
+        if dim not in target.dims or not np.array_equal(target[dim].values, dataset[dim].values):
+            raise InputError(f"the target and the forcing differ along '{dim}'; bring them onto the same one with xarray.align")
+    return target.transpose(BASIN, TIME).values
+
+
+def _repeated(basin: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Positions in `basin` (sorted), repeated so often that every basin comes as often as the one that comes most."""
+    _, first, count = np.unique(basin, return_index=True, return_counts=True)
+    most = int(count.max())
+    repeated = [start + np.resize(random.permutation(size), most) for start, size in zip(first, count, strict=True)]
+    return np.concatenate(repeated)
+
+
+def _history(complete: np.ndarray) -> np.ndarray:
+    """Length of the unbroken stretch of complete steps that ends at each step, (basin, time); 0 at an incomplete step."""
+    step = np.arange(1, complete.shape[1] + 1, dtype=np.int32)
+    last_gap = np.maximum.accumulate(np.where(complete, 0, step), axis=1)
+    history: np.ndarray = step - last_gap
+    return history
+
+
+def _block(forcings: Sequence[np.ndarray], *, rows_after: int) -> Tensor:
+    """(basin * time + rows_after, forcing) float32; missing values and the rows after the end are 0: no valid target sees them."""
+    basins, steps = forcings[0].shape
+    block = np.zeros((basins * steps + rows_after, len(forcings)), dtype=np.float32)
+    for place, values in enumerate(forcings):
+        block[: basins * steps, place] = np.where(np.isnan(values), 0.0, values).ravel()
+    return torch.from_numpy(block)
+
+
+def _target_block(targets: Sequence[np.ndarray], shape: tuple[int, ...], *, rows_after: int) -> Tensor:
+    """(basin * time + rows_after, target) float32, NaN where nothing is observed and after the end."""
+    basins, steps = shape
+    block = np.full((basins * steps + rows_after, max(len(targets), 1)), np.nan, dtype=np.float32)
+    for place, values in enumerate(targets):
+        block[: basins * steps, place] = values.ravel()
+    return torch.from_numpy(block)
+
+
+def _ahead(present: np.ndarray, lead_times: int) -> np.ndarray:
+    """(lead, basin, time): what is true 1 to `lead_times` steps after each step; False beyond the end."""
+    padded = np.pad(present, ((0, 0), (0, lead_times)))
+    return np.stack([padded[:, lead : lead + present.shape[1]] for lead in range(1, lead_times + 1)])
+
+
+def _attributes(dataset: xr.Dataset, names: Sequence[str]) -> Tensor:
+    """(basin, attribute) float32; a missing attribute is refused by basin and name."""
+    values = np.zeros((dataset.sizes[BASIN], len(names)), dtype=np.float32)
+    for place, name in enumerate(names):
+        values[:, place] = dataset[name].values
+    missing = np.argwhere(~np.isfinite(values))
+    if len(missing):
+        basin, place = missing[0]
+        raise InputError(
+            f"basin {dataset[BASIN].values[basin]}: attribute {names[place]} is missing; "
+            "fill it in, or leave the basin or the attribute out"
+        )
+    return torch.from_numpy(values)

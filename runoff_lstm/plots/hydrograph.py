@@ -1,0 +1,520 @@
+"""From discharge series or a training history to figures: takes Axes where given, returns the Axes drawn on.
+
+Without Axes a `matplotlib.figure.Figure` of its own is made, never pyplot's, so that nothing needs a display and nothing stays
+behind; the figure is `axes.figure`. Series are those of one basin, dims (time,), with their unit in `attrs["units"]` (where only
+one discharge states it, the other is taken to share it). Anything else is an InputError, two units for discharge as well.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from runoff_lstm.data.schema import DAY, TIME, times_of
+from runoff_lstm.errors import InputError, nearest
+from runoff_lstm.evaluation.metrics import METRICS
+from runoff_lstm.files import written_whole
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patches import StepPatch
+
+Values = npt.NDArray[np.float64]
+
+OBSERVED_COLOUR = "#222222"
+SIMULATED_COLOUR = "#D55E00"
+PRECIPITATION_COLOUR = "#9DBEDC"
+PRECIPITATION_TEXT = "#4A7BA6"
+VALIDATION_COLOUR = "#0072B2"
+QUIET = "#6B6B6B"
+GRID = "#E4E4E4"
+HISTORY_COLUMNS = ("update", "train_loss", "validation_NSE")
+LOG_DECADES = 1e5
+BESIDE_LEGEND = 0.5
+"""Share of the width of Axes that a title has where the legend stands opposite."""
+MOST_CHARACTERS = 200
+"""Of a title; the middle of a longer one is left out."""
+
+
+def plot_hydrograph(
+    axes: "Axes | None" = None,
+    *,
+    observed: xr.DataArray,
+    simulated: xr.DataArray,
+    precipitation: xr.DataArray | None = None,
+    title: str = "",
+) -> "Axes":
+    """Discharge of one basin against time, with precipitation hanging from the top.
+
+    Parameters
+    ----------
+    observed, simulated
+        Discharge, dims (time,), same unit. NaN leaves a gap in the line; a lone value between two gaps becomes a dot.
+    precipitation
+        dims (time,); drawn on a second, inverted axis at the right, `axes.figure.axes[-1]`.
+    title
+        Set above the axes at the left, opposite the legend.
+    """
+    units = _discharge_units(observed=observed, simulated=simulated)
+    axes = axes_or_new(axes, size=(10, 4))
+    first, last = (pick(series[TIME].values[end] for series in (observed, simulated)) for pick, end in ((min, 0), (max, -1)))
+    drawn: list[Artist] = []
+    styles = {"observed": (observed, OBSERVED_COLOUR), "simulated": (simulated, SIMULATED_COLOUR)}
+    for name, (series, colour) in styles.items():
+        times, flow = series[TIME].values, _values(series)
+        width = 0.8 if flow.size > 1500 else 1.3
+        drawn += axes.plot(times, flow, color=colour, linewidth=width, alpha=0.85, label=name)
+        lone = _lone_values(flow)
+        axes.plot(times[lone], flow[lone], ".", color=colour, markersize=3)
+    highest, lowest = (_extreme(observed, simulated, pick=pick) for pick in ("max", "min"))
+    headroom = 1.05 if precipitation is None else 1.35
+    axes.set_ylim(min(lowest, 0.0), headroom * highest if highest > 0 else 1.0)
+    axes.set_ylabel(f"discharge [{typeset(units)}]")
+    if precipitation is not None:
+        drawn.append(_hang_precipitation(axes, precipitation, start=first, end=last))
+    axes.set_xlim(first, last if last > first else first + DAY)
+    date_ticks(axes)
+    axes.legend(handles=drawn, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, frameon=False, fontsize=9, borderaxespad=0.2)
+    axes.set_title(fitted(title, width=BESIDE_LEGEND * width_of(axes), size=10), loc="left", fontsize=10)
+    return axes
+
+
+def plot_flow_duration(axes: "Axes | None" = None, *, observed: xr.DataArray, simulated: xr.DataArray) -> "Axes":
+    """Flow-duration curves: the share of time for which a discharge is exceeded, on a logarithmic discharge axis.
+
+    The i-th largest of n values has the exceedance probability 100 i / (n + 1) % (Weibull). Only times present in both series
+    count. Values of zero or below count too, but cannot be drawn; a note in the axes says how many.
+    """
+    units = _discharge_units(observed=observed, simulated=simulated)
+    axes = axes_or_new(axes, size=(5, 4))
+    axes.set(xlabel="exceedance probability [%]", ylabel=f"discharge [{typeset(units)}]", xlim=(0, 100))
+    flows = dict(zip(("observed", "simulated"), _shared(observed, simulated), strict=True))
+    steps = _step_name(observed)
+    if not flows["observed"].size:
+        return _say(axes, f"no {steps} in common")
+    for (name, flow), colour in zip(flows.items(), (OBSERVED_COLOUR, SIMULATED_COLOUR), strict=True):
+        exceedance, falling = _exceedance(flow)
+        axes.plot(exceedance, np.where(falling > 0, falling, np.nan), color=colour, linewidth=1.4, alpha=0.9, label=name)
+    axes.set_yscale("log")
+    positive = np.concatenate([flow[flow > 0] for flow in flows.values()])
+    if positive.size:
+        axes.set_ylim(max(positive.min() / 1.5, positive.max() / LOG_DECADES), positive.max() * 1.5)
+    _plain_log_ticks(axes)
+    hidden = {name: int((flow <= 0).sum()) for name, flow in flows.items()}
+    if any(hidden.values()):
+        counts = ", ".join(f"{name} on {count:,}" for name, count in hidden.items())
+        note = f"zero flow, not drawn:\n{counts}\nof {flows['observed'].size:,} {steps}"
+        axes.text(0.97, 0.78, note, transform=axes.transAxes, fontsize=8, color=QUIET, ha="right", va="top")
+    axes.legend(loc="upper right", frameon=False, fontsize=9)
+    return axes
+
+
+def plot_scatter(axes: "Axes | None" = None, *, observed: xr.DataArray, simulated: xr.DataArray) -> "Axes":
+    """Simulated against observed discharge, with equal limits and the 1:1 line.
+
+    Times missing in either are left out. Where the largest value exceeds eight times the observed median both axes are scaled by
+    the square root, which spreads the low flows and, unlike a logarithm, keeps zeros.
+    """
+    units = _discharge_units(observed=observed, simulated=simulated)
+    axes = axes_or_new(axes, size=(4.5, 4.5))
+    axes.set(xlabel=f"observed [{typeset(units)}]", ylabel=f"simulated [{typeset(units)}]", box_aspect=1)
+    x, y = _shared(observed, simulated)
+    steps = _step_name(observed)
+    if not x.size:
+        return _say(axes, f"no {steps} in common")
+    highest, lowest = max(x.max(), y.max()), min(x.min(), y.min(), 0.0)
+    limits = (lowest, 1.05 * highest if highest > 0 else 1.0)
+    if highest > 8 * np.median(x):
+        _square_root_scale(axes, highest=limits[1])
+    axes.plot(limits, limits, color=QUIET, linewidth=0.9, linestyle=(0, (5, 3)), label="1:1")
+    axes.scatter(x, y, s=8, color=VALIDATION_COLOUR, alpha=float(np.clip(400 / x.size, 0.18, 0.8)), linewidths=0)
+    axes.set(xlim=limits, ylim=limits)
+    axes.legend(loc="upper left", framealpha=0.85, edgecolor="none", fontsize=9)
+    axes.text(0.97, 0.03, f"{x.size:,} {steps}", transform=axes.transAxes, fontsize=8, color=QUIET, ha="right", va="bottom")
+    return axes
+
+
+def plot_history(axes: "Axes | None" = None, *, history: pd.DataFrame) -> "Axes":
+    """Training loss (left) and validation NSE (right) against the update, with the validation of the kept weights marked.
+
+    Parameters
+    ----------
+    history
+        Columns `update`, `train_loss` and `validation_NSE`, the last NaN on rows without validation, and `kept`, true in the row of
+        the kept weights (without that column the best row is marked); others are not used. Without any validation the second axis,
+        `axes.figure.axes[-1]`, is left out; without a row a note stands in the axes.
+
+    Raises
+    ------
+    InputError
+        A column is missing.
+    """
+    for name in HISTORY_COLUMNS:
+        if name not in history:
+            raise InputError(f"the history has no column '{name}'; {nearest(name, map(str, history.columns))}")
+    axes = axes_or_new(axes, size=(8, 4))
+    updates, loss, validated = (history[name].to_numpy(dtype=np.float64) for name in HISTORY_COLUMNS)
+    axes.set(xlabel="update", ylabel="training loss")
+    if not updates.size:
+        return _say(axes, "no updates yet")
+    axes.plot(updates, loss, color=OBSERVED_COLOUR, linewidth=1.1, label="training loss")
+    if (loss > 0).any() and not (loss <= 0).any():
+        axes.set_yscale("log")
+        _plain_log_ticks(axes)
+    there = np.isfinite(validated)
+    if there.any():
+        kept = history["kept"].to_numpy(dtype=bool)[there] if "kept" in history else validated[there] == validated[there].max()
+        _add_validation(axes, updates[there], validated[there], kept=int(np.argmax(kept)))
+    return axes
+
+
+def figure_hydrograph(
+    *,
+    observed: xr.DataArray,
+    simulated: xr.DataArray,
+    precipitation: xr.DataArray | None = None,
+    scores: Mapping[str, float],
+    name: str,
+) -> "Figure":
+    """One picture of a basin: hydrograph, the year of the largest observed peak, flow-duration curve and scatter.
+
+    A record no longer than a year is not shown twice: the second row is left out.
+
+    Parameters
+    ----------
+    observed, simulated
+        Discharge, dims (time,), same unit.
+    precipitation
+        dims (time,).
+    scores
+        Value by name; the unit of those in `runoff_lstm.evaluation.metrics.METRICS` is added. NaN is written as "undefined".
+    name
+        The basin's, first in the title.
+    """
+    from matplotlib.figure import Figure
+
+    units = _discharge_units(observed=observed, simulated=simulated)
+    observed, simulated = xr.align(observed, simulated, join="outer")
+    first, last = observed[TIME].values[[0, -1]]
+    year = _year_of_peak(observed)
+    has_zoom = year.start > first or year.stop < last
+    figure = Figure(figsize=(11, 10 if has_zoom else 7), dpi=120)
+    figure.set_layout_engine("constrained", h_pad=0.08, w_pad=0.08, hspace=0.03)
+    grid = figure.add_gridspec(3 if has_zoom else 2, 2, height_ratios=[1, 1, 1.15][not has_zoom :], width_ratios=(1.6, 1))
+    heading = plain(f"{shortened(name)}, {_date(first)} to {_date(last)}")
+    written = ", ".join(_score(metric, value, units) for metric, value in scores.items())
+    title = f"{heading}: {written}" if written else heading
+    figure.suptitle(fitted(title, width=0.976 * figure.get_figwidth(), size=13), fontsize=13, x=0.012, ha="left")
+
+    whole = figure.add_subplot(grid[0, :])
+    plot_hydrograph(whole, observed=observed, simulated=simulated, precipitation=precipitation, title="whole period")
+    if has_zoom:
+        whole.axvspan(year.start, year.stop, color="#B58A2B", alpha=0.15, linewidth=0, zorder=-1)
+        plot_hydrograph(
+            figure.add_subplot(grid[1, :]),
+            observed=observed.sel(time=year),
+            simulated=simulated.sel(time=year),
+            precipitation=precipitation,
+            title="year of the largest observed peak (shaded above)",
+        )
+    plot_flow_duration(figure.add_subplot(grid[-1, 0]), observed=observed, simulated=simulated)
+    plot_scatter(figure.add_subplot(grid[-1, 1]), observed=observed, simulated=simulated)
+    return figure
+
+
+def write_figure(drawn: "Figure | Axes", path: str | Path) -> None:
+    """Write a figure, or the one that Axes stand in, as PNG, whole or not at all: an interrupted write leaves an older file alone.
+
+    Raises
+    ------
+    InputError
+        The name does not end in .png.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise InputError(f"{path}: figures are written as PNG; let the name end in .png")
+    with written_whole(path) as part:
+        figure_of(drawn).savefig(part, format="png")
+
+
+def figure_of(drawn: "Figure | Axes") -> "Figure":
+    """The whole figure that Axes stand in; a figure itself."""
+    figure = drawn.get_figure(root=True)
+    assert figure is not None  # axes of this module always stand in one
+    return figure
+
+
+def width_of(axes: "Axes") -> float:
+    """Width of Axes in inches, as they stand before the layout is final, which makes them wider."""
+    return float(axes.get_window_extent().width / figure_of(axes).dpi)
+
+
+def fitted(text: str, *, width: float, size: float) -> str:
+    """Text in as many lines as it needs to be no wider than so many inches, at a font size in points.
+
+    Lines break at blanks, and within a word that is wider by itself.
+    """
+    room = 0.95 * 72 * width  # a renderer that fits glyphs to pixels sets some text wider than its outline
+    if _text_width(text, size) <= room:
+        return text
+    lines = [""]
+    for word in text.split():
+        for piece in _pieces(word, room=room, size=size):
+            joined = f"{lines[-1]} {piece}".strip()
+            if lines[-1] and _text_width(joined, size) > room:
+                lines.append(piece)
+            else:
+                lines[-1] = joined
+    return "\n".join(lines)
+
+
+def shortened(text: str, most: int = MOST_CHARACTERS) -> str:
+    """Text with its middle left out where it has more characters than `most`.
+
+    >>> shortened("0123456789", most=5)
+    '01 … 89'
+    """
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-(most // 2) :]}"
+
+
+def _pieces(word: str, *, room: float, size: float) -> list[str]:
+    """A word in parts that are each no wider than `room`; an escaped character or a formula between $ stays whole."""
+    parts = [""]
+    for atom in re.findall(r"\\.|\$[^$]*\$|.", word):
+        if parts[-1] and _text_width(parts[-1] + atom, size) > room:
+            parts.append("")
+        parts[-1] += atom
+    return parts
+
+
+def _text_width(text: str, size: float) -> float:
+    """Width of a line of text in points."""
+    from matplotlib.textpath import TextPath
+
+    return float(TextPath((0, 0), text, size=size).get_extents().width) if text.strip() else 0.0
+
+
+def _discharge_units(*, observed: xr.DataArray, simulated: xr.DataArray) -> str:
+    """The unit of both; where one of them carries none, arithmetic having dropped it, that of the other."""
+    for name, series in (("observed", observed), ("simulated", simulated)):
+        _check_series(series, name)
+    return _stated_units(observed=observed, simulated=simulated)
+
+
+def _stated_units(**named: xr.DataArray) -> str:
+    stated = {name: str(series.attrs["units"]) for name, series in named.items() if "units" in series.attrs}
+    if not stated:
+        first = next(iter(named))
+        raise InputError(f'{" and ".join(named)} without a unit; set {first}.attrs["units"] = "mm d-1"')
+    if len(set(stated.values())) > 1:
+        raise InputError(f"{', '.join(f'{name} is in {units}' for name, units in stated.items())}; convert one of them")
+    return next(iter(stated.values()))
+
+
+def _check_series(series: xr.DataArray, name: str) -> None:
+    if series.dims != (TIME,) or TIME not in series.indexes:
+        raise InputError(f"{name} has dims {series.dims}; one basin, dims ('time',), can be drawn: choose it with .sel(basin=...)")
+    if not series.size:
+        raise InputError(f"{name} has no time step; nothing can be drawn")
+
+
+def _values(series: xr.DataArray) -> Values:
+    return series.values.astype(np.float64)
+
+
+def _shared(observed: xr.DataArray, simulated: xr.DataArray) -> tuple[Values, Values]:
+    """The values of both at the times at which neither is missing."""
+    one, other = (_values(series) for series in xr.align(observed, simulated, join="inner"))
+    there = np.isfinite(one) & np.isfinite(other)
+    return one[there], other[there]
+
+
+def _exceedance(flow: Values) -> tuple[Values, Values]:
+    """Exceedance probability [%] and the flow in falling order.
+
+    >>> _exceedance(np.array([1.0, 4.0, 2.0]))
+    (array([25., 50., 75.]), array([4., 2., 1.]))
+    """
+    return 100 * np.arange(1, flow.size + 1) / (flow.size + 1), np.sort(flow)[::-1]
+
+
+def _lone_values(flow: Values) -> npt.NDArray[np.bool_]:
+    """Where a value stands between two gaps, so that no line shows it.
+
+    >>> _lone_values(np.array([1.0, 2.0, np.nan, 3.0, np.nan])).tolist()
+    [False, False, False, True, False]
+    """
+    there = np.pad(np.isfinite(flow), 1)
+    return np.asarray(there[1:-1] & ~there[:-2] & ~there[2:], dtype=np.bool_)
+
+
+def _extreme(*series: xr.DataArray, pick: Literal["max", "min"]) -> float:
+    """The largest or smallest value of all; zero where none is there."""
+    flow = np.concatenate([_values(one) for one in series])
+    flow = flow[np.isfinite(flow)]
+    return float(getattr(flow, pick)()) if flow.size else 0.0
+
+
+def _year_of_peak(observed: xr.DataArray) -> slice:
+    """The year with the largest observed value, counted from the record's start, so that hydrological years stay whole.
+
+    A last, incomplete year is moved back to end with the record. Without observations it is the first year.
+    """
+    times, flow = times_of(observed), _values(observed)
+    peak = times[int(np.argmax(np.where(np.isfinite(flow), flow, -np.inf)))]
+    year = pd.DateOffset(years=1)
+    start = max(one for one in pd.date_range(times[0], peak, freq=year) if one <= peak)
+    end = min(start + year - pd.Timedelta(seconds=1), times[-1])
+    return slice(max(times[0], end - year + pd.Timedelta(seconds=1)), end)
+
+
+def _step_name(series: xr.DataArray) -> str:
+    """What to call the time steps of a series in a count."""
+    times = times_of(series)
+    return "days" if len(times) < 2 or times[1] - times[0] == DAY else "time steps"
+
+
+def typeset(units: str) -> str:
+    """A unit with its exponents raised.
+
+    >>> print(typeset("mm d-1"), typeset("m3 s-1"))
+    mm d$^{-1}$ m$^{3}$ s$^{-1}$
+    """
+    return re.sub(r"(?<=[A-Za-z])(-?\d+)", r"$^{\1}$", units)
+
+
+def plain(text: str) -> str:
+    """Foreign text, such as a name, that matplotlib shows as it stands: no sign in it begins a formula."""
+    return text.replace("$", r"\$")
+
+
+def _date(moment: np.datetime64) -> str:
+    return f"{pd.Timestamp(moment):%Y-%m-%d}"
+
+
+def _score(metric: str, value: float, units: str) -> str:
+    """'RMSE 0.71 mm d-1', typeset."""
+    unit = METRICS[metric].units if metric in METRICS else "1"
+    unit = {"1": "", "as discharge": typeset(units)}.get(unit, unit)
+    return f"{metric} {value:.2f} {unit}".rstrip() if np.isfinite(value) else f"{metric} undefined"
+
+
+def axes_or_new(axes: "Axes | None", *, size: tuple[float, float]) -> "Axes":
+    """The Axes given, or those of a new figure, without what is not read: no top and right line, a quiet grid behind."""
+    from matplotlib.figure import Figure
+
+    if axes is None:
+        axes = Figure(figsize=size, dpi=120, layout="constrained").add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(QUIET)
+    axes.tick_params(colors=OBSERVED_COLOUR, labelsize=9, color=QUIET)
+    axes.grid(color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    return axes
+
+
+def _hang_precipitation(axes: "Axes", precipitation: xr.DataArray, *, start: np.datetime64, end: np.datetime64) -> "StepPatch":
+    """Bars from the top of a twin axis, behind the discharge; each as wide as its time step, starting at its time stamp."""
+    from matplotlib.ticker import MaxNLocator
+
+    _check_series(precipitation, "precipitation")
+    units = _stated_units(precipitation=precipitation)
+    within = precipitation.sel(time=slice(start, end))
+    _check_series(within, f"precipitation from {_date(start)} to {_date(end)}")
+    times, amount = times_of(within), _values(within)
+    edges = times.append(times[-1:] + (times[1] - times[0] if len(times) > 1 else DAY))
+    twin = axes.twinx()
+    axes.set_zorder(twin.get_zorder() + 1)
+    axes.patch.set_visible(False)
+    bars = twin.stairs(amount, edges, fill=True, facecolor=PRECIPITATION_COLOUR, edgecolor=PRECIPITATION_COLOUR, linewidth=0.5)
+    bars.set_label("precipitation")
+    highest = _extreme(within, pick="max") or 1.0
+    twin.set_ylim(3.5 * highest, 0)
+    twin.set_yticks([tick for tick in MaxNLocator(3).tick_values(0, highest) if 0 <= tick <= 1.2 * highest])
+    twin.set_ylabel(f"precipitation [{typeset(units)}]", loc="top", color=PRECIPITATION_TEXT)
+    twin.tick_params(axis="y", labelsize=9, color=PRECIPITATION_TEXT, labelcolor=PRECIPITATION_TEXT)
+    twin.spines[:].set_visible(False)
+    return bars
+
+
+def _add_validation(axes: "Axes", updates: Values, validated: Values, *, kept: int) -> None:
+    """Validation NSE on a twin axis, one value marked; values far below zero leave the axes, to keep the rest legible."""
+    twin = axes.twinx()
+    twin.plot(updates, validated, "o-", color=VALIDATION_COLOUR, linewidth=1.3, markersize=3, label="validation NSE")
+    twin.plot(updates[kept], validated[kept], "o", color=VALIDATION_COLOUR, markersize=9, markerfacecolor="none", label="kept")
+    highest = validated.max()
+    bottom = max(validated.min(), min(highest, 0.0) - 0.5)
+    height = max(highest - bottom, 0.02)
+    twin.set_ylim(bottom - 0.08 * height, highest + 0.2 * height)
+    left = updates[kept] < (updates[0] + updates[-1]) / 2
+    twin.annotate(
+        f"kept: {validated[kept]:.3f} at update {updates[kept]:,.0f}",
+        (updates[kept], validated[kept]),
+        xytext=(-4 if left else 4, 9),
+        textcoords="offset points",
+        ha="left" if left else "right",
+        fontsize=9,
+        color=VALIDATION_COLOUR,
+    )
+    twin.set_ylabel("validation NSE", color=VALIDATION_COLOUR)
+    twin.tick_params(axis="y", labelsize=9, color=VALIDATION_COLOUR, labelcolor=VALIDATION_COLOUR)
+    twin.spines[:].set_visible(False)
+
+
+def date_ticks(axes: "Axes") -> None:
+    """Dates along x as short as they can be without doubt about month and year."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(minticks=5, maxticks=13)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    formatter = ConciseDateFormatter(  # type: ignore[no-untyped-call]
+        locator,
+        formats=["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%S.%f"],
+        offset_formats=["", "%Y", "%Y", "%d %b %Y", "%d %b %Y", "%d %b %Y %H:%M"],
+    )
+    axes.xaxis.set_major_formatter(formatter)
+
+
+def _plain_log_ticks(axes: "Axes") -> None:
+    """Ticks written 0.1, 1, 10 on a logarithmic y axis, with more in between where it spans little."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    bottom, top = axes.get_ylim()
+    decades = np.log10(top / bottom)
+    axes.yaxis.set_major_locator(LogLocator(subs=range(1, 10) if decades < 0.7 else (1, 2, 5) if decades < 2.5 else (1,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _square_root_scale(axes: "Axes", *, highest: float) -> None:
+    """Both axes by the square root, below zero its mirror image, with ticks 1, 2, 5, 10, ... as far as they stand clear."""
+
+    def forward(values: Values) -> Values:
+        return np.sign(values) * np.sqrt(np.abs(values))
+
+    def inverse(values: Values) -> Values:
+        return np.sign(values) * values**2
+
+    axes.set_xscale("function", functions=(forward, inverse))
+    axes.set_yscale("function", functions=(forward, inverse))
+    decade = np.floor(np.log10(highest))
+    ticks = [highest]
+    for tick in (digit * 10**power for power in np.arange(decade, decade - 4, -1) for digit in (5, 2, 1)):
+        if tick <= highest and min(np.sqrt(ticks[-1]) - np.sqrt(tick), np.sqrt(tick)) > 0.085 * np.sqrt(highest):
+            ticks.append(tick)
+    labels = [f"{tick:g}" for tick in ticks]
+    axes.set_xticks([0, *ticks[1:]], ["0", *labels[1:]])
+    axes.set_yticks([0, *ticks[1:]], ["0", *labels[1:]])
+
+
+def _say(axes: "Axes", note: str) -> "Axes":
+    axes.text(0.5, 0.5, note, transform=axes.transAxes, color=QUIET, ha="center", va="center")
+    axes.set(xticks=[], yticks=[])
+    return axes

@@ -1,0 +1,122 @@
+"""From a model and windows to a simulated series: in windows as trained, or in one continuous pass with a kept state."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from runoff_lstm.inputs.windows import Windows
+from runoff_lstm.models import RecurrentModel, State
+
+Mode = Literal["windows", "continuous"]
+
+STEPS_AT_ONCE = 256
+"""Of a continuous pass over many basins: it is the same series, but the layers keep their hidden state at every step of a call."""
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """What a model remembers between two steps: the state of its layers, and how many steps it has seen."""
+
+    layers: State | None = None
+    steps: int = 0
+
+
+@torch.no_grad()
+def simulate_windows(model: nn.Module, windows: Windows, *, batch_size: int = 256) -> np.ndarray:
+    """Simulate the way the model was trained: every window begins with an empty state and `sequence_length` steps of history.
+
+    A model of lead times forecasts from every valid step as an issue date.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode, on the device of the windows.
+    windows
+        Their valid steps are simulated; with several targets a window the borders lie on a fixed calendar.
+    batch_size
+        Windows per pass.
+
+    Returns
+    -------
+    ndarray
+        (basin, time), of forecasts (basin, issue date, lead), scaled, over the whole time axis; NaN where a step has too little
+        history or lies outside the period.
+    """
+    leads = (windows.lead_times,) if windows.lead_times else ()
+    simulated = np.full((len(windows.gauge_ids), len(windows.times), *leads), np.nan, dtype=np.float32)
+    tiles = windows.calendar_tiles()
+    for start in range(0, len(tiles), batch_size):
+        some = tiles[start : start + batch_size]
+        batch = windows.gather(some)
+        known_ahead = {} if batch.future is None else {"future": batch.future}
+        values, _ = model(batch.forcing, batch.static_attributes, targets=windows.targets_per_window, **known_ahead)
+        place = np.arange(windows.targets_per_window)
+        window, target = np.nonzero((place >= some.begin[:, None]) & (place < some.stop[:, None]))
+        simulated[some.basin[window], some.first[window] + target] = values.float().cpu().numpy()[window, target]
+    simulated[:, ~windows.in_period] = np.nan  # of stretches: what a window made of the steps between them
+    return simulated
+
+
+@torch.no_grad()
+def simulate_continuously(model: nn.Module, windows: Windows) -> np.ndarray:
+    """Simulate in one pass from the first step on, the state kept throughout; after a gap in the forcing it begins anew.
+
+    A model trained on windows has never seen a state older than its window: compare both ways before you rely on this one.
+
+    Returns
+    -------
+    ndarray
+        (basin, time), scaled, over the whole time axis; NaN on the first `sequence_length - 1` steps of each unbroken stretch, and
+        after the period's end.
+    """
+    simulated = np.full((len(windows.gauge_ids), len(windows.times)), np.nan, dtype=np.float32)
+    warm_up = windows.sequence_length - 1
+    for basin, first, batch in windows.runs():
+        length, state = batch.forcing.shape[1], None
+        at_once = length if model.training else STEPS_AT_ONCE  # dropout draws its masks for a whole sequence
+        for begin in range(0, length, at_once):
+            values, state = model(batch.forcing[:, begin : begin + at_once], batch.static_attributes, state)
+            simulated[basin, first + begin : first + begin + values.shape[1]] = values.float().cpu().numpy()
+        simulated[basin, first : first + warm_up] = np.nan
+    return simulated
+
+
+@contextmanager
+def dropout_kept_on(model: nn.Module, seed: int) -> Iterator[None]:
+    """Within this context a model drops as in training; its masks come from `seed`, and torch's random state is left as it was.
+
+    Every window draws masks of its own, those of weights alone serve a whole pass.
+    """
+    devices = sorted({one.device.index or 0 for one in model.parameters() if one.device.type == "cuda"})
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        model.train()
+        try:
+            yield
+        finally:
+            model.eval()
+
+
+@torch.no_grad()
+def record_layer(model: RecurrentModel, windows: Windows, layer: int) -> dict[str, np.ndarray]:
+    """States and gates of one layer in one pass from the first step on, as `simulate_continuously` runs it.
+
+    Returns
+    -------
+    dict
+        The fields of the cell's step, such as "h", "c" and the gates "i", "f", "g", "o", each (basin, time, unit), float32; NaN
+        where the continuous pass is.
+    """
+    shape = (len(windows.gauge_ids), len(windows.times))
+    recorded: dict[str, np.ndarray] = {}
+    warm_up = windows.sequence_length - 1
+    for basin, first, batch in windows.runs():
+        for name, values in model.record(batch.forcing, batch.static_attributes)[layer]._asdict().items():
+            whole = recorded.setdefault(name, np.full((*shape, values.shape[2]), np.nan, dtype=np.float32))
+            whole[basin, first + warm_up : first + values.shape[1]] = values[:, warm_up:].cpu().numpy()
+    return recorded

@@ -1,0 +1,101 @@
+"""What a model has seen, its own training and those of the models it goes on from: basins and years that may score it no more."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from runoff_lstm.data.periods import AnyPeriod, Period, period_of
+from runoff_lstm.errors import InputError
+
+StageKind = Literal["train", "validation"]
+
+_DONE = {"train": "trained", "validation": "validated"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A period of some basins that weights were learned from ("train"), or chosen by ("validation").
+
+    Attributes
+    ----------
+    kind
+        "train" or "validation".
+    gauge_ids
+        The basins.
+    period
+        The years.
+    """
+
+    kind: StageKind
+    gauge_ids: tuple[str, ...]
+    period: AnyPeriod
+
+    def to_plain(self) -> dict[str, Any]:
+        """The stage as JSON can hold it."""
+        dates = [[one.start.isoformat(), one.end.isoformat()] for one in self.period.parts]
+        return {"kind": self.kind, "gauge_ids": list(self.gauge_ids), "period": dates}
+
+    @classmethod
+    def of_plain(cls, plain: dict[str, Any]) -> "Stage":
+        """The inverse of `to_plain`."""
+        return cls(plain["kind"], tuple(plain["gauge_ids"]), period_of(plain["period"]))
+
+
+def check_unseen(
+    seen: Iterable[Stage],
+    gauge_ids: Iterable[str],
+    name: str,
+    period: AnyPeriod,
+    *,
+    ungauged: bool = False,
+    kinds: Sequence[StageKind] = ("train", "validation"),
+) -> None:
+    """Refuse to score a model, or one that goes on from it, on what it has seen: a basin in the same years.
+
+    Parameters
+    ----------
+    seen
+        Of the model.
+    gauge_ids, name, period
+        The basins to score, and the period with its name.
+    ungauged
+        Whether the basins count as ungauged: then the model must not have seen them at all.
+    kinds
+        The stages to look at.
+    """
+    asked = set(map(str, gauge_ids))
+    for stage in seen:
+        both = sorted(asked & set(stage.gauge_ids)) if stage.kind in kinds else []
+        if both and ungauged:
+            raise InputError(
+                f"the model was {_DONE[stage.kind]} on basin {both[0]}, which is held out as if it were ungauged; "
+                "start from a model that has not seen it"
+            )
+        if both and stage.period.overlaps(period):
+            raise InputError(
+                f"the model was {_DONE[stage.kind]} on basin {both[0]} in {stage.period}, which overlaps the {name} period "
+                f"({period}): a score there would mean nothing; choose another period, or a model that has not seen it"
+            )
+
+
+def merged(seen: Iterable[Stage]) -> tuple[Stage, ...]:
+    """The same in fewer stages: overlapping periods of the same kind and basins are one, as a walk leaves many of them."""
+    kept: list[Stage] = []
+    for stage in seen:
+        place = next((place for place, before in enumerate(kept) if _joins(before, stage)), None)
+        if place is None:
+            kept.append(stage)
+        else:
+            kept[place] = Stage(stage.kind, stage.gauge_ids, _union(kept[place].period, stage.period))
+    return tuple(kept)
+
+
+def _joins(one: Stage, other: Stage) -> bool:
+    single = isinstance(one.period, Period) and isinstance(other.period, Period)
+    return single and (one.kind, one.gauge_ids) == (other.kind, other.gauge_ids) and one.period.overlaps(other.period)
+
+
+def _union(one: AnyPeriod, other: AnyPeriod) -> Period:
+    """From the first moment to the last of two periods that overlap."""
+    both = (*one.parts, *other.parts)
+    return Period(min(part.start for part in both), max(both, key=lambda part: part.last_moment).end)

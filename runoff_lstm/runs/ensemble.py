@@ -1,0 +1,307 @@
+"""From one experiment to many runs side by side: the members of an ensemble, or the folds of a cross-validation.
+
+Each run is one of `train_run`, in a process and a folder of its own; what is stopped goes on, run by run, with `resume`.
+"""
+
+import inspect
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pandas as pd
+import torch
+import xarray as xr
+
+from runoff_lstm.data.checks import check_basins
+from runoff_lstm.data.periods import Period, Periods, temporal_folds, ungauged_folds
+from runoff_lstm.data.schema import BASIN, TIME, check_choice, check_keywords
+from runoff_lstm.errors import InputError
+from runoff_lstm.evaluation.basins import medians
+from runoff_lstm.evaluation.lead_times import ISSUE_DATE, YARDSTICKS
+from runoff_lstm.files import write_csv
+from runoff_lstm.prediction.bundle import load_model
+from runoff_lstm.prediction.trained_model import TrainedModel
+from runoff_lstm.runs.progress import training_bars
+from runoff_lstm.runs.run import check_run, held_folder, train_run
+from runoff_lstm.runs.scores import LeadScores, Scores, mean_of, score
+from runoff_lstm.runs.workers import run_beside
+from runoff_lstm.training.loop import Progress
+from runoff_lstm.training.precision import Device, resolve_device
+
+FoldKind = Literal["basin", "period"]
+
+SHARED = ".data"
+"""The file in the folder by which runs side by side share their data, there while they run."""
+
+
+@dataclass(frozen=True)
+class ManyRuns:
+    """What an ensemble or a cross-validation leaves.
+
+    Attributes
+    ----------
+    path
+        The folder; every run has one of its own below it.
+    runs
+        A row per run: what sets it apart, its folder, the median of every metric over its basins, and of how many.
+    scores
+        Of the mean of the members' hydrographs (or forecasts), or of all folds together: `Scores`, of forecasts `LeadScores`.
+    """
+
+    path: Path
+    runs: pd.DataFrame
+    scores: Scores | LeadScores
+
+
+def train_ensemble(
+    path: str | Path,
+    dataset: xr.Dataset,
+    seeds: Sequence[int],
+    *,
+    settings: Mapping[str, Any],
+    device: Device = "auto",
+    workers: int | None = None,
+    resume: bool = False,
+    show_progress: bool = True,
+    **arguments: Any,
+) -> ManyRuns:
+    """Train a member for every seed; the ensemble is the mean of the members' hydrographs, or of their forecasts.
+
+    Parameters
+    ----------
+    path
+        Folder: new or empty, or with `resume` one that was left unfinished.
+    dataset
+        Canonical Dataset, dims (basin, time).
+    seeds
+        One for each member.
+    settings
+        What is written as the folder's experiment.toml.
+    device, workers
+        Where to train, and how many at a time; None: one a processor, two on a GPU.
+    resume
+        Leave finished members as they are, and go on with the others.
+    show_progress
+        Whether to draw a bar for each member.
+    **arguments
+        Of `train_run`, the test period among them.
+
+    Raises
+    ------
+    InputError
+        There is no test period to score, a seed is there twice, or one of the runs raises it.
+    """
+    _check_arguments(train_ensemble, arguments, apart=["seed"])
+    folder, dataset, periods = Path(path), check_basins(dataset), arguments["periods"]
+    if periods.test is None:
+        raise InputError("an ensemble is scored on the test period; name one in [periods]")
+    if len(set(seeds)) < len(seeds):
+        raise InputError(f"seeds = {list(seeds)}: each may come once")
+    jobs = {f"seed-{seed}": {**arguments, "seed": seed} for seed in seeds}
+    with _all_run(folder, dataset, jobs, settings, device=device, workers=workers, resume=resume, show_progress=show_progress):
+        chosen = {key: arguments[key] for key in ("name", "periods", "metrics") if key in arguments}
+        scores = score(folder, dataset, mean_of([_made(folder / label) for label in jobs]), **chosen)
+        return ManyRuns(folder, _table(folder, list(jobs), {"seed": list(seeds)}), scores)
+
+
+def cross_validate(
+    path: str | Path,
+    dataset: xr.Dataset,
+    *,
+    number: int,
+    by: FoldKind = "basin",
+    fold_seed: int = 0,
+    settings: Mapping[str, Any],
+    device: Device = "auto",
+    workers: int | None = None,
+    resume: bool = False,
+    show_progress: bool = True,
+    **arguments: Any,
+) -> ManyRuns:
+    """Train once for every fold, and score what each fold has kept from training, all folds together.
+
+    Parameters
+    ----------
+    path, dataset, settings, device, workers, resume, show_progress, **arguments
+        See `train_ensemble`.
+    number, by, fold_seed
+        By "basin": so many folds of basins, drawn with `fold_seed` and written to folds.csv; scaler, weights and validation see the
+        other basins only, and each basin is scored in the test period as if it were ungauged. By "period": the training period in
+        `number` + 1 blocks, each but the first tested by a model trained on all before it (see `temporal_folds`); the test period
+        is not looked at. The climatology beside all folds is that of the first block, beside one fold that of its training.
+
+    Raises
+    ------
+    InputError
+        The folds cannot be made, basins are held out already, or one of the runs raises it.
+    """
+    check_choice("by", by, get_args(FoldKind))
+    _check_arguments(cross_validate, arguments)
+    folder, dataset, periods = Path(path), check_basins(dataset), arguments["periods"]
+    if arguments.get("held_out"):
+        raise InputError("[folds] holds out basins itself; leave [evaluation] held_out out")
+    if by == "basin":
+        if periods.test is None:
+            raise InputError("folds of basins are scored on the test period; name one in [periods]")
+        folds = ungauged_folds([str(one) for one in dataset[BASIN].values], number, seed=fold_seed)
+        jobs = {f"fold-{place + 1}": {**arguments, "held_out": fold} for place, fold in enumerate(folds)}
+        told = pd.DataFrame(
+            [(gauge_id, place + 1) for place, fold in enumerate(folds) for gauge_id in fold], columns=["gauge_id", "fold"]
+        )
+    else:
+        if fold_seed:
+            raise InputError(f'[folds] seed = {fold_seed} draws basins, and by = "period" draws none; leave it out')
+        patience = arguments["recipe"].patience
+        if patience is not None:
+            raise InputError(f'patience = {patience} needs a validation period; folds by = "period" have none: leave patience out')
+        blocks = temporal_folds(periods.train, number)
+        jobs = {f"fold-{place + 1}": {**arguments, "periods": block} for place, block in enumerate(blocks)}
+        told = pd.DataFrame(
+            [(place + 1, str(block.train), str(block.test)) for place, block in enumerate(blocks)],
+            columns=["fold", "train", "test"],
+        )
+        periods = Periods(train=blocks[0].train, test=Period(blocks[0].test.start, blocks[-1].test.end))  # type: ignore[union-attr]
+    with _all_run(folder, dataset, jobs, settings, device=device, workers=workers, resume=resume, show_progress=show_progress):
+        write_csv(told.set_index(told.columns[0]), folder / "folds.csv")
+        parts = [_made(folder / label) for label in jobs]
+        along = BASIN if by == "basin" else ISSUE_DATE if arguments["inputs"].lead_times else TIME
+        made = xr.concat(parts, dim=along, join="outer")
+        kept = set(made[BASIN].values.tolist())
+        made = made.sel({BASIN: [one for one in dataset[BASIN].values.tolist() if one in kept]})
+        chosen = {key: arguments[key] for key in ("name", "metrics") if key in arguments}
+        scores = score(folder, dataset, made, periods=periods, **chosen)
+        return ManyRuns(folder, _table(folder, list(jobs), {"fold": list(range(1, len(jobs) + 1))}), scores)
+
+
+def _check_arguments(function: Callable[..., ManyRuns], arguments: Mapping[str, Any], *, apart: Sequence[str] = ()) -> None:
+    """Refuse an argument that `train_run` does not take or that sets the runs apart, and the lack of one that it needs."""
+    ours = {"path", "dataset", "device", "resume", "observe", *apart}
+    taken = {name: one for name, one in inspect.signature(train_run).parameters.items() if name not in ours}
+    own = [name for name, one in inspect.signature(function).parameters.items() if one.kind is not one.VAR_KEYWORD]
+    check_keywords(function.__name__, arguments, [*own, *taken])
+    for name, parameter in taken.items():
+        if parameter.default is parameter.empty and name not in arguments:
+            raise InputError(f"{function.__name__} has no {name}; add it, as for train_run")
+
+
+def load_models(path: str | Path, *, device: str | torch.device = "cpu") -> list[TrainedModel]:
+    """The model of a bundle's file or of a run folder, or all members of an ensemble's folder, by seed.
+
+    Raises
+    ------
+    InputError
+        The folder is no run folder, a cross-validation, or not finished.
+    """
+    path = Path(path)
+    if not path.is_dir() or (path / "model.safetensors").is_file():
+        return [load_model(path / "model.safetensors" if path.is_dir() else path, device=device)]
+    if (path / "fold-1").is_dir():
+        raise InputError(f"{path} is a cross-validation; name one of its folds, such as {path / 'fold-1'}")
+    members = sorted(path.glob("seed-*"), key=lambda member: int(member.name.removeprefix("seed-")))
+    if not members or not (path / "runs.csv").is_file():
+        raise InputError(f"{path} has no trained model; give a model.safetensors or a finished run folder")
+    return [load_model(member / "model.safetensors", device=device) for member in members]
+
+
+@contextmanager
+def _all_run(
+    folder: Path,
+    dataset: xr.Dataset,
+    jobs: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    *,
+    device: Device,
+    workers: int | None,
+    resume: bool,
+    show_progress: bool,
+) -> Iterator[None]:
+    """Run every job that is not done yet, each in its folder below `folder`, and hold that while the block scores them."""
+    for job in jobs.values():
+        asked = ("name", "periods", "inputs", "metrics", "held_out", "walk", "start_from", "recipe")
+        check_run(dataset, **{key: job[key] for key in asked if key in job})
+    with held_folder(folder, settings, device, resume=resume):
+        left = {label: {**job, "device": device} for label, job in jobs.items() if not _is_done(folder / label)}
+        with training_bars(list(left), show=show_progress) as observe:
+            _run_left(folder, dataset, left, observe, device=device, workers=workers)
+        yield
+
+
+def _run_left(
+    folder: Path,
+    dataset: xr.Dataset,
+    jobs: Mapping[str, Mapping[str, Any]],
+    observe: Callable[[str, Progress], None],
+    *,
+    device: Device,
+    workers: int | None,
+) -> None:
+    """Run jobs one after the other, or side by side in processes of their own, with the cores shared among them."""
+    cores = os.cpu_count() or 1
+    workers = min(workers or (cores if resolve_device(device).type == "cpu" else 2), max(len(jobs), 1))
+    if workers == 1:
+        for label, job in jobs.items():
+            _run_below(folder, label, dataset, job, _teller(label, observe))
+        return
+    run = partial(_run_apart, folder, max(cores // workers, 1))
+    run_beside(run, jobs, dataset.compute(), scratch=folder / SHARED, workers=workers, observe=observe)
+
+
+def _teller(label: str, observe: Callable[[str, Progress], None]) -> Callable[[Progress], None]:
+    return lambda progress: observe(label, progress)
+
+
+def _run_below(folder: Path, label: str, dataset: xr.Dataset, job: Mapping[str, Any], observe: Callable[[Progress], None]) -> None:
+    """One run in its folder below `folder`, from its checkpoint on where there is one."""
+    path = folder / label
+    if path.exists() and not (path / "checkpoint.pt").exists():
+        shutil.rmtree(path)  # stopped before its first update: nothing to go on from
+    train_run(path, dataset, **job, resume=(path / "checkpoint.pt").exists(), observe=observe)
+
+
+def _run_apart(folder: Path, threads: int, *given: Any) -> None:
+    """One run in a process of its own, on its share of the cores."""
+    torch.set_num_threads(threads)
+    _run_below(folder, *given)
+
+
+def _is_done(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("test_metrics.csv", "test_lead_scores.csv"))
+
+
+def _made(folder: Path) -> xr.DataArray:
+    """What a run has simulated, or forecast, of its test period."""
+    forecasts = folder / "test_forecasts.nc"
+    file, name = (forecasts, "forecast") if forecasts.is_file() else (folder / "test_simulation.nc", "simulated")
+    with xr.open_dataset(file) as opened:
+        made: xr.DataArray = opened[name].load()
+    return made
+
+
+def _table(folder: Path, labels: Sequence[str], apart: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """A row per run with the medians over its basins of its metrics, of forecasts of the NSE by lead time; written to runs.csv.
+
+    `basins` is how many the run has, `NSE_basins` how many of them the median of NSE is of, and so for every column.
+    """
+    rows = pd.DataFrame([_medians(folder / label) for label in labels])
+    table = pd.concat([pd.DataFrame({**apart, "folder": labels}), rows], axis=1).set_index(next(iter(apart)))
+    write_csv(table, folder / "runs.csv")
+    return table
+
+
+def _medians(folder: Path) -> dict[str, float]:
+    """The medians of a run over its basins, then the numbers of basins."""
+    by_lead = folder / "test_lead_scores.csv"
+    if by_lead.is_file():
+        table = pd.read_csv(by_lead, dtype={"gauge_id": str})
+        own = table[~table["model"].isin(YARDSTICKS)]
+        scores = own.pivot(index="gauge_id", columns="lead_time", values="NSE").add_prefix("NSE lead ")
+    else:
+        scores = pd.read_csv(folder / "test_metrics.csv", index_col=0)
+    found = medians(scores)
+    counts = {f"{name}_basins": basins for name, (_, basins) in found.items()}
+    return {**{name: median for name, (median, _) in found.items()}, "basins": len(scores), **counts}

@@ -1,0 +1,336 @@
+"""Walk-forward validation: an origin rolls through a period, and each forecast sees what an operational service would have seen.
+
+Works for any model that has `fit` and `forecast`; `LSTMForecaster` makes one of ours.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from runoff_lstm.data.masks import refuse_later
+from runoff_lstm.data.periods import AnyPeriod, Period, Periods
+from runoff_lstm.data.schema import BASIN, TIME, date_label, times_of
+from runoff_lstm.errors import InputError
+from runoff_lstm.evaluation.lead_times import ISSUE_DATE, LEAD_TIME, last_issue_dates
+from runoff_lstm.models import Architecture
+from runoff_lstm.prediction.stages import merged
+from runoff_lstm.prediction.trained_model import TrainedModel, each_warning_once
+from runoff_lstm.training.loop import Recipe
+from runoff_lstm.training.precision import Device, resolve_device
+from runoff_lstm.training.setup import Inputs, train
+
+
+class Forecaster(Protocol):
+    """What `walk_forward` can judge."""
+
+    def fit(self, history: xr.Dataset) -> None:
+        """Learn from all that is known at an origin: dims (basin, time), the last step is the origin."""
+
+    def forecast(self, known: xr.Dataset, issue_dates: pd.DatetimeIndex) -> xr.DataArray:
+        """Forecasts (basin, issue_date, lead_time), such as `forecast_dataset` makes of an array.
+
+        The data end with the last issue date, but for the forcing given beyond.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTune:
+    """How a model goes on at each new fit: so many updates at one rate."""
+
+    steps: int
+    learning_rate: float
+
+    def __post_init__(self) -> None:
+        _check_above_zero(self, "steps", "learning_rate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """How the origin of forecasts rolls through a period, and what happens to the model on the way.
+
+    Attributes
+    ----------
+    every, fit_every, window
+        See `walk_forward`: steps from one issue date to the next; origins between two fits, None: the model is kept; steps of
+        history that it is fitted to, None: all.
+    fine_tune
+        How the model goes on at each new fit; None: it is trained afresh.
+    """
+
+    every: int = 1
+    fit_every: int | None = None
+    window: int | None = None
+    fine_tune: FineTune | None = None
+
+    def __post_init__(self) -> None:
+        _check_above_zero(self, "every", "fit_every", "window")
+        if self.fine_tune is not None and self.fit_every is None:
+            raise InputError("fine_tune says how a model is fitted again; set fit_every, the number of origins between two fits")
+        _check_window(self.window, self.fit_every)
+
+
+def _check_window(window: int | None, fit_every: int | None) -> None:
+    if window is not None and fit_every is None:
+        raise InputError(
+            f"window = {window} is the history that a model is fitted to again; set fit_every, the number of origins between two "
+            "fits, or leave window out"
+        )
+
+
+def _check_above_zero(asked: object, *names: str) -> None:
+    for name in names:
+        value = getattr(asked, name)
+        if value is not None and not value > 0:
+            raise InputError(f"[walk_forward] {name} = {value} must be above zero")
+
+
+class LSTMForecaster:
+    """A model of this package as a `Forecaster`.
+
+    Parameters
+    ----------
+    inputs, recipe, architecture, seed, device
+        How to train it; see `prepare`. A model that is kept needs no recipe.
+    model
+        A trained one to begin with; None: `fit` comes first.
+    validation_steps
+        Steps at the end of each history that choose the best weights instead of being trained on; 0: the last weights are kept.
+    fine_tune
+        How `fit` goes on from the model before, on the whole history and to the last weights: the model has seen all but its newest
+        steps, so that none are left to choose by. None: `fit` trains afresh.
+    """
+
+    causal = True
+    """Forecasts from many issue dates at once are those from each alone."""
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        recipe: Recipe | None = None,
+        *,
+        architecture: Architecture | None = None,
+        seed: int = 0,
+        device: Device = "auto",
+        model: TrainedModel | None = None,
+        validation_steps: int = 0,
+        fine_tune: Recipe | None = None,
+    ) -> None:
+        resolve_device(device)
+        self.inputs, self.recipe, self.architecture, self.seed, self.device = inputs, recipe, architecture, seed, device
+        self.model, self.validation_steps, self.fine_tune = model, validation_steps, fine_tune
+
+    def fit(self, history: xr.Dataset) -> None:
+        """Train on a history, its last `validation_steps` set aside; or go on from the model before, on all of it."""
+        start_from = self.model if self.fine_tune is not None else None
+        recipe = self.recipe if start_from is None else self.fine_tune
+        if recipe is None:
+            raise InputError("the forecaster has no recipe to train with; give it one, or keep its model (no fit_every)")
+        times = times_of(history)
+        aside = self.validation_steps if start_from is None else 0
+        first = min(self.inputs.sequence_length - 1, len(times) - 1)
+        if len(times) - aside <= first + self.inputs.lead_times:
+            raise InputError(
+                f"the history up to {times[-1]:%Y-%m-%d} has {len(times)} steps, too few for sequence_length = "
+                f"{self.inputs.sequence_length} and {aside} steps of validation; begin later"
+            )
+        cut = len(times) - aside
+        validation = Period.of_steps(times, slice(cut, len(times))) if aside else None
+        trained = train(
+            history,
+            periods=Periods(train=Period.of_steps(times, slice(0, cut)), validation=validation),
+            inputs=self.inputs,
+            recipe=recipe,
+            architecture=self.architecture if start_from is None else None,
+            seed=self.seed,
+            device=self.device,
+            start_from=start_from,
+        )
+        self.model = replace(trained.model, seen=merged(trained.model.seen))
+
+    def forecast(self, known: xr.Dataset, issue_dates: pd.DatetimeIndex) -> xr.DataArray:
+        """Forecasts from the issue dates, dims (basin, issue_date, lead_time); refused where the model has seen later steps."""
+        if self.model is None:
+            raise InputError("the forecaster is not trained; call its fit with the history, or give it a model")
+        for stage in self.model.seen:
+            _check_before(issue_dates[0], stage.period, last=issue_dates[0] + self.model.time_step)
+        first, last = times_of(known).get_indexer(issue_dates[[0, -1]])
+        made = self.model.forecast(known, period=Period.of_steps(times_of(known), slice(first, last + 1)))["forecast"]
+        return made.sel({ISSUE_DATE: issue_dates})
+
+
+def walk_forward(
+    forecaster: Forecaster,
+    dataset: xr.Dataset,
+    *,
+    period: Period,
+    lead_times: int,
+    every: int = 1,
+    fit_every: int | None = None,
+    window: int | None = None,
+    forecast_forcing: Sequence[str] = (),
+) -> xr.DataArray:
+    """Forecast through a period from one origin after the other; nothing after an origin is ever seen.
+
+    Parameters
+    ----------
+    forecaster
+        Anything with `fit` and `forecast`. One that says it is `causal` is asked for many issue dates at once, any other for one at
+        a time, with data that end there.
+    dataset
+        Canonical Dataset, dims (basin, time).
+    period
+        Of the issue dates; the last ones whose lead times reach past the record are left out.
+    lead_times
+        Steps ahead.
+    every
+        Steps from one issue date to the next: 1 rolls step by step, 7 in blocks of a week of daily data. In blocks each lead time
+        is scored on other days, so that scores of different lead times, climatology's too, differ for that alone.
+    fit_every
+        Origins after which the forecaster is fitted again, to the history up to the origin; the first forecasts are by the
+        forecaster as it comes. None: it is kept throughout.
+    window
+        Steps of history that it is fitted to, which then slides; None: all, so that the history grows.
+    forecast_forcing
+        Forcing that is known beyond the issue date, up to the last lead.
+
+    Returns
+    -------
+    DataArray
+        `forecast` (basin, issue_date, lead_time).
+
+    Raises
+    ------
+    InputError
+        The period is outside the data or shorter than the lead times, a variable was filled from values after its gaps, or what the
+        forecaster gives has another form.
+    """
+    _check_window(window, fit_every)
+    refuse_later(dataset, map(str, dataset.data_vars))
+    times = times_of(dataset)
+    steps = period.steps(times)
+    stop = min(steps.stop, len(times) - lead_times)
+    origins = np.arange(steps.start, stop, every)
+    if not len(origins):
+        raise InputError(f"no issue date of {period} has {lead_times} steps after it in the record; choose an earlier period")
+    made = []
+    with each_warning_once():
+        for start in range(0, len(origins), fit_every or len(origins)):
+            block = origins[start : start + (fit_every or len(origins))]
+            if start:
+                begin = 0 if window is None else max(0, int(block[0]) + 1 - window)
+                forecaster.fit(dataset.isel({TIME: slice(begin, int(block[0]) + 1)}))
+            asked = [block] if getattr(forecaster, "causal", False) else block[:, None]
+            for some in asked:
+                known = known_at(dataset, int(some[-1]), lead_times=lead_times, forecast_forcing=forecast_forcing)
+                made.append(_checked(forecaster.forecast(known, times[some]), dataset, times[some], lead_times))
+    return xr.concat(made, dim=ISSUE_DATE)
+
+
+def known_at(dataset: xr.Dataset, origin: int, *, lead_times: int, forecast_forcing: Sequence[str] = ()) -> xr.Dataset:
+    """What is known at an origin: the record up to it, and only the forcing given as a forecast up to the last lead.
+
+    Everything else beyond the origin is NaN where there is such forcing, and cut off where there is none.
+    """
+    if not forecast_forcing:
+        return dataset.isel({TIME: slice(0, origin + 1)})
+    known = dataset.isel({TIME: slice(0, origin + 1 + lead_times)})
+    past = xr.DataArray(np.arange(known.sizes[TIME]) <= origin, dims=TIME)
+    hidden = {
+        name: values.where(past) for name, values in known.data_vars.items() if TIME in values.dims and name not in forecast_forcing
+    }
+    return known.assign(hidden)
+
+
+def check_walked(periods: Periods, model: TrainedModel | None = None) -> None:
+    """Refuse a walk without a test period, and one whose model has seen what comes after the walk's beginning.
+
+    Parameters
+    ----------
+    periods
+        Of the experiment; training and validation have to come before the test.
+    model
+        A model that the training goes on from, with all that it and its ancestors have seen.
+    """
+    if periods.test is None:
+        raise InputError("the walk goes through the test period; name one in [periods]")
+    own = [period for name, period in periods.named().items() if name != "test"]
+    for period in (*own, *(() if model is None else (stage.period for stage in model.seen))):
+        _check_before(periods.test.start, period, last=periods.test.start)
+
+
+def _check_before(begin: pd.Timestamp, period: AnyPeriod, *, last: pd.Timestamp) -> None:
+    """Refuse a period of training or validation that reaches `last`, in a walk that begins at `begin`."""
+    if period.last_moment >= last:
+        raise InputError(
+            f"the walk begins on {date_label(begin)} with a model that has seen {period}, which no forecast service could have had "
+            "by then; train and validate on earlier years, or score the forecasts without a walk"
+        )
+
+
+def _checked(made: xr.DataArray, dataset: xr.Dataset, issue_dates: pd.DatetimeIndex, lead_times: int) -> xr.DataArray:
+    """What a forecaster gave, refused where its form is another."""
+    wanted = {BASIN: dataset.sizes[BASIN], ISSUE_DATE: len(issue_dates), LEAD_TIME: lead_times}
+    if dict(made.sizes) != wanted:
+        raise InputError(
+            f"the forecaster gave {dict(made.sizes)} from {issue_dates[0]:%Y-%m-%d} on, not {wanted}; mend its forecast"
+        )
+    return made.transpose(BASIN, ISSUE_DATE, LEAD_TIME)
+
+
+def walk_with(
+    model: TrainedModel,
+    dataset: xr.Dataset,
+    walk: Walk,
+    *,
+    periods: Periods,
+    inputs: Inputs,
+    recipe: Recipe,
+    seed: int = 0,
+    device: Device = "auto",
+) -> tuple[xr.DataArray, TrainedModel]:
+    """Forecasts (basin, issue_date, lead_time) of the test period, and the last model, walking from a trained one.
+
+    At each training afresh the validation period slides to the end of the history, keeping its length; other arguments: those
+    that the model was trained with.
+    """
+    assert periods.test is not None
+    times = times_of(dataset)
+    going_on = None
+    if walk.fine_tune is not None:
+        steps, rate = walk.fine_tune.steps, walk.fine_tune.learning_rate
+        going_on = replace(
+            recipe,
+            steps=steps,
+            epochs=None,
+            learning_rate=rate,
+            schedule="constant",
+            milestones=(),
+            validate_every=steps,
+            patience=None,  # all of the history is learned from, none is left to stop by
+        )
+    forecaster = LSTMForecaster(
+        inputs,
+        recipe,
+        architecture=model.architecture,
+        seed=seed,
+        device=device,
+        model=model,
+        validation_steps=0 if periods.validation is None else len(times[periods.validation.steps(times)]),
+        fine_tune=going_on,
+    )
+    forecast = walk_forward(
+        forecaster,
+        dataset,
+        period=last_issue_dates(times, periods.test, inputs.lead_times),
+        lead_times=inputs.lead_times,
+        every=walk.every,
+        fit_every=walk.fit_every,
+        window=walk.window,
+        forecast_forcing=inputs.forecast_forcing,
+    )
+    assert forecaster.model is not None
+    return forecast, forecaster.model

@@ -1,0 +1,1 @@
+"""From windows and a model to trained weights: recipe, losses, loop, checkpoints, device."""

@@ -1,0 +1,471 @@
+"""From windows and a model to trained weights: the loop, its checks, its checkpoints and its exact resume."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal, NoReturn, cast, get_args
+
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from runoff_lstm.data.schema import check_choice
+from runoff_lstm.errors import InputError
+from runoff_lstm.files import written_whole
+from runoff_lstm.inputs.features import hide_observed_discharge
+from runoff_lstm.inputs.scaling import DischargeScale
+from runoff_lstm.inputs.windows import Batch, Tiles, Windows
+from runoff_lstm.models import Model, State
+from runoff_lstm.training.checkpoint import TrainingState, random_state, read_checkpoint, set_random_state, write_checkpoint
+from runoff_lstm.training.losses import LOSSES, LossName
+from runoff_lstm.training.memory import freed_memory_kept
+from runoff_lstm.training.precision import Precision, products_in
+from runoff_lstm.training.schedules import SCHEDULES, ScheduleName, has_settled, learning_rate
+
+HISTORY_COLUMNS = ["update", "epoch", "train_loss", "validation_NSE", "learning_rate", "seconds"]
+KEPT = "kept"
+"""Last column of the history: whether the weights of this row are the ones that the training keeps."""
+
+CHECKPOINT_SECONDS = 1.5
+"""Time between two checkpoints, so that with the time of writing it stays below two seconds."""
+
+LOOK_EVERY = 50
+"""Updates after which a GPU is asked for the losses it has computed; asking at every update would keep it waiting."""
+
+DIVERGED = 1e4
+"""A loss this many times the first one (or 1) has diverged."""
+
+ONE_THREAD = 150_000
+"""Weights times windows of an update up to which a CPU is fastest on one thread; more threads would wait for each other, and many
+times as long on a machine that has other work to do."""
+
+_OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+
+class TrainingError(InputError):
+    """Training cannot go on; the message says at which update, and what was seen."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to optimise.
+
+    Attributes
+    ----------
+    steps, epochs
+        Budget: number of updates, or of visits of every valid day; one of the two.
+    batch_size
+        Windows per update.
+    learning_rate, schedule, milestones
+        Peak rate; its course ("constant", "step", "cosine", "one_cycle"); for "step", pairs (epoch from 1, rate from then on).
+    optimizer, weight_decay
+        "adam", or "adamw" with its decay.
+    gradient_clip
+        Largest norm of the gradient.
+    loss
+        "mse", "nse" (basin-weighted), "mae" or "kge".
+    precision
+        "float32", or "bfloat16": matrix products in bfloat16 where the device has it (else float32, which is logged), weights and
+        sums in float32.
+    validate_every
+        Updates between two validations, and between two rows of the history.
+    gradient_length
+        Steps of history that the gradient of a target reaches back at least; the steps of a window before them run forward only,
+        and still set the state (truncated backpropagation). None: all `sequence_length` steps. Saves up to a third of the time.
+    hide_discharge
+        Where observed discharge is an input: share of the windows in which a gauge is made silent for a while, so that the model
+        learns to go on without it.
+    balance_basins
+        Whether basins with short records come as often as those with long ones: their windows are repeated within an epoch.
+    patience
+        Validations without a better NSE after which training stops; None: never. Which weights are kept follows from this and the
+        schedule. At a constant rate: the best validated ones. At a rate that falls: the last ones; with `patience` the best of
+        the validations below half the peak rate, and only these count towards it.
+    """
+
+    steps: int | None = None
+    epochs: int | None = None
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    schedule: ScheduleName = "constant"
+    milestones: tuple[tuple[int, float], ...] = ()
+    optimizer: Literal["adam", "adamw"] = "adam"
+    weight_decay: float = 0.0
+    gradient_clip: float = 1.0
+    loss: LossName = "mse"
+    precision: Precision = "float32"
+    validate_every: int = 20
+    gradient_length: int | None = None
+    hide_discharge: float = 0.1
+    balance_basins: bool = False
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("loss", self.loss, LOSSES)
+        check_choice("optimizer", self.optimizer, _OPTIMIZERS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("precision", self.precision, get_args(Precision))
+        if (self.steps is None) == (self.epochs is None):
+            raise InputError("[training] needs a budget: either steps (updates) or epochs (visits of every day), not both")
+        for name in (
+            "steps",
+            "epochs",
+            "batch_size",
+            "learning_rate",
+            "gradient_clip",
+            "validate_every",
+            "gradient_length",
+            "patience",
+        ):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"[training] {name} = {value} must be above zero")
+        if not 0 <= self.hide_discharge < 1:
+            raise InputError(
+                f"[training] hide_discharge = {self.hide_discharge} is not a share of windows; choose from 0 to below 1"
+            )
+        if (self.schedule == "step") != bool(self.milestones):
+            raise InputError('[training] schedule = "step" and milestones = [[epoch, rate], ...] go together')
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands, told after every update."""
+
+    update: int
+    share: float
+    loss: float
+    validation_nse: float
+    learning_rate: float
+
+
+def fit(
+    model: nn.Module,
+    windows: Windows,
+    recipe: Recipe,
+    *,
+    scale: DischargeScale,
+    discharge_lags: Sequence[int] = (),
+    validate: Callable[[], float] | None = None,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    observe: Callable[[Progress], None] = lambda _: None,
+) -> pd.DataFrame:
+    """Train a model in place to the end of the budget; its weights are then those that `Recipe.patience` describes.
+
+    Parameters
+    ----------
+    model
+        Called as `model(forcing, static_attributes, targets=k) -> (discharge, state)`, on the device of the windows.
+    windows
+        Of the training period.
+    recipe
+        How to optimise.
+    scale
+        Of the training discharge, for the losses that need it.
+    discharge_lags
+        Of the observed discharge among the forcing, where its last features are that; see `hide_observed_discharge`.
+    validate
+        Scores the model as it stands, higher is better, for the history and, where `Recipe.patience` says so, to choose weights.
+        None: the last weights are kept.
+    seed
+        Of the order of the windows and of the dropout masks. The same seed gives the same run.
+    checkpoint
+        File to keep the state in: before the first update, then at least every two seconds, and at the end.
+    resume
+        Go on from that file: the final weights equal those of a run that was never stopped, bit for bit.
+    observe
+        Told after every update.
+
+    Returns
+    -------
+    DataFrame
+        A row for each validation: update, epoch (from 1), train_loss (mean since the row before, scaled units), validation_NSE,
+        learning_rate, seconds, and kept, true in the row of the weights that the model has now.
+
+    Raises
+    ------
+    TrainingError
+        A batch holds a value that is not finite (told by basin, day and variable; the batch is saved beside the checkpoint), the
+        loss diverges (told by update, learning rate and gradient norm), or a validation score is not finite.
+    """
+    training = _Training(
+        model, windows, recipe, scale=scale, discharge_lags=discharge_lags, validate=validate, seed=seed, checkpoint=checkpoint
+    )
+    small = windows.device.type == "cpu" and recipe.batch_size * sum(one.numel() for one in model.parameters()) <= ONE_THREAD
+    threads = 1 if small else torch.get_num_threads()
+    with freed_memory_kept(), _threads(threads), torch.random.fork_rng(devices=_cuda(windows.device)):
+        torch.manual_seed(seed)
+        if resume and checkpoint is not None:
+            training.restore(read_checkpoint(checkpoint))
+        if not training.state.finished:
+            training.run(observe)
+    state = training.state
+    model.load_state_dict(state.best_weights or state.weights)
+    model.eval()
+    history = pd.DataFrame(state.history, columns=HISTORY_COLUMNS).astype({"update": int, "epoch": int})
+    history[KEPT] = history["update"] == (state.best_update or state.update)
+    return history
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one update has left to look at; loss and gradient norm still lie on the device."""
+
+    update: int
+    epoch: int
+    position: int
+    rate: float
+    loss: Tensor
+    norm: Tensor
+
+
+class _Training:
+    """The parts of one training and the state they carry forward."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        windows: Windows,
+        recipe: Recipe,
+        *,
+        scale: DischargeScale,
+        validate: Callable[[], float] | None,
+        seed: int,
+        checkpoint: Path | None,
+        discharge_lags: Sequence[int] = (),
+    ) -> None:
+        self.model, self.windows, self.recipe, self.validate = model, windows, recipe, validate
+        self.seed, self.checkpoint, self.discharge_lags = seed, checkpoint, tuple(discharge_lags)
+        self.warm_up = windows.sequence_length - (recipe.gradient_length or windows.sequence_length)
+        if self.warm_up < 0:
+            raise InputError(
+                f"[training] gradient_length = {recipe.gradient_length} is longer than "
+                f"sequence_length = {windows.sequence_length}; shorten it"
+            )
+        self.zero_flow = scale.zero_flow
+        self.basin_std = torch.tensor(scale.basin_std, dtype=torch.float32, device=windows.device)[:, None]
+        self.optimizer = _OPTIMIZERS[recipe.optimizer](
+            [one for one in model.parameters() if one.requires_grad],
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            fused=windows.device.type == "cuda",
+        )
+        asked = json.loads(json.dumps({**asdict(recipe), "seed": seed}))
+        self.state = TrainingState(asked=asked, data=windows.fingerprint)
+        self.unseen: list[_Seen] = []
+        self.rate, self.progress = recipe.learning_rate, 0.0
+
+    def run(self, observe: Callable[[Progress], None]) -> None:
+        """Update after update, from wherever the state stands to the end of the budget."""
+        state, recipe = self.state, self.recipe
+        began = time.perf_counter() - state.seconds
+        self.save()
+        saved = time.perf_counter()
+        for batch, share in self.batches():
+            if recipe.patience is not None and state.stale >= recipe.patience:
+                break
+            self.rate = learning_rate(
+                recipe.schedule, peak=recipe.learning_rate, progress=share, epoch=state.epoch + 1, milestones=recipe.milestones
+            )
+            loss, norm = self.step(batch)
+            self.progress = share
+            self.unseen.append(_Seen(state.update + 1, state.epoch, state.position, self.rate, loss, norm))
+            state.update, state.position, state.seconds = state.update + 1, state.position + 1, time.perf_counter() - began
+            if self.windows.device.type == "cpu" or len(self.unseen) >= LOOK_EVERY:
+                self.look()
+            if state.update % recipe.validate_every == 0:
+                self.add_row()
+            if time.perf_counter() - saved > CHECKPOINT_SECONDS:
+                self.save()
+                saved = time.perf_counter()
+            observe(Progress(state.update, share, self.recent_loss(), self.recent_score(), self.rate))
+        if not state.history or state.history[-1][0] != state.update:
+            self.add_row()
+        state.finished = True
+        self.save()
+
+    def batches(self) -> Iterator[tuple[Batch, float]]:
+        """The batches that are still to come, each with the share of the budget done before it."""
+        state, recipe = self.state, self.recipe
+        while True:
+            tiles = self.tiles(state.epoch)
+            in_epoch = -(-len(tiles) // recipe.batch_size)
+            for batch in self.windows.batches(tiles, recipe.batch_size, skip=state.position):
+                if recipe.steps is not None:
+                    share = state.update / recipe.steps
+                else:
+                    share = (state.epoch + state.position / in_epoch) / (recipe.epochs or 1)
+                if share >= 1:
+                    return
+                yield batch, share
+            state.epoch, state.position = state.epoch + 1, 0
+
+    def tiles(self, epoch: int) -> Tiles:
+        """The windows of an epoch, in order."""
+        return self.windows.training_tiles(seed=self.seed, epoch=epoch, balanced=self.recipe.balance_basins)
+
+    @torch.no_grad()
+    def warm_state(self, batch: Batch) -> State | None:
+        """The state after the steps through which no gradient flows; None where there are none."""
+        if not self.warm_up:
+            return None
+        return cast(Model, self.model).remember(batch.forcing[:, : self.warm_up], batch.static_attributes)
+
+    def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One step of the optimiser; returns the loss and the norm of the gradient before clipping."""
+        self.model.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate
+        if self.discharge_lags and self.recipe.hide_discharge:
+            seen = hide_observed_discharge(batch.forcing, self.discharge_lags, self.recipe.hide_discharge)
+            batch = replace(batch, forcing=seen)
+        known_ahead = {} if batch.future is None else {"future": batch.future}
+        with products_in(self.recipe.precision, self.windows.device):
+            simulated, _ = self.model(
+                batch.forcing[:, self.warm_up :],
+                batch.static_attributes,
+                self.warm_state(batch),
+                targets=batch.discharge.shape[1],
+                **known_ahead,
+            )
+        loss = self.loss(batch, simulated.float())
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.gradient_clip)
+        self.optimizer.step()
+        return loss.detach(), norm.detach()
+
+    def loss(self, batch: Batch, simulated: Tensor) -> Tensor:
+        """One number to minimise; of several lead times the geometric mean, each weighted by the inverse of its number.
+
+        So each counts by its relative error, and the far ones, of which little can be known, do not drown the near ones. A lead
+        time of which a batch holds no observation is left out.
+        """
+        measured = partial(LOSSES[self.recipe.loss], basin_std=self.basin_std[batch.basin], zero_flow=self.zero_flow)
+        if simulated.ndim == 2:
+            return measured(observed=batch.discharge, simulated=simulated)
+        seen = (~torch.isnan(batch.discharge)).any(dim=0).any(dim=0)
+        observed = torch.where(seen, batch.discharge, simulated.detach())
+        leads = zip(observed.unbind(2), simulated.unbind(2), strict=True)
+        losses = torch.stack([measured(observed=one, simulated=made) for one, made in leads])
+        weights = seen / torch.arange(1, len(seen) + 1, device=seen.device)
+        tiny = torch.finfo(losses.dtype).tiny
+        return ((losses.clamp(min=tiny).log() * weights).sum() / weights.sum()).exp()
+
+    def look(self) -> None:
+        """Look at the losses and gradient norms since the last look, and stop where one of them makes no sense."""
+        if not self.unseen:
+            return
+        values = torch.stack([torch.stack((seen.loss, seen.norm)) for seen in self.unseen]).tolist()
+        state = self.state
+        for seen, (loss, norm) in zip(self.unseen, values, strict=True):
+            state.first_loss = loss if state.first_loss is None else state.first_loss
+            if not math.isfinite(loss + norm) or loss > DIVERGED * max(state.first_loss, 1.0):
+                self.stop(seen, loss, norm)
+            state.loss_sum, state.loss_count = state.loss_sum + loss, state.loss_count + 1
+        self.unseen.clear()
+
+    def stop(self, seen: _Seen, loss: float, norm: float) -> NoReturn:
+        """Say what went wrong at an update: a value in its batch, or the training itself."""
+        batch = next(self.windows.batches(self.tiles(seen.epoch), self.recipe.batch_size, skip=seen.position))
+        where = self.windows.find_non_finite(batch)
+        if where is None:
+            raise TrainingError(
+                f"training diverged at update {seen.update}: loss {loss:.3g}, learning rate {seen.rate:.3g}, "
+                f"gradient norm {norm:.3g}; lower the learning rate (the last checkpoint is sound)"
+            )
+        saved = ""
+        if self.checkpoint is not None:
+            path = self.checkpoint.with_name("non_finite_batch.safetensors")
+            with written_whole(path) as part:
+                save_file({name: value.cpu().contiguous() for name, value in vars(batch).items() if value is not None}, part)
+            saved = f" (the batch is saved in {path})"
+        raise TrainingError(f"update {seen.update}: {where}; correct the data or leave the basin out{saved}")
+
+    def add_row(self) -> None:
+        """Validate, remember the best weights where validation chooses them, and add a row to the history."""
+        self.look()
+        state = self.state
+        score = math.nan
+        if self.validate is not None:
+            self.model.eval()
+            score = self.validate()
+            if not math.isfinite(score):  # no worse and no better than any other: it may not choose, and not end the training
+                raise TrainingError(
+                    f"update {state.update}: the validation score is {score}, so what the model simulates is not finite; "
+                    f"lower the learning rate ({self.rate:.3g})"
+                )
+            if self.chooses():
+                self.choose(score)
+        state.history.append([state.update, state.epoch + 1, self.recent_loss(), score, self.rate, state.seconds])
+        state.loss_sum, state.loss_count = 0.0, 0
+
+    def chooses(self) -> bool:
+        """Whether the validation of this update may choose the weights; see `Recipe.patience`."""
+        schedule, peak = self.recipe.schedule, self.recipe.learning_rate
+        if schedule != "constant" and self.recipe.patience is None:
+            return False
+        return has_settled(schedule, rate=self.rate, peak=peak, progress=self.progress)
+
+    def choose(self, score: float) -> None:
+        """Keep the weights as they stand where they are the best so far, else count one validation more without a better one."""
+        state = self.state
+        state.stale += 1
+        if score > state.best_score:
+            state.best_score, state.stale = score, 0
+            state.best_update, state.best_weights = state.update, _copy(self.model)
+
+    def recent_loss(self) -> float:
+        """Mean loss since the last row of the history."""
+        if self.state.loss_count:
+            return self.state.loss_sum / self.state.loss_count
+        return self.state.history[-1][HISTORY_COLUMNS.index("train_loss")] if self.state.history else math.nan
+
+    def recent_score(self) -> float:
+        """The last validation's score."""
+        return self.state.history[-1][HISTORY_COLUMNS.index("validation_NSE")] if self.state.history else math.nan
+
+    def save(self) -> None:
+        """Bring the state up to date and write it to the checkpoint."""
+        self.look()
+        state = self.state
+        state.weights, state.optimizer = _copy(self.model), self.optimizer.state_dict()
+        state.random = random_state(self.windows.device)
+        if self.checkpoint is not None:
+            write_checkpoint(state, self.checkpoint)
+
+    def restore(self, state: TrainingState) -> None:
+        """Take up a saved state, if it is of the same settings and data."""
+        if state.asked != self.state.asked or state.data != self.state.data:
+            changed = [name for name in self.state.asked if state.asked.get(name) != self.state.asked[name]] or ["data"]
+            raise InputError(f"{self.checkpoint} is of a training with other {', '.join(changed)}; train again in a new folder")
+        self.state = state
+        self.model.load_state_dict(state.weights)
+        self.optimizer.load_state_dict(state.optimizer)
+        set_random_state(state.random, self.windows.device)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _cuda(device: torch.device) -> list[torch.device]:
+    return [device] if device.type == "cuda" else []
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}

@@ -1,0 +1,58 @@
+"""From the name of a device and of a precision to those that are used: where a model runs, and in which numbers."""
+
+import logging
+from functools import cache
+from typing import Literal, get_args
+
+import torch
+from torch import nn
+
+from runoff_lstm.data.schema import check_choice
+from runoff_lstm.errors import InputError
+
+LOG = logging.getLogger(__name__)
+
+Precision = Literal["float32", "bfloat16"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """The torch device of that name, or of one such as "cuda:1"; "auto" takes the fastest that is available.
+
+    Raises
+    ------
+    InputError
+        The name is not known, or this machine does not have the device.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    kind, _, number = str(device).partition(":")
+    check_choice("device", kind, get_args(Device))
+    if kind == "auto":
+        return torch.device(next(name for name, is_there in there.items() if is_there))
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if not there[kind] or (number and not (number.isdecimal() and int(number) < count)):
+        raise InputError(f"device {device} is not available; choose {' or '.join(name for name in there if there[name])}")
+    return torch.device(str(device))
+
+
+def products_in(precision: Precision, device: torch.device) -> torch.autocast:
+    """A context in which a model takes its matrix products in that precision; weights and sums stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=resolve_precision(precision, device) == "bfloat16")
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> Precision:
+    """The precision that is used where this one is asked for: float32 where the device has no bfloat16, which is logged once."""
+    check_choice("precision", precision, get_args(Precision))
+    return "bfloat16" if precision == "bfloat16" and _has_bfloat16(device.type) else "float32"
+
+
+@cache
+def _has_bfloat16(device: str) -> bool:
+    """Whether an LSTM runs in bfloat16 there: on a CPU with AVX2 alone, say, torch has none and raises."""
+    try:
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16):
+            nn.LSTM(1, 1, device=device)(torch.zeros(1, 1, 1, device=device))
+    except RuntimeError:
+        LOG.warning("this %s has no bfloat16: float32 is used instead, which is more exact and takes longer", device)
+        return False
+    return True

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+import torch
+from conftest import make_basins, model_of
+
+from runoff_lstm.data.periods import Period
+from runoff_lstm.inputs.windows import Windows
+from runoff_lstm.prediction import inference as simulation
+from runoff_lstm.prediction.inference import simulate_continuously, simulate_windows
+
+FORCING = ["rain", "temperature"]
+
+
+def setting(dataset=None, k=10, length=20, period=None, kind="lstm"):
+    dataset = make_basins("a", "b", days=150) if dataset is None else dataset
+    torch.manual_seed(2)
+    model = model_of(2, 1, hidden_sizes=[8], type=kind).eval()
+    windows = Windows(
+        dataset, FORCING, target=None, static_attributes=["leak"], sequence_length=length, targets_per_window=k, period=period
+    )
+    return model, windows
+
+
+def spoiled(dataset, day, value=1e3):
+    """The same data with all forcing from that day on changed."""
+    later = np.arange(dataset.sizes["time"]) >= day
+    return dataset.assign({name: dataset[name].where(~later, value) for name in FORCING})
+
+
+@pytest.mark.parametrize("k", [1, 7, 40])
+def test_windows_simulate_every_day_with_enough_history_and_no_other(k):
+    simulated = simulate_windows(*setting(k=k))
+    assert np.isnan(simulated[:, :19]).all()
+    assert np.isfinite(simulated[:, 19:]).all()
+
+
+def test_strict_windows_equal_a_plain_loop():
+    dataset = make_basins("a", "b", days=60)
+    model, windows = setting(dataset, k=1)
+    simulated = simulate_windows(model, windows)
+    for basin in range(2):
+        inputs = np.stack([dataset[name].values[basin] for name in FORCING], axis=1)
+        attributes = torch.tensor(dataset["leak"].values[basin : basin + 1, None])
+        for day in range(19, 60):
+            with torch.no_grad():
+                alone, _ = model(torch.from_numpy(inputs[day - 19 : day + 1])[None], attributes)
+            assert simulated[basin, day] == pytest.approx(float(alone[0, -1]), abs=1e-5)
+
+
+@pytest.mark.parametrize("k", [1, 7, 40])
+@pytest.mark.parametrize("day", [25, 77, 149])
+@pytest.mark.parametrize("value", [1e3, np.nan])
+@pytest.mark.parametrize("simulate", [simulate_windows, simulate_continuously])
+def test_no_simulated_day_changes_when_later_forcing_changes_or_is_missing(k, day, value, simulate):
+    dataset = make_basins("a", "b", days=150)
+    before = simulate(*setting(dataset, k=k))
+    after = simulate(*setting(spoiled(dataset, day, value), k=k))
+    np.testing.assert_allclose(after[:, :day], before[:, :day], atol=1e-6)
+    assert not np.allclose(after[:, day], before[:, day], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("simulate", "k"), [(simulate_windows, 1), (simulate_windows, 7), (simulate_windows, 40), (simulate_continuously, 1)]
+)
+def test_a_simulated_day_does_not_depend_on_the_period_asked_for(simulate, k):
+    dataset = make_basins("a", "b", days=150)
+    whole = simulate(*setting(dataset, k=k))
+    part = simulate(*setting(dataset, k=k, period=Period("2000-02-20", "2000-04-07")))
+    asked = slice(50, 98)
+    np.testing.assert_allclose(part[:, asked], whole[:, asked], atol=1e-6)
+    assert simulate is simulate_continuously or np.isnan(part[:, :50]).all()
+    assert np.isnan(part[:, 98:]).all()
+
+
+def test_a_longer_record_changes_no_day_that_was_there():
+    dataset = make_basins("a", "b", days=150)
+    whole = simulate_windows(*setting(dataset, k=40))
+    shorter = simulate_windows(*setting(dataset.isel(time=slice(0, 133)), k=40))
+    np.testing.assert_allclose(shorter, whole[:, :133], atol=1e-6)
+
+
+def test_the_continuous_pass_keeps_its_state_and_begins_anew_after_a_gap():
+    dataset = make_basins("a", "b", days=150)
+    dataset["rain"][0, 60] = np.nan
+    model, windows = setting(dataset)
+    simulated = simulate_continuously(model, windows)
+    inputs = torch.from_numpy(np.stack([dataset[name].values for name in FORCING], axis=2))
+    with torch.no_grad():
+        before, _ = model(inputs[:1, :60], torch.tensor(dataset["leak"].values[:1, None]))
+        after, _ = model(inputs[:1, 61:], torch.tensor(dataset["leak"].values[:1, None]))
+    np.testing.assert_allclose(simulated[0, 19:60], before[0, 19:], atol=1e-5)
+    np.testing.assert_allclose(simulated[0, 61 + 19 :], after[0, 19:], atol=1e-5)
+    assert np.isnan(simulated[0, 60 : 61 + 19]).all()
+    assert np.isfinite(simulated[1, 19:]).all()
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_the_continuous_pass_is_one_pass_whatever_the_steps_at_once(monkeypatch, kind):
+    model, windows = setting(make_basins("a", "b", days=150), kind=kind)
+    whole = simulate_continuously(model, windows)
+    monkeypatch.setattr(simulation, "STEPS_AT_ONCE", 7)
+    np.testing.assert_allclose(simulate_continuously(model, windows), whole, atol=1e-6)
+
+
+def test_the_order_of_the_basins_does_not_matter():
+    dataset = make_basins("a", "b", days=100)
+    there = simulate_windows(*setting(dataset))
+    back = simulate_windows(*setting(dataset.isel(basin=[1, 0])))
+    np.testing.assert_allclose(back[::-1], there, atol=1e-6)

@@ -1,0 +1,56 @@
+import ctypes
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from runoff_lstm.training.memory import freed_memory_kept
+
+MEGABYTE = 2**20
+on_glibc = pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc"
+)
+
+
+def resident() -> float:
+    """Megabytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
+
+
+def use_and_free(megabytes: int) -> None:
+    torch.empty(megabytes * MEGABYTE, dtype=torch.uint8).fill_(1)
+
+
+@on_glibc
+def test_freed_memory_stays_while_it_lasts_and_goes_back_at_the_end():
+    use_and_free(100)
+    before = resident()
+    with freed_memory_kept():
+        use_and_free(100)
+        assert resident() > before + 90
+        for _ in range(10):
+            use_and_free(100)
+        assert resident() < before + 500
+    assert resident() < before + 20
+
+
+@on_glibc
+def test_memory_goes_back_at_the_end_of_a_failure_too():
+    def fail():
+        with freed_memory_kept():
+            use_and_free(100)
+            raise ZeroDivisionError
+
+    before = resident()
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert resident() < before + 20
+
+
+def test_where_there_is_no_such_library_nothing_happens(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(ctypes, "CDLL", None)
+    with freed_memory_kept():
+        use_and_free(1)
