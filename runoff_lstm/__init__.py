@@ -7,23 +7,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runoff_lstm.data.checks import check_basins
-    from runoff_lstm.data.filling import derive, fill_by_climatology, fill_by_interpolation, fill_from_earlier, mend
+    from runoff_lstm.data.derived import derive
+    from runoff_lstm.data.filling import fill_by_climatology, fill_by_interpolation, fill_from_earlier
     from runoff_lstm.data.inventory import inventory
     from runoff_lstm.data.masks import measured
-    from runoff_lstm.data.periods import Period, Periods, Stretches
+    from runoff_lstm.data.periods import Period, Stretches
+    from runoff_lstm.data.preparation import mend
     from runoff_lstm.data.readers import READERS, read_camels_us, read_caravan, read_csv, read_netcdf, write_dataset
     from runoff_lstm.data.resampling import resample
+    from runoff_lstm.data.schema import check_basins
+    from runoff_lstm.data.splits import Periods
     from runoff_lstm.errors import InputError
-    from runoff_lstm.evaluation.basins import compare, compare_tables, read_scores, summary, worst_basins
-    from runoff_lstm.evaluation.lead_times import forecast_dataset, score_lead_times, summary_line
-    from runoff_lstm.evaluation.metrics import METRICS, climatology, evaluate, persistence
+    from runoff_lstm.evaluation.baselines import climatology, persistence
+    from runoff_lstm.evaluation.basins import summary, worst_basins
+    from runoff_lstm.evaluation.comparison import compare, compare_tables, read_scores
+    from runoff_lstm.evaluation.lead_times import score_lead_times, summary_line
+    from runoff_lstm.evaluation.metrics import METRICS, evaluate
+    from runoff_lstm.inputs.batch import Batch
     from runoff_lstm.inputs.scaling import Scaler
-    from runoff_lstm.inputs.windows import Batch, Windows
+    from runoff_lstm.inputs.spec import Inputs
+    from runoff_lstm.inputs.windows import Windows
     from runoff_lstm.keras_bridge import from_keras, keras_windows, to_keras
-    from runoff_lstm.models import Architecture, Dropout
+    from runoff_lstm.models.architecture import Architecture
+    from runoff_lstm.models.dropout import Dropout
     from runoff_lstm.plots.forecasts import plot_forecasts, plot_lead_times
     from runoff_lstm.prediction.bundle import load_model, write_bundle
+    from runoff_lstm.prediction.forecast import forecast_dataset
     from runoff_lstm.prediction.trained_model import (
         IncompleteInputWarning,
         OutsideTrainingRangeWarning,
@@ -31,36 +40,83 @@ if TYPE_CHECKING:
         TrainedModel,
         UnseenBasinWarning,
     )
-    from runoff_lstm.runs.ensemble import cross_validate, load_models, train_ensemble
-    from runoff_lstm.runs.run import default_folder, train_run
+    from runoff_lstm.runs.ensemble import cross_validate, train_ensemble
+    from runoff_lstm.runs.folder import default_folder, load_models
+    from runoff_lstm.runs.run import train_run
     from runoff_lstm.runs.scores import evaluate_run
     from runoff_lstm.runs.walk_forward import FineTune, LSTMForecaster, Walk, walk_forward
-    from runoff_lstm.training.loop import Recipe
-    from runoff_lstm.training.setup import Inputs, train
+    from runoff_lstm.training.recipe import Recipe
+    from runoff_lstm.training.setup import train
 
 _HOME = {
-    "prediction.bundle": ("load_model", "write_bundle"),
-    "data.checks": ("check_basins",),
-    "evaluation.metrics": ("METRICS", "climatology", "evaluate", "persistence"),
-    "training.loop": ("Recipe",),
-    "plots.forecasts": ("plot_forecasts", "plot_lead_times"),
-    "runs.walk_forward": ("FineTune", "LSTMForecaster", "Walk", "walk_forward"),
-    "data.masks": ("measured",),
-    "data.filling": ("derive", "fill_by_climatology", "fill_by_interpolation", "fill_from_earlier", "mend"),
+    "data.derived": ("derive",),
+    "data.filling": (
+        "fill_by_climatology",
+        "fill_by_interpolation",
+        "fill_from_earlier",
+    ),
     "data.inventory": ("inventory",),
-    "keras_bridge": ("from_keras", "keras_windows", "to_keras"),
-    "evaluation.lead_times": ("forecast_dataset", "score_lead_times", "summary_line"),
-    "runs.ensemble": ("cross_validate", "load_models", "train_ensemble"),
-    "models": ("Architecture", "Dropout"),
-    "data.periods": ("Period", "Periods", "Stretches"),
-    "data.readers": ("READERS", "read_camels_us", "read_caravan", "read_csv", "read_netcdf", "write_dataset"),
-    "evaluation.basins": ("compare", "compare_tables", "read_scores", "summary", "worst_basins"),
+    "data.masks": ("measured",),
+    "data.periods": (
+        "Period",
+        "Stretches",
+    ),
+    "data.preparation": ("mend",),
+    "data.readers": (
+        "READERS",
+        "read_camels_us",
+        "read_caravan",
+        "read_csv",
+        "read_netcdf",
+        "write_dataset",
+    ),
     "data.resampling": ("resample",),
-    "runs.run": ("default_folder", "train_run"),
-    "runs.scores": ("evaluate_run",),
-    "inputs.windows": ("Batch", "Windows"),
+    "data.schema": (
+        "InputError",
+        "check_basins",
+    ),
+    "data.splits": ("Periods",),
+    "evaluation.baselines": (
+        "climatology",
+        "persistence",
+    ),
+    "evaluation.basins": (
+        "summary",
+        "worst_basins",
+    ),
+    "evaluation.comparison": (
+        "compare",
+        "compare_tables",
+        "read_scores",
+    ),
+    "evaluation.lead_times": (
+        "score_lead_times",
+        "summary_line",
+    ),
+    "evaluation.metrics": (
+        "METRICS",
+        "evaluate",
+    ),
+    "inputs.batch": ("Batch",),
     "inputs.scaling": ("Scaler",),
-    "data.schema": ("InputError",),
+    "inputs.spec": ("Inputs",),
+    "inputs.windows": ("Windows",),
+    "keras_bridge": (
+        "from_keras",
+        "keras_windows",
+        "to_keras",
+    ),
+    "models.architecture": ("Architecture",),
+    "models.dropout": ("Dropout",),
+    "plots.forecasts": (
+        "plot_forecasts",
+        "plot_lead_times",
+    ),
+    "prediction.bundle": (
+        "load_model",
+        "write_bundle",
+    ),
+    "prediction.forecast": ("forecast_dataset",),
     "prediction.trained_model": (
         "IncompleteInputWarning",
         "OutsideTrainingRangeWarning",
@@ -68,7 +124,24 @@ _HOME = {
         "TrainedModel",
         "UnseenBasinWarning",
     ),
-    "training.setup": ("Inputs", "train"),
+    "runs.ensemble": (
+        "cross_validate",
+        "train_ensemble",
+    ),
+    "runs.folder": (
+        "default_folder",
+        "load_models",
+    ),
+    "runs.run": ("train_run",),
+    "runs.scores": ("evaluate_run",),
+    "runs.walk_forward": (
+        "FineTune",
+        "LSTMForecaster",
+        "Walk",
+        "walk_forward",
+    ),
+    "training.recipe": ("Recipe",),
+    "training.setup": ("train",),
 }
 
 __all__ = [

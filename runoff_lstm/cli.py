@@ -111,11 +111,11 @@ def evaluate(
 ) -> None:
     """Simulate and score a period of a finished run; writes <period>_metrics.csv and the like into its folder."""
     with _one_sentence(debug=debug):
+        from runoff_lstm.device import resolve_device
         from runoff_lstm.errors import InputError
-        from runoff_lstm.runs.ensemble import load_models
+        from runoff_lstm.runs.folder import load_models
         from runoff_lstm.runs.run import split_basins
         from runoff_lstm.runs.scores import evaluate_run
-        from runoff_lstm.training.precision import resolve_device
 
         experiment = _experiment_of(run_dir)
         if experiment.walk_forward is not None:  # its last model may have been fitted to any period
@@ -146,7 +146,7 @@ def compare(
 ) -> None:
     """Compare a metric basin by basin with another table of scores, with a paired test."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.evaluation.basins import compare_tables
+        from runoff_lstm.evaluation.comparison import compare_tables
         from runoff_lstm.files import check_target
 
         if out is not None:
@@ -162,7 +162,7 @@ def compare(
             write_csv(compared.values.rename_axis("gauge_id"), out)
         else:
             from runoff_lstm.plots.basins import plot_distribution
-            from runoff_lstm.plots.hydrograph import write_figure
+            from runoff_lstm.plots.style import write_figure
 
             names = [ours.stem, reference.stem] if ours.stem != reference.stem else [str(ours), str(reference)]
             curves = dict(zip(names, (compared.values["ours"], compared.values["reference"]), strict=True))
@@ -191,14 +191,13 @@ def simulate(  # noqa: PLR0913 - typer makes an option of each
 ) -> None:
     """Simulate discharge from forcing; observations are needed only by a model trained with discharge_lags."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.data.schema import check_choice
-        from runoff_lstm.errors import InputError
+        from runoff_lstm.device import resolve_device
+        from runoff_lstm.errors import InputError, check_choice
         from runoff_lstm.files import check_target, write_netcdf
         from runoff_lstm.prediction.inference import Mode
         from runoff_lstm.prediction.trained_model import each_warning_once
-        from runoff_lstm.runs.ensemble import load_models
+        from runoff_lstm.runs.folder import load_models
         from runoff_lstm.runs.scores import mean_of
-        from runoff_lstm.training.precision import resolve_device
 
         check_choice("mode", mode, get_args(Mode))
         check_target(out, endings=(".nc",), inputs=[data, *_bundles(model)], force=force)
@@ -245,13 +244,13 @@ def forecast(  # noqa: PLR0913 - typer makes an option of each
 ) -> None:
     """Forecast discharge from an issue date; of what comes after it only the forecast forcing is used."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.data.schema import date_label
-        from runoff_lstm.evaluation.lead_times import issue_dates
+        from runoff_lstm.data.times import date_label
+        from runoff_lstm.device import resolve_device
         from runoff_lstm.files import check_target, write_netcdf
+        from runoff_lstm.prediction.forecast import issue_dates
         from runoff_lstm.prediction.trained_model import each_warning_once
-        from runoff_lstm.runs.ensemble import load_models
+        from runoff_lstm.runs.folder import load_models
         from runoff_lstm.runs.scores import mean_of
-        from runoff_lstm.training.precision import resolve_device
 
         check_target(out, endings=(".nc",), inputs=[data, *_bundles(model)], force=force)
         models = load_models(model, device=resolve_device(device))
@@ -326,8 +325,7 @@ def convert(  # noqa: PLR0913, PLR0917 - typer makes an option of each
     with _one_sentence(debug=debug):
         from runoff_lstm.data.inventory import inventory
         from runoff_lstm.data.readers import ARCHIVES, READERS, WRITTEN, write_dataset
-        from runoff_lstm.data.schema import check_choice
-        from runoff_lstm.errors import InputError
+        from runoff_lstm.errors import InputError, check_choice
         from runoff_lstm.files import check_target, write_csv
 
         check_choice("source", source, READERS)
@@ -372,8 +370,7 @@ def main() -> None:
 @contextmanager
 def _one_sentence(*, debug: bool) -> Iterator[None]:
     """Turn an error of the user's making into one sentence on stderr and exit code 1; an interrupt into exit code 130."""
-    from runoff_lstm.data.schema import one_line
-    from runoff_lstm.errors import InputError
+    from runoff_lstm.errors import InputError, one_line
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     warnings.showwarning = lambda message, *_, **__: typer.echo(f"note: {one_line(str(message))}", err=True)
@@ -415,7 +412,7 @@ def _ends_as_interrupts() -> Iterator[None]:
 @contextmanager
 def _run_folder(given: Path | None, name: str) -> Iterator[Path]:
     """The run folder that was asked for, or a new one by the experiment's name, which is gone if nothing was written to it."""
-    from runoff_lstm.runs.run import default_folder
+    from runoff_lstm.runs.folder import default_folder
 
     if given is not None:
         yield given
@@ -441,7 +438,7 @@ def _resumable(folder: Path) -> Iterator[None]:
 
 def _read(experiment: Any, *, quiet: bool) -> Any:
     """The dataset of an experiment, mended as it says."""
-    from runoff_lstm.data.filling import mend
+    from runoff_lstm.data.preparation import mend
 
     data = experiment.data
     dataset = _call_reader(data.source, data.path, data.reader_arguments(), quiet=quiet)
@@ -462,9 +459,10 @@ def _call_reader(source: str, path: Any, options: dict[str, Any], *, quiet: bool
 
 def _train(experiment: Any, folder: Path, *, device: str, workers: int | None, resume: bool, quiet: bool) -> None:
     """One run or many, as the experiment says."""
+    from runoff_lstm.device import resolve_device
     from runoff_lstm.runs.ensemble import cross_validate, train_ensemble
-    from runoff_lstm.runs.run import check_free, check_new_folder, train_run
-    from runoff_lstm.training.precision import resolve_device
+    from runoff_lstm.runs.folder import check_free, check_new_folder
+    from runoff_lstm.runs.run import train_run
     from runoff_lstm.training.setup import check_settings
 
     resolve_device(device)

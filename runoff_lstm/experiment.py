@@ -9,20 +9,20 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
 
-from runoff_lstm.data.formulas import formula_names
-from runoff_lstm.data.periods import Period, Periods, period_of
+from runoff_lstm.data.derived import formula_names
+from runoff_lstm.data.periods import Period, period_of
 from runoff_lstm.data.readers import ARCHIVES, OnMissing
 from runoff_lstm.data.readers.camels_us import Estimated
 from runoff_lstm.data.readers.caravan import Form
-from runoff_lstm.data.schema import check_name, unknown_choice
-from runoff_lstm.errors import InputError, nearest
-from runoff_lstm.files import expand_path, literal_path
-from runoff_lstm.models import Architecture
+from runoff_lstm.data.splits import Periods
+from runoff_lstm.errors import InputError, nearest, unknown_choice
+from runoff_lstm.files import check_name, expand_path, literal_path
+from runoff_lstm.inputs.spec import Inputs
+from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.runs.ensemble import FoldKind
 from runoff_lstm.runs.scores import METRICS
 from runoff_lstm.runs.walk_forward import Walk
-from runoff_lstm.training.loop import Recipe
-from runoff_lstm.training.setup import Inputs
+from runoff_lstm.training.recipe import Recipe
 
 _COMMON = {"source", "path", "gauge_ids", "forcing", "static_attributes", "on_missing", "resample", "derive", "fill"}
 """Keys of [data] that every source understands."""

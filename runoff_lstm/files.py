@@ -9,6 +9,7 @@ import re
 import secrets
 import shutil
 import stat
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -291,3 +292,17 @@ def literal_path(path: str | Path) -> str:
     '/data/a$$b.nc'
     """
     return str(path).replace("$", "$$")
+
+
+def check_name(name: str) -> str:
+    """The name of an experiment, for titles, tables and files; refused where they cannot show it."""
+    if not name.strip() or len(name) > LONGEST_TITLE:
+        raise InputError(f"the name of the experiment has {len(name)} characters; give 1 to {LONGEST_TITLE}, not all blank")
+    odd = next((one for one in name if unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp")), None)
+    if odd is not None:
+        raise InputError(f"the name of the experiment holds {odd!r}, which cannot be printed; leave that out")
+    return name
+
+
+LONGEST_TITLE = 200
+"""Characters of the name of an experiment."""

@@ -16,11 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from runoff_lstm.errors import InputError
-from runoff_lstm.inputs.windows import Batch, Windows
-from runoff_lstm.models import EALSTM, RecurrentModel, Stack
+from runoff_lstm.inputs.batch import Batch
+from runoff_lstm.inputs.windows import Windows
 from runoff_lstm.models.cells import LSTMCell
+from runoff_lstm.models.ealstm import EALSTM
 from runoff_lstm.models.heads import LinearHead
-from runoff_lstm.models.recurrent import joined
+from runoff_lstm.models.recurrent import RecurrentModel, joined
+from runoff_lstm.models.stack import Stack
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,

@@ -11,9 +11,12 @@ import torch
 import xarray as xr
 from hypothesis import settings
 
-from runoff_lstm.data.periods import Period, Periods
-from runoff_lstm.models import Architecture, RecurrentModel, build_model
-from runoff_lstm.training.precision import resolve_precision
+from runoff_lstm.data.periods import Period
+from runoff_lstm.data.splits import Periods
+from runoff_lstm.device import resolve_precision
+from runoff_lstm.models.architecture import Architecture
+from runoff_lstm.models.build import build_model
+from runoff_lstm.models.recurrent import RecurrentModel
 
 # A worker of pytest-xdist, a command and the kernel of a notebook take one thread each, or they wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -3,16 +3,17 @@ import pytest
 from conftest import make_basins
 
 from runoff_lstm.data import units
-from runoff_lstm.data.checks import check_basins
 from runoff_lstm.data.readers import read_netcdf
 from runoff_lstm.data.resampling import resample
+from runoff_lstm.data.schema import check_basins
 from runoff_lstm.errors import InputError
-from runoff_lstm.models import Architecture
+from runoff_lstm.inputs.spec import Inputs
+from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.runs.run import train_run
 from runoff_lstm.runs.scores import evaluate_run
 from runoff_lstm.runs.walk_forward import LSTMForecaster
-from runoff_lstm.training.loop import Recipe
-from runoff_lstm.training.setup import Inputs, prepare
+from runoff_lstm.training.recipe import Recipe
+from runoff_lstm.training.setup import prepare
 
 INPUTS = Inputs(("rain", "temperature"), sequence_length=30, targets_per_window=30)
 RECIPE = Recipe(steps=2, batch_size=4)

@@ -8,13 +8,12 @@ from conftest import make_basins
 
 import runoff_lstm as rl
 from runoff_lstm.data.readers import CsvForm, leave_out
-from runoff_lstm.data.schema import check_choice
-from runoff_lstm.errors import InputError
+from runoff_lstm.device import resolve_device, resolve_precision
+from runoff_lstm.errors import InputError, check_choice
 from runoff_lstm.models.heads import build_head
 from runoff_lstm.models.stack import Stack
 from runoff_lstm.runs.ensemble import cross_validate, train_ensemble
 from runoff_lstm.runs.run import split_basins
-from runoff_lstm.training.precision import resolve_device, resolve_precision
 from runoff_lstm.training.schedules import learning_rate
 
 BASINS = make_basins("01013500", days=60)

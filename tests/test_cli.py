@@ -25,8 +25,8 @@ from small_archives import flow_file, flow_text, write, write_camels_us, write_c
 from typer.testing import CliRunner
 
 from runoff_lstm.cli import app
+from runoff_lstm.data.names import SOURCE
 from runoff_lstm.data.readers import READERS, read_camels_us, read_caravan, read_netcdf, write_dataset
-from runoff_lstm.data.schema import SOURCE
 from runoff_lstm.files import locked
 from runoff_lstm.runs import run as run_folder
 from runoff_lstm.runs.run import train_run

@@ -8,10 +8,10 @@ import tomli_w
 from runoff_lstm.data.periods import Period, Stretches
 from runoff_lstm.errors import InputError
 from runoff_lstm.experiment import read_experiment
-from runoff_lstm.models import Architecture, Dropout
-from runoff_lstm.models.dropout import DropoutKind
+from runoff_lstm.inputs.spec import Inputs
+from runoff_lstm.models.architecture import Architecture
+from runoff_lstm.models.dropout import Dropout, DropoutKind
 from runoff_lstm.runs.walk_forward import FineTune, Walk
-from runoff_lstm.training.setup import Inputs
 
 CATCHMENTS = Path(__file__).parents[1] / "catchments"
 

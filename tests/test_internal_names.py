@@ -7,18 +7,21 @@ import pytest
 import torch
 from conftest import make_basins
 
-from runoff_lstm.data.filling import derive, fill_from_earlier
-from runoff_lstm.data.periods import Period, Periods
+from runoff_lstm.data.derived import derive
+from runoff_lstm.data.filling import fill_from_earlier
+from runoff_lstm.data.names import OUTPUTS
+from runoff_lstm.data.periods import Period
 from runoff_lstm.data.readers import read_csv, read_netcdf
-from runoff_lstm.data.schema import OUTPUTS
+from runoff_lstm.data.splits import Periods
 from runoff_lstm.errors import InputError
 from runoff_lstm.inputs.features import input_names
-from runoff_lstm.models import Architecture
+from runoff_lstm.inputs.spec import Inputs
+from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.runs import run as run_folder
 from runoff_lstm.runs import scores as run_scores
 from runoff_lstm.runs.run import train_run
-from runoff_lstm.training.loop import Recipe
-from runoff_lstm.training.setup import Inputs, prepare, train
+from runoff_lstm.training.recipe import Recipe
+from runoff_lstm.training.setup import prepare, train
 
 pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
 

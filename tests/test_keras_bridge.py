@@ -22,8 +22,8 @@ from runoff_lstm.keras_bridge import (
     to_keras,
     vanilla_lstm,
 )
-from runoff_lstm.models import Stack
 from runoff_lstm.models.cells import GRUCell, LSTMCell
+from runoff_lstm.models.stack import Stack
 
 keras = pytest.importorskip("keras")
 layers = keras.layers

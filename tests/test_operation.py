@@ -9,13 +9,14 @@ from conftest import make_basins
 from test_cli import call, refused
 from test_trained_model import lagged_model, model_for, with_rain_ahead
 
-from runoff_lstm.data.periods import Period, Periods
+from runoff_lstm.data.periods import Period
 from runoff_lstm.data.readers import write_dataset
+from runoff_lstm.data.splits import Periods
+from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.prediction.bundle import load_model, write_bundle
 from runoff_lstm.prediction.trained_model import UnseenBasinWarning
 from runoff_lstm.runs.scores import evaluate_run
 from runoff_lstm.runs.walk_forward import LSTMForecaster, walk_forward
-from runoff_lstm.training.setup import Inputs
 
 BASINS = make_basins("01013500", "01022500", "02064000")
 DEVICE = ("--device", "cpu")

@@ -9,9 +9,11 @@ from conftest import make_basins
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from runoff_lstm.data.periods import Period, Periods, Stretches
+from runoff_lstm.data.periods import Period, Stretches
+from runoff_lstm.data.splits import Periods
 from runoff_lstm.errors import InputError
-from runoff_lstm.models import Architecture
+from runoff_lstm.inputs.spec import Inputs
+from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.prediction.bundle import load_model, write_bundle
 from runoff_lstm.prediction.stages import Stage, check_unseen, merged
 from runoff_lstm.runs import ensemble as many_runs
@@ -20,8 +22,8 @@ from runoff_lstm.runs.ensemble import cross_validate
 from runoff_lstm.runs.run import train_run
 from runoff_lstm.runs.scores import evaluate_run
 from runoff_lstm.runs.walk_forward import LSTMForecaster, Walk, check_walked, walk_forward
-from runoff_lstm.training.loop import Recipe
-from runoff_lstm.training.setup import Inputs, train
+from runoff_lstm.training.recipe import Recipe
+from runoff_lstm.training.setup import train
 
 pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
 

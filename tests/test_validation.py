@@ -8,14 +8,16 @@ import pytest
 import torch
 from conftest import make_basins
 
-from runoff_lstm.data.periods import Period, Periods
+from runoff_lstm.data.periods import Period
+from runoff_lstm.data.splits import Periods
 from runoff_lstm.errors import InputError
-from runoff_lstm.models import Architecture
+from runoff_lstm.inputs.spec import Inputs
+from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.runs.ensemble import cross_validate
 from runoff_lstm.runs.run import train_run
 from runoff_lstm.runs.walk_forward import LSTMForecaster, Walk, walk_forward
-from runoff_lstm.training.loop import Recipe, TrainingError
-from runoff_lstm.training.setup import Inputs, prepare, train
+from runoff_lstm.training.recipe import Recipe, TrainingError
+from runoff_lstm.training.setup import prepare, train
 
 pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
 

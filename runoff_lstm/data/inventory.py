@@ -1,13 +1,11 @@
 """What is in a canonical Dataset, basin by basin, and which of its basins a training can use."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.data.periods import AnyPeriod
-from runoff_lstm.data.schema import BASIN, DISCHARGE, SET_MISSING, TIME, times_of
+from runoff_lstm.data.names import BASIN, DISCHARGE, SET_MISSING, TIME
+from runoff_lstm.data.times import times_of
 
 
 def inventory(dataset: xr.Dataset) -> pd.DataFrame:
@@ -37,38 +35,6 @@ def inventory(dataset: xr.Dataset) -> pd.DataFrame:
     if fixed:
         rows["attributes_missing"] = np.sum([np.isnan(dataset[name].values.astype(float)) for name in fixed], axis=0)
     return pd.DataFrame(rows, index=pd.Index([str(one) for one in dataset[BASIN].values], name="gauge_id"))
-
-
-def unusable_basins(
-    dataset: xr.Dataset, period: AnyPeriod, *, forcing: Sequence[str], static_attributes: Sequence[str]
-) -> dict[str, str]:
-    """The basins that cannot be trained on, and why: by gauge id, a clause.
-
-    A basin needs discharge in the training period, some day of complete forcing in it, and every attribute.
-    """
-    within = dataset.isel({TIME: period.positions(times_of(dataset))})
-    observed = within[DISCHARGE].notnull().any(TIME).values
-    complete = np.ones((within.sizes[BASIN], within.sizes[TIME]), dtype=bool)
-    for name in forcing:
-        complete &= within[name].notnull().values
-    faults = basins_without_attributes(dataset, static_attributes)
-    for place, gauge_id in enumerate(map(str, dataset[BASIN].values)):
-        if gauge_id in faults:
-            continue
-        if not observed[place]:
-            faults[gauge_id] = f"no discharge is observed in the training period {period}"
-        elif not complete[place].any():
-            faults[gauge_id] = f"no day of the training period {period} has all forcing"
-    return faults
-
-
-def basins_without_attributes(dataset: xr.Dataset, static_attributes: Sequence[str]) -> dict[str, str]:
-    """The basins that cannot even be simulated, and why: by gauge id, a clause that names the first attribute it lacks."""
-    faults: dict[str, str] = {}
-    for name in static_attributes:
-        for gauge_id in dataset[BASIN].values[~np.isfinite(dataset[name].values)]:
-            faults.setdefault(str(gauge_id), f"attribute {name} is missing")
-    return faults
 
 
 def _record(discharge: np.ndarray, times: pd.DatetimeIndex) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from runoff_lstm.data.schema import BASIN, DISCHARGE, FILLED, LATER, TIME, is_mask, refuse_taken_names
+from runoff_lstm.data.names import BASIN, DISCHARGE, FILLED, LATER, TIME, is_mask, refuse_taken_names
 from runoff_lstm.errors import InputError
 
 

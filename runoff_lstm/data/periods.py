@@ -4,24 +4,19 @@ import datetime
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from runoff_lstm.data.schema import date_label
+from runoff_lstm.data.times import date_label
 from runoff_lstm.errors import InputError
 
 Date = str | datetime.date | pd.Timestamp | np.datetime64
 
 _WHOLE_DATE = re.compile(r"\s*\d{4}-\d{2}-\d{2}(?!\d)")
 """What a date in text begins with: a year alone would be its first day, and 01/10/1999 the tenth of January."""
-
-Span = str | datetime.timedelta | np.timedelta64 | pd.DateOffset
-"""A length of time: "1 day", "6h", "1D", "1W", "MS" (a month), "1 year", or an object of datetime, numpy or pandas."""
-
-_SPANS = {"min": "minute", "h": "hour", "d": "day", "w": "week", "ms": "month"}
 
 
 @dataclass(frozen=True, init=False)
@@ -174,107 +169,6 @@ def period_of(dates: Sequence[Any]) -> AnyPeriod:
     if not isinstance(dates[0], list | tuple):
         return Period(*dates)
     return Period(*dates[0]) if len(dates) == 1 else Stretches(tuple(Period(*one) for one in dates))
-
-
-@dataclass(frozen=True)
-class Periods:
-    """Train, validation and test period of an experiment; training may go on in several stretches.
-
-    Raises
-    ------
-    InputError
-        Two of them share a day: scores on days that were learned from mean nothing.
-    """
-
-    train: AnyPeriod
-    validation: Period | None = None
-    test: Period | None = None
-
-    def __post_init__(self) -> None:
-        for (name, period), (other_name, other) in combinations(self.named().items(), 2):
-            if period.overlaps(other):
-                raise InputError(
-                    f"the {name} period ({period}) and the {other_name} period ({other}) overlap; move one of the dates"
-                )
-
-    def named(self) -> dict[str, AnyPeriod]:
-        """The periods that are set, by name."""
-        pairs: dict[str, AnyPeriod | None] = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: period for name, period in pairs.items() if period is not None}
-
-    def check(self, times: pd.DatetimeIndex) -> None:
-        """Refuse a period that is not inside the record, by its name."""
-        for name, period in self.named().items():
-            try:
-                period.positions(times)
-            except InputError as error:
-                raise InputError(f"[periods] {name}: {error}") from None
-
-
-def ungauged_folds(gauge_ids: Sequence[str], number: int, *, seed: int = 0) -> list[tuple[str, ...]]:
-    """The basins in `number` folds of nearly equal size, drawn at random: each fold is once kept from training and then scored.
-
-    Raises
-    ------
-    InputError
-        There are fewer than two folds, or fewer basins than folds.
-
-    Examples
-    --------
-    >>> ungauged_folds(["a", "b", "c", "d", "e"], 2, seed=1)
-    [('b', 'd', 'e'), ('a', 'c')]
-    """
-    if len(gauge_ids) < 2:
-        raise InputError('one basin cannot be split into folds of basins; take by = "period", folds of years')
-    if not 2 <= number <= len(gauge_ids):
-        raise InputError(f"{len(gauge_ids)} basins cannot be split into {number} folds; choose from 2 to {len(gauge_ids)}")
-    order = np.random.default_rng(seed).permutation(len(gauge_ids))
-    return [tuple(gauge_ids[place] for place in sorted(order[fold::number])) for fold in range(number)]
-
-
-def temporal_folds(period: AnyPeriod, number: int) -> list[Periods]:
-    """Walk forward through a period: it is cut into `number` + 1 equal blocks; fold i trains on the first i,
-    and is tested on the next.
-
-    The training grows, and nothing later than a tested block is ever trained on.
-
-    Raises
-    ------
-    InputError
-        There is less than one fold, a block would be shorter than a day, or the period is in several stretches.
-
-    Examples
-    --------
-    >>> [str(fold.test) for fold in temporal_folds(Period("2001-01-01", "2003-12-31"), 2)]
-    ['2002-01-01 to 2002-12-31', '2003-01-01 to 2003-12-31']
-    """
-    if isinstance(period, Stretches):
-        raise InputError(f"folds of years walk through one training period, not through {period}; give a single one")
-    days = pd.date_range(period.start.normalize(), period.end.normalize(), freq="D")
-    if not 1 <= number < len(days):
-        raise InputError(f"the period {period} cannot be cut into {number} folds; choose from 1 to {len(days) - 1}")
-    first = [days[len(days) * block // (number + 1)] for block in range(number + 1)]
-    ends = [day - pd.Timedelta(1, "D") for day in first[1:]] + [days[-1]]
-    return [Periods(train=Period(first[0], ends[fold]), test=Period(first[fold + 1], ends[fold + 1])) for fold in range(number)]
-
-
-def span(text: Span) -> pd.Timedelta | pd.DateOffset:
-    """A length of time, of months and years as an offset.
-
-    >>> span("6h"), span("2 days"), span("1 year")
-    (Timedelta('0 days 06:00:00'), Timedelta('2 days 00:00:00'), <DateOffset: months=12>)
-    """
-    if isinstance(text, datetime.timedelta | np.timedelta64):
-        return pd.Timedelta(text)
-    if isinstance(text, pd.DateOffset):
-        return text
-    parts = re.fullmatch(r"(\d{0,4})\s*([a-z]+)", str(text).strip().lower())
-    number, unit = (int(parts[1] or 1), _SPANS.get(parts[2], parts[2].removesuffix("s"))) if parts else (0, "")
-    if number and unit in ("month", "year"):
-        return pd.DateOffset(months=number * (12 if unit == "year" else 1))
-    if number and unit in ("minute", "hour", "day", "week"):
-        return pd.Timedelta(datetime.timedelta(**{f"{unit}s": number}))
-    raise InputError(f"'{text}' is no length of time; write it as 6h, 1D, 1W, MS, '1 day' or '1 year'")
 
 
 def _timestamp(date: Date) -> pd.Timestamp:

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.data.checks import check_all_units
 from runoff_lstm.data.masks import has_mask, mask_of, sees_later, with_mask
-from runoff_lstm.data.periods import Span, span
-from runoff_lstm.data.schema import BASIN, DAY, TIME, date_label, is_mask, step_label, time_step, times_in_order
+from runoff_lstm.data.names import BASIN, DAY, TIME, is_mask
+from runoff_lstm.data.schema import check_all_units
+from runoff_lstm.data.times import Span, date_label, span, step_label, time_step, times_in_order
 from runoff_lstm.data.units import convert, is_amount, kept_units
 from runoff_lstm.errors import InputError
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from runoff_lstm.data.schema import DAY, DISCHARGE, discharge_units, is_precipitation
+from runoff_lstm.data.names import DAY, DISCHARGE, discharge_units, is_precipitation
 from runoff_lstm.errors import InputError
 
 Values = npt.NDArray[np.float64]

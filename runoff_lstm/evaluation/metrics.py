@@ -16,15 +16,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.data.filling import calendar_day_means
-from runoff_lstm.data.schema import BASIN, TIME, Labels
+from runoff_lstm.data.names import BASIN, TIME
 from runoff_lstm.errors import InputError, nearest
 from runoff_lstm.evaluation import signatures
-from runoff_lstm.evaluation.signatures import Series, SharedDays, check_pair, per_basin
+from runoff_lstm.evaluation.matching import Series, SharedDays, check_pair, per_basin
 
 GAUGE_ID = "gauge_id"
-CLIMATOLOGY = "climatology"
-PERSISTENCE = "persistence (uses yesterday's observation)"
 
 
 class MetricFunction(Protocol):
@@ -266,97 +263,6 @@ def folded(name: str) -> str:
     return re.sub(r"[\s_-]", "", name.casefold())
 
 
-def climatology(*, observed: xr.DataArray, train: Labels, times: pd.DatetimeIndex) -> xr.DataArray:
-    """The mean of each calendar day over the training period as a simulation: the yardstick that knows only the season.
-
-    Parameters
-    ----------
-    observed
-        Discharge, dims (basin, time), of the whole record; only the training period is looked at.
-    train
-        The training period as labels, for `observed.sel(time=train)`.
-    times
-        The times to simulate.
-
-    Returns
-    -------
-    DataArray
-        dims (basin, time), unit of `observed`. Averaged by month, day and, within days, by hour. February 29 without a
-        training observation has the mean of February 28 and March 1; any other such calendar day is NaN.
-
-    Raises
-    ------
-    InputError
-        The training period holds no time step.
-    """
-    seen = _select(observed.transpose(BASIN, TIME), period=train, name="training")
-    simulated = calendar_day_means(seen.values, times=pd.DatetimeIndex(seen.indexes[TIME]), at=times)
-    attrs = {**observed.attrs, "long_name": "mean discharge of the calendar day over the training period"}
-    return xr.DataArray(simulated, {BASIN: observed[BASIN], TIME: times}, (BASIN, TIME), attrs=attrs)
-
-
-def persistence(*, observed: xr.DataArray) -> xr.DataArray:
-    """The observation of the step before as a simulation: a yardstick for forecasts, not for simulations without observations.
-
-    Parameters
-    ----------
-    observed
-        Discharge, dims (basin, time), regular time step.
-
-    Returns
-    -------
-    DataArray
-        The same dims, coordinates and unit. NaN at the first step and after every missing observation.
-    """
-    attrs = {**observed.attrs, "long_name": "discharge observed at the previous time step (uses yesterday's observation)"}
-    return observed.shift({TIME: 1}).assign_attrs(attrs)
-
-
-def score_yardsticks(
-    *,
-    observed: xr.DataArray,
-    train: Labels,
-    test: Labels,
-    beside: xr.DataArray | None = None,
-    metrics: Sequence[str] = tuple(METRICS),
-) -> pd.DataFrame:
-    """Metrics of climatology and persistence over the test period, which a model has to beat.
-
-    Parameters
-    ----------
-    observed
-        Discharge, dims (basin, time), of the whole record.
-    train, test
-        Either period as labels, for `observed.sel(time=train)`.
-    beside
-        The simulation to compare with, dims (basin, time) of the test period: only steps that it has are scored; None: all.
-    metrics
-        Names from `METRICS`.
-
-    Returns
-    -------
-    DataFrame
-        The table of `evaluate` for both yardsticks, one below the other, with the name in the first column, `yardstick`.
-
-    Raises
-    ------
-    InputError
-        A period holds no time step, or a metric is not known.
-    """
-    tested = _select(observed, period=test, name="test")
-    yardsticks = {
-        CLIMATOLOGY: climatology(observed=observed, train=train, times=pd.DatetimeIndex(tested.indexes[TIME])),
-        PERSISTENCE: persistence(observed=observed).sel({TIME: test}),
-    }
-    tested = tested if beside is None else tested.where(beside.notnull())
-    tables = []
-    for name, simulated in yardsticks.items():
-        table = evaluate(observed=tested, simulated=simulated, metrics=metrics)
-        table.insert(0, "yardstick", name)
-        tables.append(table)
-    return pd.concat(tables)
-
-
 def _hydroeval(objective: Callable[..., Series], days: SharedDays) -> Series:
     """All values that an objective function of hydroeval returns, flat; hydroeval wants the simulation first."""
     return np.asarray(hydroeval.evaluator(objective, days.simulated, days.observed), dtype=np.float64).ravel()
@@ -379,11 +285,3 @@ def _kge_part(days: SharedDays, part: int) -> float:
 
 def _alpha(days: SharedDays) -> float:
     return np.nan if _is_constant(days.observed) else float(_hydroeval(hydroeval.kge, days)[2])
-
-
-def _select(observed: xr.DataArray, *, period: Labels, name: str) -> xr.DataArray:
-    selected = observed.sel({TIME: period})
-    if selected.sizes[TIME] == 0:
-        asked = f" {period.start} to {period.stop}" if isinstance(period, slice) else ""
-        raise InputError(f"the {name} period{asked} holds no step of the record; correct the period")
-    return selected

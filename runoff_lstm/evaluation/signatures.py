@@ -4,41 +4,13 @@ Here is also the one way from two series to the steps that they share in a basin
 conventions of all metrics stand. In the formulas o is observed, s simulated discharge.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import xarray as xr
 
-from runoff_lstm.data.schema import BASIN, DAY, TIME
-from runoff_lstm.errors import InputError
-
-Series = npt.NDArray[np.float64]
-Positions = npt.NDArray[np.int64]
+from runoff_lstm.evaluation.matching import Positions, Series, SharedDays, per_basin
 
 LOWEST_FLOW = 1e-6
-
-
-@dataclass(frozen=True)
-class SharedDays:
-    """The steps of one basin that are there in both series, in the order of time.
-
-    Attributes
-    ----------
-    observed, simulated
-        Discharge, dims (step,), without NaN.
-    position
-        Where each step lies on the full time axis, counted in time steps; a gap is a jump by more than one.
-    steps_per_day
-        1 for daily, 24 for hourly data.
-    """
-
-    observed: Series
-    simulated: Series
-    position: Positions
-    steps_per_day: float
 
 
 def high_flow_bias(*, observed: xr.DataArray, simulated: xr.DataArray) -> xr.DataArray:
@@ -95,40 +67,6 @@ def missed_peaks(*, observed: xr.DataArray, simulated: xr.DataArray) -> xr.DataA
     of the record are left out. Range: [0, 1]; best: 0. NaN without a peak. Reference: see `peak_timing`.
     """
     return per_basin(_missed_peak_fraction, observed=observed, simulated=simulated)
-
-
-def per_basin(measure: Callable[[SharedDays], float], *, observed: xr.DataArray, simulated: xr.DataArray) -> xr.DataArray:
-    """Apply a measure to the shared steps of every basin; NaN where fewer than two are shared or it is not finite."""
-    observed, simulated = check_pair(observed=observed, simulated=simulated)
-    position, steps_per_day = _positions(pd.DatetimeIndex(observed.indexes[TIME]))
-    values = np.full(observed.sizes[BASIN], np.nan)
-    with np.errstate(all="ignore"):
-        for basin, (seen, run) in enumerate(zip(observed.values, simulated.values, strict=True)):
-            shared = ~(np.isnan(seen) | np.isnan(run))
-            if shared.sum() >= 2:
-                values[basin] = measure(SharedDays(seen[shared], run[shared], position[shared], steps_per_day))
-    values[~np.isfinite(values)] = np.nan
-    return xr.DataArray(values, {BASIN: observed[BASIN]}, (BASIN,))
-
-
-def check_pair(*, observed: xr.DataArray, simulated: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
-    """Both series loaded, as float64 with dims (basin, time), or an InputError where they do not belong together."""
-    for name, series in (("observed", observed), ("simulated", simulated)):
-        if set(series.dims) != {BASIN, TIME} or not {BASIN, TIME} <= set(series.indexes):
-            raise InputError(f"{name} has dims {series.dims}; (basin, time), both with coordinates, are needed")
-    for dim in (BASIN, TIME):
-        if not np.array_equal(observed[dim].values, simulated[dim].values):
-            raise InputError(
-                f"observed and simulated differ along '{dim}' ({_ends(observed[dim])} against {_ends(simulated[dim])}); "
-                "bring them onto the same coordinates with xarray.align"
-            )
-    if not (observed.indexes[TIME].is_monotonic_increasing and observed.indexes[TIME].is_unique):
-        raise InputError("the times of observed and simulated do not rise from step to step; sort them and keep each once")
-    units = observed.attrs.get("units"), simulated.attrs.get("units")
-    if None not in units and units[0] != units[1]:
-        raise InputError(f"observed is in {units[0]}, simulated in {units[1]}; convert one of them")
-    observed, simulated = (series.transpose(BASIN, TIME).astype(np.float64, copy=False) for series in (observed, simulated))
-    return observed.compute(), simulated.compute()
 
 
 def find_peaks(flow: Series, *, position: Positions, distance: int, height: float = -np.inf) -> Positions:
@@ -238,20 +176,6 @@ def _missed_peak_fraction(days: SharedDays) -> float:
         return np.nan
     apart = np.abs(days.position[observed][:, None] - days.position[simulated][None, :])
     return float(np.mean(~(apart <= window).any(axis=1)))
-
-
-def _ends(coordinate: xr.DataArray) -> str:
-    values = coordinate.values
-    return f"{values.size}: {values[0]} to {values[-1]}" if values.size else "none"
-
-
-def _positions(times: pd.DatetimeIndex) -> tuple[Positions, float]:
-    """Place of every time on a regular axis, in steps from the first, and the number of steps per day."""
-    if len(times) < 2:
-        return np.arange(len(times)), 1.0
-    since = times.to_numpy() - times.to_numpy()[0]
-    step = np.diff(since).min()
-    return np.asarray(since // step, dtype=np.int64), float(DAY / step)
 
 
 def _steps(days_apart: int, days: SharedDays) -> int:

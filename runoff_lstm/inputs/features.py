@@ -11,7 +11,8 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from runoff_lstm.data.schema import BASIN, DISCHARGE, TIME, times_of
+from runoff_lstm.data.names import BASIN, DISCHARGE, TIME
+from runoff_lstm.data.times import times_of
 from runoff_lstm.errors import InputError
 
 _FORMS = ("", "_log", "_known")

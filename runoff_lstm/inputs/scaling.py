@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
+from runoff_lstm.data.names import BASIN, DISCHARGE, TIME
 from runoff_lstm.data.periods import AnyPeriod
-from runoff_lstm.data.schema import BASIN, DISCHARGE, TIME, refuse_mask, times_of
-from runoff_lstm.errors import InputError, nearest
+from runoff_lstm.data.times import times_of
+from runoff_lstm.errors import InputError
+from runoff_lstm.inputs.checks import check_names
 
 
 @dataclass(frozen=True)
@@ -138,30 +140,6 @@ class DischargeScale:
         per_day = 24.0 if dataset[DISCHARGE].attrs.get("units") == "mm h-1" else 1.0
         flow = discharge * per_day
         return cls(scaler.zero_flow, np.nanstd(np.sqrt(flow) if scaler.root_transform else flow, axis=1))
-
-
-def check_names(
-    dataset: xr.Dataset, *, forcing: Sequence[str], static_attributes: Sequence[str] = (), from_discharge: bool = False
-) -> None:
-    """Refuse names the dataset does not have, names of the wrong kind, and discharge among the forcing of a simulation.
-
-    Without any forcing a model can learn from observed discharge alone (`from_discharge`).
-    """
-    if not forcing and not from_discharge:
-        raise InputError('no forcing variable is named; list at least one, such as forcing = ["precipitation"]')
-    for names, dims, kind in ((forcing, {BASIN, TIME}, "forcing"), (static_attributes, {BASIN}, "static attribute")):
-        known = [str(name) for name in dataset.data_vars if set(dataset[name].dims) == dims and name != DISCHARGE]
-        for name in names:
-            if name == DISCHARGE:
-                raise InputError(
-                    f"'{DISCHARGE}' is what is simulated and no {kind}; that of earlier steps is an input by discharge_lags = [1]"
-                )
-            refuse_mask(dataset, name, kind)
-            if name not in known:
-                raise InputError(f"the data have no {kind} '{name}'; {nearest(name, known)}")
-        twice = [name for name in names if list(names).count(name) > 1]
-        if twice:
-            raise InputError(f"{kind} '{twice[0]}' is named twice; name it once")
 
 
 def _range(name: str, values: np.ndarray, period: AnyPeriod, *, root: bool = False) -> tuple[float, float, float, float]:

@@ -12,8 +12,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from runoff_lstm.data.schema import check_choice
-from runoff_lstm.errors import InputError
+from runoff_lstm.errors import InputError, check_choice
 
 DropoutKind = Literal["naive", "non_recurrent", "variational", "rnndrop", "recurrent", "weight_drop"]
 DropoutSpan = Literal["step", "sequence"]

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from runoff_lstm.data.schema import check_choice
+from runoff_lstm.errors import check_choice
 
 HeadKind = Literal["linear", "softplus"]
 

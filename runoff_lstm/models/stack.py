@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from runoff_lstm.data.schema import check_choice
+from runoff_lstm.errors import check_choice
 from runoff_lstm.models.dropout import Dropout, LayerMasks, LayerType, Masks, draw_masks
 from runoff_lstm.models.masked_loop import Weights, run_masked
 

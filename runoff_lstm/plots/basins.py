@@ -8,7 +8,7 @@ import xarray as xr
 
 from runoff_lstm.evaluation.basins import count_of, defined, share_of_basins
 from runoff_lstm.evaluation.metrics import METRICS
-from runoff_lstm.plots.hydrograph import (
+from runoff_lstm.plots.style import (
     OBSERVED_COLOUR,
     PRECIPITATION_COLOUR,
     QUIET,

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.data.schema import TIME
+from runoff_lstm.data.names import ISSUE_DATE, LEAD_TIME, TIME
 from runoff_lstm.errors import InputError, nearest
+from runoff_lstm.evaluation.baselines import YARDSTICKS
 from runoff_lstm.evaluation.basins import count_of
-from runoff_lstm.evaluation.lead_times import ISSUE_DATE, LEAD_TIME, YARDSTICKS, valid_times
+from runoff_lstm.evaluation.matching import valid_times
 from runoff_lstm.evaluation.metrics import GAUGE_ID, METRICS
-from runoff_lstm.plots.hydrograph import (
+from runoff_lstm.plots.style import (
     BESIDE_LEGEND,
     OBSERVED_COLOUR,
     QUIET,

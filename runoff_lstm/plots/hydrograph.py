@@ -5,9 +5,7 @@ behind; the figure is `axes.figure`. Series are those of one basin, dims (time,)
 one discharge states it, the other is taken to share it). Anything else is an InputError, two units for discharge as well.
 """
 
-import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -15,10 +13,29 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.data.schema import DAY, TIME, times_of
-from runoff_lstm.errors import InputError, nearest
+from runoff_lstm.data.names import DAY, TIME
+from runoff_lstm.data.times import times_of
+from runoff_lstm.errors import InputError
 from runoff_lstm.evaluation.metrics import METRICS
-from runoff_lstm.files import written_whole
+from runoff_lstm.plots.style import (
+    BESIDE_LEGEND,
+    OBSERVED_COLOUR,
+    PRECIPITATION_COLOUR,
+    PRECIPITATION_TEXT,
+    QUIET,
+    SIMULATED_COLOUR,
+    VALIDATION_COLOUR,
+    Values,
+    axes_or_new,
+    date_ticks,
+    fitted,
+    plain,
+    plain_log_ticks,
+    shortened,
+    typeset,
+    width_of,
+    write_note,
+)
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -26,21 +43,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.patches import StepPatch
 
-Values = npt.NDArray[np.float64]
 
-OBSERVED_COLOUR = "#222222"
-SIMULATED_COLOUR = "#D55E00"
-PRECIPITATION_COLOUR = "#9DBEDC"
-PRECIPITATION_TEXT = "#4A7BA6"
-VALIDATION_COLOUR = "#0072B2"
-QUIET = "#6B6B6B"
-GRID = "#E4E4E4"
-HISTORY_COLUMNS = ("update", "train_loss", "validation_NSE")
 LOG_DECADES = 1e5
-BESIDE_LEGEND = 0.5
-"""Share of the width of Axes that a title has where the legend stands opposite."""
-MOST_CHARACTERS = 200
-"""Of a title; the middle of a longer one is left out."""
 
 
 def plot_hydrograph(
@@ -98,7 +102,7 @@ def plot_flow_duration(axes: "Axes | None" = None, *, observed: xr.DataArray, si
     flows = dict(zip(("observed", "simulated"), _shared(observed, simulated), strict=True))
     steps = _step_name(observed)
     if not flows["observed"].size:
-        return _say(axes, f"no {steps} in common")
+        return write_note(axes, f"no {steps} in common")
     for (name, flow), colour in zip(flows.items(), (OBSERVED_COLOUR, SIMULATED_COLOUR), strict=True):
         exceedance, falling = _exceedance(flow)
         axes.plot(exceedance, np.where(falling > 0, falling, np.nan), color=colour, linewidth=1.4, alpha=0.9, label=name)
@@ -106,7 +110,7 @@ def plot_flow_duration(axes: "Axes | None" = None, *, observed: xr.DataArray, si
     positive = np.concatenate([flow[flow > 0] for flow in flows.values()])
     if positive.size:
         axes.set_ylim(max(positive.min() / 1.5, positive.max() / LOG_DECADES), positive.max() * 1.5)
-    _plain_log_ticks(axes)
+    plain_log_ticks(axes)
     hidden = {name: int((flow <= 0).sum()) for name, flow in flows.items()}
     if any(hidden.values()):
         counts = ", ".join(f"{name} on {count:,}" for name, count in hidden.items())
@@ -128,7 +132,7 @@ def plot_scatter(axes: "Axes | None" = None, *, observed: xr.DataArray, simulate
     x, y = _shared(observed, simulated)
     steps = _step_name(observed)
     if not x.size:
-        return _say(axes, f"no {steps} in common")
+        return write_note(axes, f"no {steps} in common")
     highest, lowest = max(x.max(), y.max()), min(x.min(), y.min(), 0.0)
     limits = (lowest, 1.05 * highest if highest > 0 else 1.0)
     if highest > 8 * np.median(x):
@@ -138,40 +142,6 @@ def plot_scatter(axes: "Axes | None" = None, *, observed: xr.DataArray, simulate
     axes.set(xlim=limits, ylim=limits)
     axes.legend(loc="upper left", framealpha=0.85, edgecolor="none", fontsize=9)
     axes.text(0.97, 0.03, f"{x.size:,} {steps}", transform=axes.transAxes, fontsize=8, color=QUIET, ha="right", va="bottom")
-    return axes
-
-
-def plot_history(axes: "Axes | None" = None, *, history: pd.DataFrame) -> "Axes":
-    """Training loss (left) and validation NSE (right) against the update, with the validation of the kept weights marked.
-
-    Parameters
-    ----------
-    history
-        Columns `update`, `train_loss` and `validation_NSE`, the last NaN on rows without validation, and `kept`, true in the row of
-        the kept weights (without that column the best row is marked); others are not used. Without any validation the second axis,
-        `axes.figure.axes[-1]`, is left out; without a row a note stands in the axes.
-
-    Raises
-    ------
-    InputError
-        A column is missing.
-    """
-    for name in HISTORY_COLUMNS:
-        if name not in history:
-            raise InputError(f"the history has no column '{name}'; {nearest(name, map(str, history.columns))}")
-    axes = axes_or_new(axes, size=(8, 4))
-    updates, loss, validated = (history[name].to_numpy(dtype=np.float64) for name in HISTORY_COLUMNS)
-    axes.set(xlabel="update", ylabel="training loss")
-    if not updates.size:
-        return _say(axes, "no updates yet")
-    axes.plot(updates, loss, color=OBSERVED_COLOUR, linewidth=1.1, label="training loss")
-    if (loss > 0).any() and not (loss <= 0).any():
-        axes.set_yscale("log")
-        _plain_log_ticks(axes)
-    there = np.isfinite(validated)
-    if there.any():
-        kept = history["kept"].to_numpy(dtype=bool)[there] if "kept" in history else validated[there] == validated[there].max()
-        _add_validation(axes, updates[there], validated[there], kept=int(np.argmax(kept)))
     return axes
 
 
@@ -227,78 +197,6 @@ def figure_hydrograph(
     plot_flow_duration(figure.add_subplot(grid[-1, 0]), observed=observed, simulated=simulated)
     plot_scatter(figure.add_subplot(grid[-1, 1]), observed=observed, simulated=simulated)
     return figure
-
-
-def write_figure(drawn: "Figure | Axes", path: str | Path) -> None:
-    """Write a figure, or the one that Axes stand in, as PNG, whole or not at all: an interrupted write leaves an older file alone.
-
-    Raises
-    ------
-    InputError
-        The name does not end in .png.
-    """
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise InputError(f"{path}: figures are written as PNG; let the name end in .png")
-    with written_whole(path) as part:
-        figure_of(drawn).savefig(part, format="png")
-
-
-def figure_of(drawn: "Figure | Axes") -> "Figure":
-    """The whole figure that Axes stand in; a figure itself."""
-    figure = drawn.get_figure(root=True)
-    assert figure is not None  # axes of this module always stand in one
-    return figure
-
-
-def width_of(axes: "Axes") -> float:
-    """Width of Axes in inches, as they stand before the layout is final, which makes them wider."""
-    return float(axes.get_window_extent().width / figure_of(axes).dpi)
-
-
-def fitted(text: str, *, width: float, size: float) -> str:
-    """Text in as many lines as it needs to be no wider than so many inches, at a font size in points.
-
-    Lines break at blanks, and within a word that is wider by itself.
-    """
-    room = 0.95 * 72 * width  # a renderer that fits glyphs to pixels sets some text wider than its outline
-    if _text_width(text, size) <= room:
-        return text
-    lines = [""]
-    for word in text.split():
-        for piece in _pieces(word, room=room, size=size):
-            joined = f"{lines[-1]} {piece}".strip()
-            if lines[-1] and _text_width(joined, size) > room:
-                lines.append(piece)
-            else:
-                lines[-1] = joined
-    return "\n".join(lines)
-
-
-def shortened(text: str, most: int = MOST_CHARACTERS) -> str:
-    """Text with its middle left out where it has more characters than `most`.
-
-    >>> shortened("0123456789", most=5)
-    '01 … 89'
-    """
-    return text if len(text) <= most else f"{text[: most // 2]} … {text[-(most // 2) :]}"
-
-
-def _pieces(word: str, *, room: float, size: float) -> list[str]:
-    """A word in parts that are each no wider than `room`; an escaped character or a formula between $ stays whole."""
-    parts = [""]
-    for atom in re.findall(r"\\.|\$[^$]*\$|.", word):
-        if parts[-1] and _text_width(parts[-1] + atom, size) > room:
-            parts.append("")
-        parts[-1] += atom
-    return parts
-
-
-def _text_width(text: str, size: float) -> float:
-    """Width of a line of text in points."""
-    from matplotlib.textpath import TextPath
-
-    return float(TextPath((0, 0), text, size=size).get_extents().width) if text.strip() else 0.0
 
 
 def _discharge_units(*, observed: xr.DataArray, simulated: xr.DataArray) -> str:
@@ -381,20 +279,6 @@ def _step_name(series: xr.DataArray) -> str:
     return "days" if len(times) < 2 or times[1] - times[0] == DAY else "time steps"
 
 
-def typeset(units: str) -> str:
-    """A unit with its exponents raised.
-
-    >>> print(typeset("mm d-1"), typeset("m3 s-1"))
-    mm d$^{-1}$ m$^{3}$ s$^{-1}$
-    """
-    return re.sub(r"(?<=[A-Za-z])(-?\d+)", r"$^{\1}$", units)
-
-
-def plain(text: str) -> str:
-    """Foreign text, such as a name, that matplotlib shows as it stands: no sign in it begins a formula."""
-    return text.replace("$", r"\$")
-
-
 def _date(moment: np.datetime64) -> str:
     return f"{pd.Timestamp(moment):%Y-%m-%d}"
 
@@ -404,20 +288,6 @@ def _score(metric: str, value: float, units: str) -> str:
     unit = METRICS[metric].units if metric in METRICS else "1"
     unit = {"1": "", "as discharge": typeset(units)}.get(unit, unit)
     return f"{metric} {value:.2f} {unit}".rstrip() if np.isfinite(value) else f"{metric} undefined"
-
-
-def axes_or_new(axes: "Axes | None", *, size: tuple[float, float]) -> "Axes":
-    """The Axes given, or those of a new figure, without what is not read: no top and right line, a quiet grid behind."""
-    from matplotlib.figure import Figure
-
-    if axes is None:
-        axes = Figure(figsize=size, dpi=120, layout="constrained").add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(QUIET)
-    axes.tick_params(colors=OBSERVED_COLOUR, labelsize=9, color=QUIET)
-    axes.grid(color=GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
-    return axes
 
 
 def _hang_precipitation(axes: "Axes", precipitation: xr.DataArray, *, start: np.datetime64, end: np.datetime64) -> "StepPatch":
@@ -444,55 +314,6 @@ def _hang_precipitation(axes: "Axes", precipitation: xr.DataArray, *, start: np.
     return bars
 
 
-def _add_validation(axes: "Axes", updates: Values, validated: Values, *, kept: int) -> None:
-    """Validation NSE on a twin axis, one value marked; values far below zero leave the axes, to keep the rest legible."""
-    twin = axes.twinx()
-    twin.plot(updates, validated, "o-", color=VALIDATION_COLOUR, linewidth=1.3, markersize=3, label="validation NSE")
-    twin.plot(updates[kept], validated[kept], "o", color=VALIDATION_COLOUR, markersize=9, markerfacecolor="none", label="kept")
-    highest = validated.max()
-    bottom = max(validated.min(), min(highest, 0.0) - 0.5)
-    height = max(highest - bottom, 0.02)
-    twin.set_ylim(bottom - 0.08 * height, highest + 0.2 * height)
-    left = updates[kept] < (updates[0] + updates[-1]) / 2
-    twin.annotate(
-        f"kept: {validated[kept]:.3f} at update {updates[kept]:,.0f}",
-        (updates[kept], validated[kept]),
-        xytext=(-4 if left else 4, 9),
-        textcoords="offset points",
-        ha="left" if left else "right",
-        fontsize=9,
-        color=VALIDATION_COLOUR,
-    )
-    twin.set_ylabel("validation NSE", color=VALIDATION_COLOUR)
-    twin.tick_params(axis="y", labelsize=9, color=VALIDATION_COLOUR, labelcolor=VALIDATION_COLOUR)
-    twin.spines[:].set_visible(False)
-
-
-def date_ticks(axes: "Axes") -> None:
-    """Dates along x as short as they can be without doubt about month and year."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    locator = AutoDateLocator(minticks=5, maxticks=13)  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_locator(locator)
-    formatter = ConciseDateFormatter(  # type: ignore[no-untyped-call]
-        locator,
-        formats=["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%S.%f"],
-        offset_formats=["", "%Y", "%Y", "%d %b %Y", "%d %b %Y", "%d %b %Y %H:%M"],
-    )
-    axes.xaxis.set_major_formatter(formatter)
-
-
-def _plain_log_ticks(axes: "Axes") -> None:
-    """Ticks written 0.1, 1, 10 on a logarithmic y axis, with more in between where it spans little."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    bottom, top = axes.get_ylim()
-    decades = np.log10(top / bottom)
-    axes.yaxis.set_major_locator(LogLocator(subs=range(1, 10) if decades < 0.7 else (1, 2, 5) if decades < 2.5 else (1,)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-
-
 def _square_root_scale(axes: "Axes", *, highest: float) -> None:
     """Both axes by the square root, below zero its mirror image, with ticks 1, 2, 5, 10, ... as far as they stand clear."""
 
@@ -512,9 +333,3 @@ def _square_root_scale(axes: "Axes", *, highest: float) -> None:
     labels = [f"{tick:g}" for tick in ticks]
     axes.set_xticks([0, *ticks[1:]], ["0", *labels[1:]])
     axes.set_yticks([0, *ticks[1:]], ["0", *labels[1:]])
-
-
-def _say(axes: "Axes", note: str) -> "Axes":
-    axes.text(0.5, 0.5, note, transform=axes.transAxes, color=QUIET, ha="center", va="center")
-    axes.set(xticks=[], yticks=[])
-    return axes

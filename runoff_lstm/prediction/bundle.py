@@ -11,14 +11,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from runoff_lstm.data.periods import period_of
+from runoff_lstm.device import resolve_device
 from runoff_lstm.errors import InputError
 from runoff_lstm.files import written_whole
 from runoff_lstm.inputs.features import input_names
 from runoff_lstm.inputs.scaling import Scaler
-from runoff_lstm.models import Architecture, Dropout, build_model
+from runoff_lstm.models.architecture import Architecture
+from runoff_lstm.models.build import build_model
+from runoff_lstm.models.dropout import Dropout
 from runoff_lstm.prediction.stages import Stage
 from runoff_lstm.prediction.trained_model import TrainedModel
-from runoff_lstm.training.precision import resolve_device
 
 FORMAT = "runoff_lstm bundle 1"
 

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from runoff_lstm.inputs.windows import Windows
-from runoff_lstm.models import RecurrentModel, State
+from runoff_lstm.models.recurrent import RecurrentModel
+from runoff_lstm.models.stack import State
 
 Mode = Literal["windows", "continuous"]
 

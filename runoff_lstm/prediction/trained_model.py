@@ -11,27 +11,22 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from runoff_lstm.data.checks import check_basins
 from runoff_lstm.data.masks import refuse_later
+from runoff_lstm.data.names import BASIN, DISCHARGE, TIME, discharge_units
 from runoff_lstm.data.periods import AnyPeriod, Period
-from runoff_lstm.data.schema import (
-    BASIN,
-    DISCHARGE,
-    TIME,
-    check_choice,
-    date_label,
-    discharge_units,
-    step_label,
-    time_step,
-    times_of,
-)
+from runoff_lstm.data.schema import check_basins
+from runoff_lstm.data.times import date_label, step_label, time_step, times_of
 from runoff_lstm.data.units import convert
-from runoff_lstm.errors import InputError, nearest
-from runoff_lstm.evaluation.lead_times import forecast_dataset, last_observed
+from runoff_lstm.errors import InputError, check_choice, nearest
+from runoff_lstm.inputs.checks import check_names
 from runoff_lstm.inputs.features import input_names, observation_inputs, with_made_inputs
-from runoff_lstm.inputs.scaling import Scaler, check_names
+from runoff_lstm.inputs.scaling import Scaler
 from runoff_lstm.inputs.windows import Windows
-from runoff_lstm.models import EALSTM, Architecture, Model, RecurrentModel
+from runoff_lstm.models.architecture import Architecture
+from runoff_lstm.models.build import Model
+from runoff_lstm.models.ealstm import EALSTM
+from runoff_lstm.models.recurrent import RecurrentModel
+from runoff_lstm.prediction.forecast import forecast_dataset, last_observed
 from runoff_lstm.prediction.inference import (
     Mode,
     StreamState,

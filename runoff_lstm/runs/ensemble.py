@@ -17,21 +17,19 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from runoff_lstm.data.checks import check_basins
-from runoff_lstm.data.periods import Period, Periods, temporal_folds, ungauged_folds
-from runoff_lstm.data.schema import BASIN, TIME, check_choice, check_keywords
-from runoff_lstm.errors import InputError
-from runoff_lstm.evaluation.basins import medians
-from runoff_lstm.evaluation.lead_times import ISSUE_DATE, YARDSTICKS
+from runoff_lstm.data.names import BASIN, ISSUE_DATE, TIME
+from runoff_lstm.data.periods import Period
+from runoff_lstm.data.schema import check_basins
+from runoff_lstm.data.splits import Periods, temporal_folds, ungauged_folds
+from runoff_lstm.device import Device, resolve_device
+from runoff_lstm.errors import InputError, check_choice, check_keywords
 from runoff_lstm.files import write_csv
-from runoff_lstm.prediction.bundle import load_model
-from runoff_lstm.prediction.trained_model import TrainedModel
+from runoff_lstm.runs.folder import held_folder, is_done, made_before, medians_of_run
 from runoff_lstm.runs.progress import training_bars
-from runoff_lstm.runs.run import check_run, held_folder, train_run
+from runoff_lstm.runs.run import check_run, train_run
 from runoff_lstm.runs.scores import LeadScores, Scores, mean_of, score
 from runoff_lstm.runs.workers import run_beside
-from runoff_lstm.training.loop import Progress
-from runoff_lstm.training.precision import Device, resolve_device
+from runoff_lstm.training.recipe import Progress
 
 FoldKind = Literal["basin", "period"]
 
@@ -105,7 +103,7 @@ def train_ensemble(
     jobs = {f"seed-{seed}": {**arguments, "seed": seed} for seed in seeds}
     with _all_run(folder, dataset, jobs, settings, device=device, workers=workers, resume=resume, show_progress=show_progress):
         chosen = {key: arguments[key] for key in ("name", "periods", "metrics") if key in arguments}
-        scores = score(folder, dataset, mean_of([_made(folder / label) for label in jobs]), **chosen)
+        scores = score(folder, dataset, mean_of([made_before(folder / label) for label in jobs]), **chosen)
         return ManyRuns(folder, _table(folder, list(jobs), {"seed": list(seeds)}), scores)
 
 
@@ -168,7 +166,7 @@ def cross_validate(
         periods = Periods(train=blocks[0].train, test=Period(blocks[0].test.start, blocks[-1].test.end))  # type: ignore[union-attr]
     with _all_run(folder, dataset, jobs, settings, device=device, workers=workers, resume=resume, show_progress=show_progress):
         write_csv(told.set_index(told.columns[0]), folder / "folds.csv")
-        parts = [_made(folder / label) for label in jobs]
+        parts = [made_before(folder / label) for label in jobs]
         along = BASIN if by == "basin" else ISSUE_DATE if arguments["inputs"].lead_times else TIME
         made = xr.concat(parts, dim=along, join="outer")
         kept = set(made[BASIN].values.tolist())
@@ -189,25 +187,6 @@ def _check_arguments(function: Callable[..., ManyRuns], arguments: Mapping[str, 
             raise InputError(f"{function.__name__} has no {name}; add it, as for train_run")
 
 
-def load_models(path: str | Path, *, device: str | torch.device = "cpu") -> list[TrainedModel]:
-    """The model of a bundle's file or of a run folder, or all members of an ensemble's folder, by seed.
-
-    Raises
-    ------
-    InputError
-        The folder is no run folder, a cross-validation, or not finished.
-    """
-    path = Path(path)
-    if not path.is_dir() or (path / "model.safetensors").is_file():
-        return [load_model(path / "model.safetensors" if path.is_dir() else path, device=device)]
-    if (path / "fold-1").is_dir():
-        raise InputError(f"{path} is a cross-validation; name one of its folds, such as {path / 'fold-1'}")
-    members = sorted(path.glob("seed-*"), key=lambda member: int(member.name.removeprefix("seed-")))
-    if not members or not (path / "runs.csv").is_file():
-        raise InputError(f"{path} has no trained model; give a model.safetensors or a finished run folder")
-    return [load_model(member / "model.safetensors", device=device) for member in members]
-
-
 @contextmanager
 def _all_run(
     folder: Path,
@@ -225,7 +204,7 @@ def _all_run(
         asked = ("name", "periods", "inputs", "metrics", "held_out", "walk", "start_from", "recipe")
         check_run(dataset, **{key: job[key] for key in asked if key in job})
     with held_folder(folder, settings, device, resume=resume):
-        left = {label: {**job, "device": device} for label, job in jobs.items() if not _is_done(folder / label)}
+        left = {label: {**job, "device": device} for label, job in jobs.items() if not is_done(folder / label)}
         with training_bars(list(left), show=show_progress) as observe:
             _run_left(folder, dataset, left, observe, device=device, workers=workers)
         yield
@@ -269,39 +248,12 @@ def _run_apart(folder: Path, threads: int, *given: Any) -> None:
     _run_below(folder, *given)
 
 
-def _is_done(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in ("test_metrics.csv", "test_lead_scores.csv"))
-
-
-def _made(folder: Path) -> xr.DataArray:
-    """What a run has simulated, or forecast, of its test period."""
-    forecasts = folder / "test_forecasts.nc"
-    file, name = (forecasts, "forecast") if forecasts.is_file() else (folder / "test_simulation.nc", "simulated")
-    with xr.open_dataset(file) as opened:
-        made: xr.DataArray = opened[name].load()
-    return made
-
-
 def _table(folder: Path, labels: Sequence[str], apart: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     """A row per run with the medians over its basins of its metrics, of forecasts of the NSE by lead time; written to runs.csv.
 
     `basins` is how many the run has, `NSE_basins` how many of them the median of NSE is of, and so for every column.
     """
-    rows = pd.DataFrame([_medians(folder / label) for label in labels])
+    rows = pd.DataFrame([medians_of_run(folder / label) for label in labels])
     table = pd.concat([pd.DataFrame({**apart, "folder": labels}), rows], axis=1).set_index(next(iter(apart)))
     write_csv(table, folder / "runs.csv")
     return table
-
-
-def _medians(folder: Path) -> dict[str, float]:
-    """The medians of a run over its basins, then the numbers of basins."""
-    by_lead = folder / "test_lead_scores.csv"
-    if by_lead.is_file():
-        table = pd.read_csv(by_lead, dtype={"gauge_id": str})
-        own = table[~table["model"].isin(YARDSTICKS)]
-        scores = own.pivot(index="gauge_id", columns="lead_time", values="NSE").add_prefix("NSE lead ")
-    else:
-        scores = pd.read_csv(folder / "test_metrics.csv", index_col=0)
-    found = medians(scores)
-    counts = {f"{name}_basins": basins for name, (_, basins) in found.items()}
-    return {**{name: median for name, (median, _) in found.items()}, "basins": len(scores), **counts}

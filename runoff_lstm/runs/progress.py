@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from runoff_lstm.training.loop import Progress
+from runoff_lstm.training.recipe import Progress
 
 
 @contextmanager

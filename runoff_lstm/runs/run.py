@@ -1,47 +1,42 @@
 """From plain arguments to a run folder: train, score, draw, and leave behind what a hydrologist can use and a resume needs."""
 
-import datetime
-import json
-import platform
-import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import tomli_w
-import torch
 import xarray as xr
 
-from runoff_lstm.data.checks import check_basins
-from runoff_lstm.data.inventory import basins_without_attributes, unusable_basins
 from runoff_lstm.data.masks import measured
-from runoff_lstm.data.periods import AnyPeriod, Periods
+from runoff_lstm.data.names import BASIN
 from runoff_lstm.data.readers import OnMissing, check_on_missing, leave_out
-from runoff_lstm.data.schema import BASIN, SOURCE, check_name
+from runoff_lstm.data.schema import check_basins
+from runoff_lstm.data.splits import Periods
+from runoff_lstm.device import Device
 from runoff_lstm.errors import InputError, nearest
 from runoff_lstm.evaluation.metrics import check_metrics
-from runoff_lstm.files import LOCK, folder_name, literal_path, locked, new_folder, remove_parts, write_csv, written_whole
-from runoff_lstm.models import Architecture, Dropout
-from runoff_lstm.plots.hydrograph import plot_history, write_figure
+from runoff_lstm.files import (
+    check_name,
+    literal_path,
+    write_csv,
+)
+from runoff_lstm.inputs.checks import basins_without_attributes, check_inputs, unusable_basins
+from runoff_lstm.inputs.spec import Inputs
+from runoff_lstm.models.architecture import Architecture
+from runoff_lstm.plots.history import plot_history
+from runoff_lstm.plots.style import write_figure
 from runoff_lstm.prediction.bundle import load_model, write_bundle
 from runoff_lstm.prediction.stages import check_unseen
 from runoff_lstm.prediction.trained_model import TrainedModel, as_ungauged
+from runoff_lstm.runs.folder import given, held_folder, settings_of
 from runoff_lstm.runs.progress import training_bar
 from runoff_lstm.runs.scores import METRICS, LeadScores, Scores, check_scored, evaluate_run, score
 from runoff_lstm.runs.walk_forward import Walk, check_walked, walk_with
-from runoff_lstm.training.loop import Progress, Recipe
-from runoff_lstm.training.precision import Device, resolve_device, resolve_precision
-from runoff_lstm.training.setup import (
-    Inputs,
-    check_inputs,
-    check_periods_unseen,
-    check_settings,
-    prepare,
-)
+from runoff_lstm.training.fine_tuning import check_periods_unseen
+from runoff_lstm.training.recipe import Progress, Recipe
+from runoff_lstm.training.setup import check_settings, prepare
 
 
 @dataclass(frozen=True)
@@ -138,13 +133,13 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     if periods.test is not None:
         check_scored(dataset, periods, "test")
     form = training.model.architecture
-    settings = _settings(dataset, name=name, periods=periods, inputs=inputs, recipe=recipe, architecture=form)
+    settings = settings_of(dataset, name=name, periods=periods, inputs=inputs, recipe=recipe, architecture=form)
     settings |= {"evaluation": {"metrics": list(metrics), "held_out": list(held_out)}, "seed": seed}
     settings["data"] |= {} if on_missing == "refuse" else {"on_missing": on_missing}
     if start_from is not None:
         settings["fine_tuning"] = {"start_from": literal_path(Path(start_from).resolve()), "frozen": list(frozen)}
     if walk is not None:
-        settings["walk_forward"] = _given(walk)
+        settings["walk_forward"] = given(walk)
     with held_folder(folder, settings, device, resume=resume):
         with nullcontext(observe) if observe is not None else training_bar(name, show=True) as told:
             trained = training.run(checkpoint=folder / "checkpoint.pt", resume=resume, observe=told)
@@ -229,111 +224,3 @@ def _without(dataset: xr.Dataset, faults: Mapping[str, str], on_missing: OnMissi
     """The basins that have no fault; the others are told, or the first of them refused."""
     leave_out([f"basin {gauge_id}: {why}" for gauge_id, why in faults.items()], on_missing=on_missing)
     return dataset.sel({BASIN: [str(gauge_id) for gauge_id in dataset[BASIN].values if str(gauge_id) not in faults]})
-
-
-def default_folder(name: str) -> Path:
-    """Make `runs/<name>-<timestamp>` below the current folder, and of several runs begun in one second `-2`, `-3` ... behind it."""
-    return new_folder(Path("runs") / f"{folder_name(name)}-{datetime.datetime.now():%Y%m%d-%H%M%S}")
-
-
-def check_new_folder(folder: Path) -> None:
-    """Refuse a folder that holds something already."""
-    if folder.exists() and (not folder.is_dir() or any(one.name != LOCK for one in folder.iterdir())):
-        raise InputError(f"{folder} is there already and not empty; choose another --run-dir, or resume it")
-
-
-def check_free(folder: Path) -> None:
-    """Refuse a folder that another process trains in, before minutes go by with reading."""
-    with locked(folder):
-        pass
-
-
-@contextmanager
-def held_folder(folder: Path, settings: Mapping[str, Any], device: Device, *, resume: bool) -> Iterator[None]:
-    """Hold a run folder for this process alone: a new one, with what was asked for and where it runs, or one to resume.
-
-    Raises
-    ------
-    InputError
-        The folder is not empty, or with `resume` not there; another process holds it.
-    """
-    place = resolve_device(device)
-    if not resume:
-        check_new_folder(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{folder} cannot be made ({error}); choose another --run-dir") from None
-    elif not folder.is_dir():
-        raise InputError(f"{folder} is not there, so that nothing can be resumed; train first")
-    with locked(folder):
-        if resume:
-            remove_parts(folder)
-        else:
-            check_new_folder(folder)  # another process may have been faster
-            _write_settings(folder, settings, place)
-        yield
-
-
-def _write_settings(folder: Path, settings: Mapping[str, Any], place: torch.device) -> None:
-    with written_whole(folder / "experiment.toml") as part:
-        part.write_text(tomli_w.dumps(settings), encoding="utf-8")
-    with written_whole(folder / "provenance.json") as part:
-        part.write_text(json.dumps(_provenance(place, settings.get("training", {})), indent=2) + "\n", encoding="utf-8")
-
-
-def _given(settings: Architecture | Dropout | Recipe | Walk) -> dict[str, Any]:
-    """What is set, as a table; TOML knows no None."""
-    return {key: value for key, value in asdict(settings).items() if value is not None}
-
-
-def _settings(
-    dataset: xr.Dataset, *, name: str, periods: Periods, inputs: Inputs, recipe: Recipe, architecture: Architecture
-) -> dict[str, Any]:
-    """The experiment as a table that the command line reads back: the form of an experiment file."""
-    source = json.loads(dataset.attrs.get(SOURCE, "{}"))
-    source |= {key: literal_path(source[key]) for key in ("path", "attributes") if source.get(key)}
-    asked = asdict(inputs)
-    return {
-        "name": name,
-        "data": {**source, "forcing": list(asked["forcing"]), "static_attributes": list(asked["static_attributes"])},
-        "periods": {key: _dates(period) for key, period in periods.named().items()},
-        "windows": {key: value for key, value in asked.items() if key not in ("forcing", "static_attributes") and value},
-        "model": {**_given(architecture), "dropout": _given(architecture.dropout)},
-        "training": _given(recipe),
-    }
-
-
-def _dates(period: AnyPeriod) -> list[Any]:
-    """First and last day, of several stretches a list of such."""
-    pairs = [[_moment(one.start), _moment(one.end)] for one in period.parts]
-    return pairs[0] if len(pairs) == 1 else pairs
-
-
-def _moment(moment: pd.Timestamp) -> datetime.date:
-    """A date, with the time of day where that is not midnight."""
-    return moment.date() if moment == moment.normalize() else moment.to_pydatetime()
-
-
-def _provenance(device: torch.device, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Versions, commit, device, the precision used there, and date."""
-    packages = ("runoff-lstm", "torch", "xarray", "pandas", "numpy", "netCDF4", "hydroeval")
-    return {
-        "versions": {"python": platform.python_version(), **{package: version(package) for package in packages}},
-        "git_commit": _commit(),
-        "device": str(device),
-        "precision": resolve_precision(recipe.get("precision", "float32"), device),
-        "platform": platform.platform(),
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _commit() -> str | None:
-    """The commit of this package where it runs from its own repository; None where it is installed, or git is not there."""
-    package = Path(__file__).parent
-    asked = ["git", "-C", str(package), "rev-parse", "--show-prefix", "HEAD"]
-    try:
-        told = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
-    except OSError:
-        return None
-    return told[1] if told[:1] == [f"{package.name}/"] else None

@@ -11,18 +11,24 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.data.checks import check_basins
 from runoff_lstm.data.masks import measured
-from runoff_lstm.data.periods import AnyPeriod, Periods
-from runoff_lstm.data.schema import BASIN, DISCHARGE, TIME, is_precipitation, times_of
+from runoff_lstm.data.names import BASIN, DISCHARGE, ISSUE_DATE, LEAD_TIME, TIME, is_precipitation
+from runoff_lstm.data.periods import AnyPeriod
+from runoff_lstm.data.schema import check_basins
+from runoff_lstm.data.splits import Periods
+from runoff_lstm.data.times import times_of
 from runoff_lstm.errors import InputError, nearest
+from runoff_lstm.evaluation.baselines import score_yardsticks
 from runoff_lstm.evaluation.basins import count_of, defined, median_basin, share_of_basins, worst_basins
-from runoff_lstm.evaluation.lead_times import ISSUE_DATE, LEAD_TIME, last_issue_dates, observed_ahead, score_lead_times
-from runoff_lstm.evaluation.metrics import evaluate, score_yardsticks
+from runoff_lstm.evaluation.lead_times import score_lead_times
+from runoff_lstm.evaluation.matching import observed_ahead
+from runoff_lstm.evaluation.metrics import evaluate
 from runoff_lstm.files import write_csv, write_netcdf
 from runoff_lstm.plots.basins import plot_distribution, plot_map
 from runoff_lstm.plots.forecasts import plot_forecasts, plot_lead_times
-from runoff_lstm.plots.hydrograph import figure_hydrograph, plain, shortened, write_figure
+from runoff_lstm.plots.hydrograph import figure_hydrograph
+from runoff_lstm.plots.style import plain, shortened, write_figure
+from runoff_lstm.prediction.forecast import last_issue_dates
 from runoff_lstm.prediction.stages import check_unseen
 from runoff_lstm.prediction.trained_model import TrainedModel, as_ungauged, each_warning_once
 

@@ -12,16 +12,19 @@ import pandas as pd
 import xarray as xr
 
 from runoff_lstm.data.masks import refuse_later
-from runoff_lstm.data.periods import AnyPeriod, Period, Periods
-from runoff_lstm.data.schema import BASIN, TIME, date_label, times_of
+from runoff_lstm.data.names import BASIN, ISSUE_DATE, LEAD_TIME, TIME
+from runoff_lstm.data.periods import AnyPeriod, Period
+from runoff_lstm.data.splits import Periods
+from runoff_lstm.data.times import date_label, times_of
+from runoff_lstm.device import Device, resolve_device
 from runoff_lstm.errors import InputError
-from runoff_lstm.evaluation.lead_times import ISSUE_DATE, LEAD_TIME, last_issue_dates
-from runoff_lstm.models import Architecture
+from runoff_lstm.inputs.spec import Inputs
+from runoff_lstm.models.architecture import Architecture
+from runoff_lstm.prediction.forecast import last_issue_dates
 from runoff_lstm.prediction.stages import merged
 from runoff_lstm.prediction.trained_model import TrainedModel, each_warning_once
-from runoff_lstm.training.loop import Recipe
-from runoff_lstm.training.precision import Device, resolve_device
-from runoff_lstm.training.setup import Inputs, train
+from runoff_lstm.training.recipe import Recipe
+from runoff_lstm.training.setup import train
 
 
 class Forecaster(Protocol):

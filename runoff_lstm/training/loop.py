@@ -4,29 +4,29 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, NoReturn, cast, get_args
+from typing import NoReturn, cast
 
 import pandas as pd
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from runoff_lstm.data.schema import check_choice
+from runoff_lstm.device import ONE_THREAD, freed_memory_kept, products_in, with_threads
 from runoff_lstm.errors import InputError
 from runoff_lstm.files import written_whole
+from runoff_lstm.inputs.batch import Batch, Tiles
 from runoff_lstm.inputs.features import hide_observed_discharge
 from runoff_lstm.inputs.scaling import DischargeScale
-from runoff_lstm.inputs.windows import Batch, Tiles, Windows
-from runoff_lstm.models import Model, State
+from runoff_lstm.inputs.windows import Windows
+from runoff_lstm.models.build import Model
+from runoff_lstm.models.stack import State
 from runoff_lstm.training.checkpoint import TrainingState, random_state, read_checkpoint, set_random_state, write_checkpoint
-from runoff_lstm.training.losses import LOSSES, LossName
-from runoff_lstm.training.memory import freed_memory_kept
-from runoff_lstm.training.precision import Precision, products_in
-from runoff_lstm.training.schedules import SCHEDULES, ScheduleName, has_settled, learning_rate
+from runoff_lstm.training.losses import LOSSES
+from runoff_lstm.training.recipe import _OPTIMIZERS, Progress, Recipe, TrainingError
+from runoff_lstm.training.schedules import has_settled, learning_rate
 
 HISTORY_COLUMNS = ["update", "epoch", "train_loss", "validation_NSE", "learning_rate", "seconds"]
 KEPT = "kept"
@@ -40,109 +40,6 @@ LOOK_EVERY = 50
 
 DIVERGED = 1e4
 """A loss this many times the first one (or 1) has diverged."""
-
-ONE_THREAD = 150_000
-"""Weights times windows of an update up to which a CPU is fastest on one thread; more threads would wait for each other, and many
-times as long on a machine that has other work to do."""
-
-_OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-
-
-class TrainingError(InputError):
-    """Training cannot go on; the message says at which update, and what was seen."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to optimise.
-
-    Attributes
-    ----------
-    steps, epochs
-        Budget: number of updates, or of visits of every valid day; one of the two.
-    batch_size
-        Windows per update.
-    learning_rate, schedule, milestones
-        Peak rate; its course ("constant", "step", "cosine", "one_cycle"); for "step", pairs (epoch from 1, rate from then on).
-    optimizer, weight_decay
-        "adam", or "adamw" with its decay.
-    gradient_clip
-        Largest norm of the gradient.
-    loss
-        "mse", "nse" (basin-weighted), "mae" or "kge".
-    precision
-        "float32", or "bfloat16": matrix products in bfloat16 where the device has it (else float32, which is logged), weights and
-        sums in float32.
-    validate_every
-        Updates between two validations, and between two rows of the history.
-    gradient_length
-        Steps of history that the gradient of a target reaches back at least; the steps of a window before them run forward only,
-        and still set the state (truncated backpropagation). None: all `sequence_length` steps. Saves up to a third of the time.
-    hide_discharge
-        Where observed discharge is an input: share of the windows in which a gauge is made silent for a while, so that the model
-        learns to go on without it.
-    balance_basins
-        Whether basins with short records come as often as those with long ones: their windows are repeated within an epoch.
-    patience
-        Validations without a better NSE after which training stops; None: never. Which weights are kept follows from this and the
-        schedule. At a constant rate: the best validated ones. At a rate that falls: the last ones; with `patience` the best of
-        the validations below half the peak rate, and only these count towards it.
-    """
-
-    steps: int | None = None
-    epochs: int | None = None
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    schedule: ScheduleName = "constant"
-    milestones: tuple[tuple[int, float], ...] = ()
-    optimizer: Literal["adam", "adamw"] = "adam"
-    weight_decay: float = 0.0
-    gradient_clip: float = 1.0
-    loss: LossName = "mse"
-    precision: Precision = "float32"
-    validate_every: int = 20
-    gradient_length: int | None = None
-    hide_discharge: float = 0.1
-    balance_basins: bool = False
-    patience: int | None = None
-
-    def __post_init__(self) -> None:
-        check_choice("loss", self.loss, LOSSES)
-        check_choice("optimizer", self.optimizer, _OPTIMIZERS)
-        check_choice("schedule", self.schedule, SCHEDULES)
-        check_choice("precision", self.precision, get_args(Precision))
-        if (self.steps is None) == (self.epochs is None):
-            raise InputError("[training] needs a budget: either steps (updates) or epochs (visits of every day), not both")
-        for name in (
-            "steps",
-            "epochs",
-            "batch_size",
-            "learning_rate",
-            "gradient_clip",
-            "validate_every",
-            "gradient_length",
-            "patience",
-        ):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"[training] {name} = {value} must be above zero")
-        if not 0 <= self.hide_discharge < 1:
-            raise InputError(
-                f"[training] hide_discharge = {self.hide_discharge} is not a share of windows; choose from 0 to below 1"
-            )
-        if (self.schedule == "step") != bool(self.milestones):
-            raise InputError('[training] schedule = "step" and milestones = [[epoch, rate], ...] go together')
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a training stands, told after every update."""
-
-    update: int
-    share: float
-    loss: float
-    validation_nse: float
-    learning_rate: float
 
 
 def fit(
@@ -201,7 +98,7 @@ def fit(
     )
     small = windows.device.type == "cpu" and recipe.batch_size * sum(one.numel() for one in model.parameters()) <= ONE_THREAD
     threads = 1 if small else torch.get_num_threads()
-    with freed_memory_kept(), _threads(threads), torch.random.fork_rng(devices=_cuda(windows.device)):
+    with freed_memory_kept(), with_threads(threads), torch.random.fork_rng(devices=_cuda(windows.device)):
         torch.manual_seed(seed)
         if resume and checkpoint is not None:
             training.restore(read_checkpoint(checkpoint))
@@ -451,16 +348,6 @@ class _Training:
         self.model.load_state_dict(state.weights)
         self.optimizer.load_state_dict(state.optimizer)
         set_random_state(state.random, self.windows.device)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _cuda(device: torch.device) -> list[torch.device]:

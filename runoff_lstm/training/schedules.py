@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from runoff_lstm.data.schema import check_choice
+from runoff_lstm.errors import check_choice
 
 ScheduleName = Literal["constant", "step", "cosine", "one_cycle"]
 

@@ -126,11 +126,14 @@ def _score(dataset: "xr.Dataset", simulated: "xr.DataArray") -> Measured:
 def train(settings: Settings) -> Measured:
     """Our half: load, train the updates asked for, and leave the model in the folder."""
     measured = start(settings, _imports)
-    from runoff_lstm.data.periods import Period, Periods
-    from runoff_lstm.models import Architecture, Dropout
+    from runoff_lstm.data.periods import Period
+    from runoff_lstm.data.splits import Periods
+    from runoff_lstm.inputs.spec import Inputs
+    from runoff_lstm.models.architecture import Architecture
+    from runoff_lstm.models.dropout import Dropout
     from runoff_lstm.prediction.bundle import write_bundle
-    from runoff_lstm.training.loop import Recipe
-    from runoff_lstm.training.setup import Inputs, prepare
+    from runoff_lstm.training.recipe import Recipe
+    from runoff_lstm.training.setup import prepare
 
     folder = Path(settings["folder"])
     began = time.perf_counter()
@@ -198,10 +201,13 @@ def evaluate(settings: Settings) -> Measured:
 def reach(settings: Settings) -> Measured:
     """Our half: train until the validation NSE is reached; validation does not count as time."""
     measured = start(settings, _imports)
-    from runoff_lstm.data.periods import Period, Periods
-    from runoff_lstm.models import Architecture
-    from runoff_lstm.training.loop import Recipe, fit
-    from runoff_lstm.training.setup import Inputs, prepare
+    from runoff_lstm.data.periods import Period
+    from runoff_lstm.data.splits import Periods
+    from runoff_lstm.inputs.spec import Inputs
+    from runoff_lstm.models.architecture import Architecture
+    from runoff_lstm.training.loop import fit
+    from runoff_lstm.training.recipe import Recipe
+    from runoff_lstm.training.setup import prepare
 
     began = time.perf_counter()
     dataset = _read({**settings, "static_attributes": []})

@@ -58,10 +58,12 @@ def size(dataset: xr.Dataset) -> float:
 
 def first_update(dataset: xr.Dataset) -> None:
     """Everything from a Dataset to the first update of a training on all basins: check, scale, lay out, one step."""
-    from runoff_lstm.data.periods import Period, Periods
-    from runoff_lstm.models import Architecture
-    from runoff_lstm.training.loop import Recipe
-    from runoff_lstm.training.setup import Inputs, prepare
+    from runoff_lstm.data.periods import Period
+    from runoff_lstm.data.splits import Periods
+    from runoff_lstm.inputs.spec import Inputs
+    from runoff_lstm.models.architecture import Architecture
+    from runoff_lstm.training.recipe import Recipe
+    from runoff_lstm.training.setup import prepare
 
     training = prepare(
         dataset,

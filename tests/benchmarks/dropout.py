@@ -14,7 +14,8 @@ from brief import setting
 from torch import nn
 
 from runoff_lstm.errors import InputError
-from runoff_lstm.models import Dropout, Stack
+from runoff_lstm.models.dropout import Dropout
+from runoff_lstm.models.stack import Stack
 
 BATCH, STEPS, FEATURES, HIDDEN = setting((64, 729, 3, 64), brief=(2, 8, 3, 4))
 ROUNDS = setting(15, brief=1)

@@ -15,9 +15,10 @@ import pandas as pd
 from brief import BRIEF
 
 from runoff_lstm.data.readers import READERS
-from runoff_lstm.data.schema import times_of
-from runoff_lstm.evaluation.lead_times import last_issue_dates, score_lead_times
+from runoff_lstm.data.times import times_of
+from runoff_lstm.evaluation.lead_times import score_lead_times
 from runoff_lstm.experiment import read_experiment
+from runoff_lstm.prediction.forecast import last_issue_dates
 from runoff_lstm.prediction.trained_model import OutsideTrainingRangeWarning
 from runoff_lstm.runs.run import train_run
 from runoff_lstm.runs.scores import mean_of

@@ -15,8 +15,11 @@ from brief import setting
 
 from runoff_lstm.inputs.scaling import DischargeScale
 from runoff_lstm.inputs.windows import Windows
-from runoff_lstm.models import Architecture, Dropout, build_model
-from runoff_lstm.training.loop import Progress, Recipe, fit
+from runoff_lstm.models.architecture import Architecture
+from runoff_lstm.models.build import build_model
+from runoff_lstm.models.dropout import Dropout
+from runoff_lstm.training.loop import fit
+from runoff_lstm.training.recipe import Progress, Recipe
 
 FORCING = ["prcp", "srad", "tmax", "tmin", "vp"]
 BATCH, LENGTH, HIDDEN = setting((256, 365, 64), brief=(8, 30, 4))

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_series import NAN, equal, gappy, of, row
 
-from runoff_lstm.data.checks import check_basins
-from runoff_lstm.data.filling import derive, fill_by_climatology, fill_by_interpolation, fill_from_earlier, mend
-from runoff_lstm.data.formulas import formula_names
+from runoff_lstm.data.derived import derive, formula_names
+from runoff_lstm.data.filling import fill_by_climatology, fill_by_interpolation, fill_from_earlier
 from runoff_lstm.data.masks import measured, sees_later
+from runoff_lstm.data.names import LATER, SOURCE
 from runoff_lstm.data.periods import Period, Stretches
+from runoff_lstm.data.preparation import mend
 from runoff_lstm.data.resampling import resample
-from runoff_lstm.data.schema import LATER, SOURCE
+from runoff_lstm.data.schema import check_basins
 from runoff_lstm.errors import InputError
 
 

@@ -4,9 +4,10 @@ import pytest
 from conftest import make_basins
 from small_archives import flow_file, flow_text, write, write_camels_us
 
-from runoff_lstm.data.inventory import inventory, unusable_basins
+from runoff_lstm.data.inventory import inventory
 from runoff_lstm.data.periods import Period, Stretches
 from runoff_lstm.data.readers import read_camels_us
+from runoff_lstm.inputs.checks import unusable_basins
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runoff_lstm.data.periods import Period, Periods, Stretches, period_of, temporal_folds, ungauged_folds
+from runoff_lstm.data.periods import Period, Stretches, period_of
+from runoff_lstm.data.splits import Periods, temporal_folds, ungauged_folds
 from runoff_lstm.errors import InputError
 
 DAYS = pd.date_range("2000-01-01", "2000-12-31")

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from small_series import NAN, equal, gappy, of, row
 
-from runoff_lstm.data.checks import check_basins
 from runoff_lstm.data.filling import fill_by_interpolation
 from runoff_lstm.data.masks import measured
+from runoff_lstm.data.names import SOURCE
 from runoff_lstm.data.resampling import resample
-from runoff_lstm.data.schema import SOURCE
+from runoff_lstm.data.schema import check_basins
 from runoff_lstm.errors import InputError
 
 

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runoff_lstm.data.checks import check_basins
-from runoff_lstm.data.schema import discharge_units, is_precipitation, time_step
+from runoff_lstm.data.names import discharge_units, is_precipitation
+from runoff_lstm.data.schema import check_basins
+from runoff_lstm.data.times import time_step
 from runoff_lstm.errors import InputError, nearest
 
 

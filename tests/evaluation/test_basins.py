@@ -7,7 +7,8 @@ import xarray as xr
 from conftest import make_basins
 
 from runoff_lstm.errors import InputError
-from runoff_lstm.evaluation.basins import compare, compare_tables, median_basin, read_scores, summary, worst_basins
+from runoff_lstm.evaluation.basins import median_basin, summary, worst_basins
+from runoff_lstm.evaluation.comparison import compare, compare_tables, read_scores
 
 TRAIN, TEST = slice("2000-01-01", "2000-12-31"), slice("2001-01-01", "2001-11-30")
 

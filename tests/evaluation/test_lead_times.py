@@ -5,17 +5,10 @@ import xarray as xr
 from conftest import make_basins
 
 from runoff_lstm.errors import InputError
-from runoff_lstm.evaluation.lead_times import (
-    climatology_forecast,
-    forecast_dataset,
-    issue_dates,
-    last_observed,
-    observed_ahead,
-    persistence_forecast,
-    score_lead_times,
-    summary_line,
-    valid_times,
-)
+from runoff_lstm.evaluation.baselines import climatology_forecast, persistence_forecast
+from runoff_lstm.evaluation.lead_times import score_lead_times, summary_line
+from runoff_lstm.evaluation.matching import observed_ahead, valid_times
+from runoff_lstm.prediction.forecast import forecast_dataset, issue_dates, last_observed
 
 STEP = pd.Timedelta(1, "D")
 TRAIN = slice("2000-01-01", "2001-03-31")

@@ -12,7 +12,8 @@ from hypothesis.extra.numpy import arrays
 from runoff_lstm.errors import InputError
 from runoff_lstm.evaluation import metrics as evaluation
 from runoff_lstm.evaluation import signatures
-from runoff_lstm.evaluation.metrics import METRICS, climatology, evaluate, persistence, score_yardsticks
+from runoff_lstm.evaluation.baselines import climatology, persistence, score_yardsticks
+from runoff_lstm.evaluation.metrics import METRICS, evaluate
 
 FIVE_OBSERVED = [1.0, 2.0, 3.0, 4.0, 5.0]
 FIVE_SIMULATED = [2.0, 2.0, 3.0, 4.0, 4.0]

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from runoff_lstm.data.periods import Period, Stretches
 from runoff_lstm.errors import InputError
-from runoff_lstm.inputs.windows import Batch, Windows
+from runoff_lstm.inputs.batch import Batch
+from runoff_lstm.inputs.windows import Windows
 
 FORCING = ["rain", "temperature"]
 

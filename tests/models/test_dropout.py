@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from runoff_lstm.errors import InputError
-from runoff_lstm.models import Architecture, Dropout, Stack
-from runoff_lstm.models.dropout import draw_masks
+from runoff_lstm.models.architecture import Architecture
+from runoff_lstm.models.dropout import Dropout, draw_masks
+from runoff_lstm.models.stack import Stack
 
 SIZES = {"layer_type": "lstm", "sizes": (3, 16, 8), "batch": 5, "steps": 9, "output_steps": 4}
 

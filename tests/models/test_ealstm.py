@@ -9,11 +9,16 @@ from kinds import KINDS
 from torch.nn.utils import clip_grad_norm_
 
 from runoff_lstm.errors import InputError
-from runoff_lstm.models import EALSTM, Architecture, Dropout, Stack, build_model
+from runoff_lstm.inputs.spec import Inputs
+from runoff_lstm.models.architecture import Architecture
+from runoff_lstm.models.build import build_model
+from runoff_lstm.models.dropout import Dropout
+from runoff_lstm.models.ealstm import EALSTM
+from runoff_lstm.models.stack import Stack
 from runoff_lstm.prediction.bundle import load_model, write_bundle
 from runoff_lstm.training import loop as fitting
-from runoff_lstm.training.loop import Recipe
-from runoff_lstm.training.setup import Inputs, prepare
+from runoff_lstm.training.recipe import Recipe
+from runoff_lstm.training.setup import prepare
 
 SIZE, FORCINGS, ATTRIBUTES = 6, 3, 2
 INPUTS = Inputs(("rain", "temperature"), ("leak", "slope"), sequence_length=20, targets_per_window=10)

@@ -2,8 +2,10 @@ import pytest
 import torch
 
 from runoff_lstm.errors import InputError
-from runoff_lstm.models import Architecture, Dropout, build_model
-from runoff_lstm.models.forecast import METHODS
+from runoff_lstm.models.architecture import Architecture
+from runoff_lstm.models.build import build_model
+from runoff_lstm.models.dropout import Dropout
+from runoff_lstm.models.forecasts.base import METHODS
 
 BATCH, STEPS, ISSUED, LEADS = 3, 20, 5, 4
 

@@ -4,7 +4,9 @@ from conftest import model_of
 from torch import nn
 
 from runoff_lstm.errors import InputError
-from runoff_lstm.models import Architecture, Dropout, build_model
+from runoff_lstm.models.architecture import Architecture
+from runoff_lstm.models.build import build_model
+from runoff_lstm.models.dropout import Dropout
 
 NOTHING = torch.zeros(4, 0)
 

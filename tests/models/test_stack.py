@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from kinds import IN_LOOP, KINDS, POSSIBLE, fresh_masks, moved, with_between
 from torch import nn
 
-from runoff_lstm.models import Dropout, Stack
+from runoff_lstm.models.dropout import Dropout
+from runoff_lstm.models.stack import Stack
 
 TORCH = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 TYPES = list(TORCH)

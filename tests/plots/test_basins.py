@@ -5,7 +5,7 @@ import xarray as xr
 from small_figures import cut
 
 from runoff_lstm.plots.basins import plot_distribution, plot_map
-from runoff_lstm.plots.hydrograph import write_figure
+from runoff_lstm.plots.style import write_figure
 
 
 def scores(*values, name="NSE"):

@@ -7,7 +7,7 @@ from small_figures import cut
 
 from runoff_lstm.errors import InputError
 from runoff_lstm.plots.forecasts import plot_forecasts, plot_lead_times
-from runoff_lstm.plots.hydrograph import write_figure
+from runoff_lstm.plots.style import write_figure
 
 
 def table(basins=1, models=("lstm", "persistence", "climatology")):

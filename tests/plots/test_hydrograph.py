@@ -5,15 +5,9 @@ import xarray as xr
 from small_figures import cut
 
 from runoff_lstm.errors import InputError
-from runoff_lstm.plots.hydrograph import (
-    figure_hydrograph,
-    fitted,
-    plot_flow_duration,
-    plot_history,
-    plot_hydrograph,
-    plot_scatter,
-    write_figure,
-)
+from runoff_lstm.plots.history import plot_history
+from runoff_lstm.plots.hydrograph import figure_hydrograph, plot_flow_duration, plot_hydrograph, plot_scatter
+from runoff_lstm.plots.style import fitted, write_figure
 
 
 def series(values, start="2000-10-01", units="mm d-1", freq="D"):

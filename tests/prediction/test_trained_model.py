@@ -10,7 +10,9 @@ from safetensors.torch import save_file
 from runoff_lstm.data.periods import Period
 from runoff_lstm.errors import InputError
 from runoff_lstm.inputs.scaling import Scaler
-from runoff_lstm.models import Architecture, Dropout, build_model
+from runoff_lstm.models.architecture import Architecture
+from runoff_lstm.models.build import build_model
+from runoff_lstm.models.dropout import Dropout
 from runoff_lstm.prediction.bundle import load_model, write_bundle
 from runoff_lstm.prediction.trained_model import (
     IncompleteInputWarning,

@@ -8,22 +8,25 @@ import xarray as xr
 from conftest import make_basins
 from safetensors.torch import load_file
 
-from runoff_lstm.data.periods import Period, Periods, temporal_folds, ungauged_folds
+from runoff_lstm.data.periods import Period
+from runoff_lstm.data.splits import Periods, temporal_folds, ungauged_folds
 from runoff_lstm.errors import InputError
 from runoff_lstm.evaluation.lead_times import score_lead_times
 from runoff_lstm.evaluation.metrics import evaluate
-from runoff_lstm.models import Architecture, Dropout
+from runoff_lstm.inputs.spec import Inputs
+from runoff_lstm.models.architecture import Architecture
+from runoff_lstm.models.dropout import Dropout
 from runoff_lstm.prediction.bundle import load_model
 from runoff_lstm.runs import ensemble as many_runs
 from runoff_lstm.runs import run as run_folder
 from runoff_lstm.runs import scores as run_scores
-from runoff_lstm.runs.ensemble import cross_validate, load_models, train_ensemble
+from runoff_lstm.runs.ensemble import cross_validate, train_ensemble
+from runoff_lstm.runs.folder import load_models
 from runoff_lstm.runs.run import train_run
 from runoff_lstm.runs.scores import evaluate_run, mean_of
 from runoff_lstm.runs.walk_forward import FineTune, Walk
 from runoff_lstm.training import loop as fitting
-from runoff_lstm.training.loop import Recipe
-from runoff_lstm.training.setup import Inputs
+from runoff_lstm.training.recipe import Recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
 

@@ -1,7 +1,7 @@
 import pytest
 
 from runoff_lstm.runs.progress import reading_bar, training_bar, training_bars
-from runoff_lstm.training.loop import Progress
+from runoff_lstm.training.recipe import Progress
 
 
 def test_the_bar_shows_update_loss_score_and_time_left(capsys):

@@ -13,15 +13,17 @@ import tomli_w
 import xarray as xr
 from conftest import make_basins
 
-from runoff_lstm.data.periods import Period, Periods, Stretches
+from runoff_lstm.data.names import SOURCE
+from runoff_lstm.data.periods import Period, Stretches
 from runoff_lstm.data.readers import read_netcdf, write_dataset
-from runoff_lstm.data.schema import SOURCE
+from runoff_lstm.data.splits import Periods
 from runoff_lstm.errors import InputError
+from runoff_lstm.evaluation.baselines import climatology, score_yardsticks
 from runoff_lstm.evaluation.lead_times import score_lead_times
-from runoff_lstm.evaluation.metrics import climatology, score_yardsticks
 from runoff_lstm.experiment import read_experiment
 from runoff_lstm.files import locked
-from runoff_lstm.models import Architecture
+from runoff_lstm.inputs.spec import Inputs
+from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.prediction.bundle import load_model
 from runoff_lstm.runs import run as run_folder
 from runoff_lstm.runs import scores as run_scores
@@ -29,8 +31,7 @@ from runoff_lstm.runs.run import train_run
 from runoff_lstm.runs.scores import evaluate_run
 from runoff_lstm.runs.walk_forward import Walk
 from runoff_lstm.training import precision
-from runoff_lstm.training.loop import Recipe
-from runoff_lstm.training.setup import Inputs
+from runoff_lstm.training.recipe import Recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
 

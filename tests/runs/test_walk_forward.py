@@ -6,13 +6,15 @@ import xarray as xr
 from conftest import make_basins
 
 from runoff_lstm.data.filling import fill_by_interpolation
-from runoff_lstm.data.periods import Period, Periods
+from runoff_lstm.data.periods import Period
+from runoff_lstm.data.splits import Periods
 from runoff_lstm.errors import InputError
-from runoff_lstm.evaluation.lead_times import forecast_dataset
-from runoff_lstm.models import Architecture
+from runoff_lstm.inputs.spec import Inputs
+from runoff_lstm.models.architecture import Architecture
+from runoff_lstm.prediction.forecast import forecast_dataset
 from runoff_lstm.runs.walk_forward import LSTMForecaster, known_at, walk_forward
-from runoff_lstm.training.loop import Recipe
-from runoff_lstm.training.setup import Inputs, train
+from runoff_lstm.training.recipe import Recipe
+from runoff_lstm.training.setup import train
 
 RECIPE = Recipe(steps=4, batch_size=4, learning_rate=5e-3, validate_every=2)
 PERIOD = Period("2001-08-01", "2001-09-30")

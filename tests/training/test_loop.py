@@ -10,10 +10,11 @@ from runoff_lstm.data.periods import Period
 from runoff_lstm.errors import InputError
 from runoff_lstm.inputs.scaling import DischargeScale, Scaler
 from runoff_lstm.inputs.windows import Windows
-from runoff_lstm.models import Dropout
+from runoff_lstm.models.dropout import Dropout
 from runoff_lstm.training import loop as fitting
 from runoff_lstm.training.checkpoint import read_checkpoint
-from runoff_lstm.training.loop import Recipe, TrainingError, fit
+from runoff_lstm.training.loop import fit
+from runoff_lstm.training.recipe import Recipe, TrainingError
 
 FORCING = ["rain", "temperature"]
 TRAIN = Period("2000-03-01", "2001-06-30")

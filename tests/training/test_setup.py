@@ -6,14 +6,17 @@ import torch
 from conftest import make_basins
 
 from runoff_lstm.data.filling import fill_by_interpolation
-from runoff_lstm.data.periods import Period, Periods, Stretches
+from runoff_lstm.data.periods import Period, Stretches
+from runoff_lstm.data.splits import Periods
 from runoff_lstm.errors import InputError
-from runoff_lstm.models import Architecture, Dropout
+from runoff_lstm.inputs.spec import Inputs
+from runoff_lstm.models.architecture import Architecture
+from runoff_lstm.models.dropout import Dropout
 from runoff_lstm.prediction.bundle import load_model, write_bundle
 from runoff_lstm.prediction.inference import simulate_windows
 from runoff_lstm.training import loop as fitting
-from runoff_lstm.training.loop import Recipe
-from runoff_lstm.training.setup import Inputs, prepare, resolve_device, train
+from runoff_lstm.training.recipe import Recipe
+from runoff_lstm.training.setup import prepare, resolve_device, train
 
 INPUTS = Inputs(("rain", "temperature"), sequence_length=30, targets_per_window=30)
 RECIPE = Recipe(steps=20, batch_size=8, learning_rate=1e-2, validate_every=10)

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.data.schema import BASIN, DAY, TIME, check_choice
-from runoff_lstm.errors import InputError
+from runoff_lstm.data.names import BASIN, DAY, TIME
+from runoff_lstm.errors import InputError, check_choice
 
 LOG = logging.getLogger("runoff_lstm")
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from runoff_lstm.data.names import BASIN
 from runoff_lstm.data.readers.archive import OnMissing, leave_out
-from runoff_lstm.data.schema import BASIN
 from runoff_lstm.errors import InputError, nearest
 
 LOG = logging.getLogger("runoff_lstm")

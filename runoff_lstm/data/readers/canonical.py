@@ -4,16 +4,13 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.data.checks import check_basins
-from runoff_lstm.data.readers.archive import OnMissing, check_gauge_ids, check_on_missing, leave_out
-from runoff_lstm.data.readers.attributes import join_attributes, read_attributes
-from runoff_lstm.data.schema import (
+from runoff_lstm.data.names import (
     ALWAYS_KEPT,
     AREA,
     BASIN,
@@ -23,95 +20,28 @@ from runoff_lstm.data.schema import (
     SET_MISSING,
     SOURCE,
     TIME,
-    check_keywords,
-    date_label,
     discharge_units,
     is_mask,
     is_precipitation,
     refuse_taken_names,
-    step_label,
-    time_step,
-    times_of,
 )
+from runoff_lstm.data.readers.archive import OnMissing, check_gauge_ids, check_on_missing, leave_out
+from runoff_lstm.data.readers.attributes import join_attributes, read_attributes
+from runoff_lstm.data.readers.markers import MARKERS, is_number, markers_of, without_markers
+from runoff_lstm.data.readers.options import ReaderOptions
+from runoff_lstm.data.schema import check_basins
+from runoff_lstm.data.times import date_label, step_label, time_step, times_of
 from runoff_lstm.data.units import canonical_units, check_units, convert, discharge_to_depth
 from runoff_lstm.errors import InputError, nearest
 
 LOG = logging.getLogger("runoff_lstm")
 
-MARKERS = (-999.0, -9999.0, -99999.0)
-"""Numbers that always mean missing."""
-
-SUSPECTS = (
-    99.0,
-    99.9,
-    99.99,
-    888.0,
-    999.0,
-    999.9,
-    999.99,
-    6999.0,
-    8888.0,
-    9998.0,
-    9999.0,
-    9999.9,
-    32767.0,
-    32768.0,
-    65535.0,
-    99999.0,
-    999999.0,
-)
-"""Sizes of numbers that often mean missing; refused where they stand far off all other values of a basin."""
-
-LARGE_SUSPECT = 888.0
-"""From this size on a suspect is refused where it is the only value, too."""
 
 LARGEST_AREA = 1e7
 """More km2 than any basin has (the Amazon has about 6 million)."""
 
 MOST = {"mm d-1": 5000.0, "mm h-1": 1000.0}
 """More than any discharge or precipitation on record (1,825 mm in a day, about 300 mm in an hour), by its unit."""
-
-
-class ReaderOptions(TypedDict, total=False):
-    """What every reader takes beside the path and the gauge ids.
-
-    Attributes
-    ----------
-    variables
-        Names (after renaming) to keep; left out: all. `area_km2` is kept where it is there.
-    rename
-        Name to have by the name in the files: `{"discharge": "QObs", "time": "date", "basin": "gauge"}` has QObs as discharge.
-    units
-        Unit that the files have a variable in, by its name after renaming; takes the place of what the files say.
-    area_km2
-        Area of each basin by gauge id, or of all of them, for discharge in m3 s-1 and the like; left out: `area_km2` of the data,
-        else of the attributes.
-    missing
-        Further markers of missing values, text or numbers, beside NaN, empty cells, -999, -9999 and -99999.
-    attributes
-        CSV file of static attributes: the first column (or `gauge_id`) is the gauge id, each other column an attribute; or a folder
-        of such files, whose columns are joined.
-    on_missing
-        "refuse" (as when left out) a gauge id that the data do not have and a basin that the attributes do not have, or "skip" such
-        basins, told one by one.
-    mend_time
-        Sort the rows, drop repeated equal ones, and add missing ones as NaN, where the time axis would else be refused.
-    """
-
-    variables: Sequence[str] | None
-    rename: Mapping[str, str]
-    units: Mapping[str, str]
-    area_km2: Mapping[str, float] | float | None
-    missing: Sequence[float | str]
-    attributes: str | Path | None
-    on_missing: OnMissing
-    mend_time: bool
-
-
-def check_options(where: str, options: Mapping[str, Any], *, beside: Sequence[str] = ()) -> None:
-    """Refuse a keyword that is neither of `ReaderOptions` nor of the reader itself, and an unknown `on_missing`."""
-    check_keywords(where, options, [*beside, *ReaderOptions.__annotations__])
-    check_on_missing(options.get("on_missing", "refuse"))
 
 
 def to_canonical(
@@ -143,7 +73,7 @@ def to_canonical(
         Checked by `check_basins`; each variable's attribute `set_missing` counts the values that were made NaN, and so does the
         coordinate `set_missing` for each basin, over all variables.
     """
-    markers = [*MARKERS, *(float(one) for one in markers_of(options) if _is_number(one))]
+    markers = [*MARKERS, *(float(one) for one in markers_of(options) if is_number(one))]
     on_missing = options.get("on_missing", "refuse")
     check_on_missing(on_missing)
     raw = select_basins(raw, gauge_ids, on_missing=on_missing)
@@ -291,7 +221,7 @@ def _series(
     if set(values.dims) != {BASIN, TIME}:
         raise InputError(f"variable '{name}' has dims {values.dims}, not (basin, time); leave it out by variables = [...]")
     values = values.transpose(BASIN, TIME)
-    numbers, count = _without_markers(values, markers)
+    numbers, count = without_markers(values, markers)
     source_units = units[name]
     if name == DISCHARGE:
         canonical = discharge_units(step)
@@ -328,68 +258,6 @@ def _refuse_more_than_ever_seen(values: xr.DataArray, numbers: np.ndarray, units
             f"basin {values[BASIN].values[basin]}, {pd.Timestamp(values[TIME].values[step]):%Y-%m-%d}: {values.name} is "
             f"{numbers[basin, step]:.4g} {units}, more than any river carries or any sky has rained; check its unit"
         )
-
-
-def _without_markers(values: xr.DataArray, markers: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers as float64 with missing markers (and negative discharge) as NaN, and how many there were, (basin,)."""
-    if values.dtype.kind not in "fiu":
-        raise InputError(f"variable '{values.name}' holds {values.dtype}, not numbers; convert it, or leave it out")
-    numbers = values.values.astype(np.float64)
-    with np.errstate(over="ignore"):  # as float32, for that is how most files have -99.9
-        marked = np.isin(numbers.astype(np.float32), np.asarray(markers, np.float32))
-    _tell(values, marked, "marked as missing")
-    if values.name == DISCHARGE:
-        negative = (numbers < 0) & np.isfinite(numbers) & ~marked
-        _tell(values, negative, "negative, taken as missing")
-        marked |= negative
-    numbers[marked] = np.nan
-    extremes = np.stack([np.fmin.reduce(numbers, axis=1), np.fmax.reduce(numbers, axis=1)], axis=1)
-    for basin in np.flatnonzero(_looks_like_a_marker(extremes).any(axis=1)):
-        _refuse_suspects(f"basin {values[BASIN].values[basin]}", str(values.name), values[TIME].values, numbers[basin])
-    return numbers, marked.sum(axis=1)
-
-
-def _tell(values: xr.DataArray, where: np.ndarray, what: str) -> None:
-    for basin in np.flatnonzero(where.any(axis=1)):
-        first = int(np.argmax(where[basin]))
-        LOG.info(
-            "basin %s: %s: %d value(s) %s, the first %s on %s",
-            values[BASIN].values[basin],
-            values.name,
-            int(where[basin].sum()),
-            what,
-            values.values[basin, first],
-            f"{pd.Timestamp(values[TIME].values[first]):%Y-%m-%d}",
-        )
-
-
-def _looks_like_a_marker(numbers: np.ndarray) -> np.ndarray:
-    """Where a number has a size that often means missing."""
-    sizes = np.abs(numbers)
-    marked: np.ndarray = (sizes >= 1e10) | np.isclose(sizes[..., None], SUSPECTS, rtol=1e-6).any(axis=-1)
-    return marked
-
-
-def _refuse_suspects(where: str, name: str, times: np.ndarray, numbers: np.ndarray) -> None:
-    """Refuse a lone extreme of a basin that looks like a marker nobody has named; it would pass for its wettest or driest day."""
-    finite = numbers[np.isfinite(numbers)]
-    if finite.size == 0:
-        return
-    for extreme in (finite.min(), finite.max()):
-        if not _looks_like_a_marker(extreme):
-            continue
-        others = finite[finite != extreme]
-        if others.size:
-            lone = np.abs(others - extreme).min() > others.max() - others.min()
-            far = f", far off all other values ({others.min():g} to {others.max():g})"
-        else:
-            lone, far = finite.size > 1 and abs(extreme) >= LARGE_SUSPECT, " and nothing else"
-        if lone:
-            date = pd.Timestamp(times[np.argmax(numbers == extreme)])
-            raise InputError(
-                f"{where}, {date:%Y-%m-%d}: {name} is {extreme:g} ({int((finite == extreme).sum())} "
-                f"times){far}: it looks like a marker; add missing = [{extreme:g}], or correct the file"
-            )
 
 
 def _source_units(raw: xr.Dataset, given: Mapping[str, str]) -> dict[str, str]:
@@ -451,19 +319,3 @@ def _refuse_differing_rows(raw: xr.Dataset, repeated: np.ndarray) -> None:
 def _plain(value: Any) -> Any:
     """What JSON can hold, of a numpy number, an array or a path."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
-
-
-def markers_of(options: ReaderOptions) -> Sequence[float | str]:
-    """The markers of missing values that were given; a bare text would be taken letter by letter."""
-    given = options.get("missing", ())
-    if not isinstance(given, list | tuple):
-        raise InputError(f"missing = {given!r}: give a list, such as missing = [-888]")
-    return given
-
-
-def _is_number(text: float | str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

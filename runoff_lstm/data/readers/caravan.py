@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from runoff_lstm.data.names import AREA, DISCHARGE
 from runoff_lstm.data.readers.archive import (
     LOG,
     BasinSeries,
@@ -25,9 +26,9 @@ from runoff_lstm.data.readers.archive import (
     wanted_basins,
 )
 from runoff_lstm.data.readers.attributes import read_attributes
-from runoff_lstm.data.readers.canonical import ReaderOptions, to_canonical
-from runoff_lstm.data.schema import AREA, DISCHARGE, check_choice
-from runoff_lstm.errors import InputError, nearest
+from runoff_lstm.data.readers.canonical import to_canonical
+from runoff_lstm.data.readers.options import ReaderOptions
+from runoff_lstm.errors import InputError, check_choice, nearest
 
 UNITS = {
     r"snow_depth_water_equivalent_\w+": "mm",

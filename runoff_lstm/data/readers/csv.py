@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from runoff_lstm.data.names import AREA, BASIN, TIME
 from runoff_lstm.data.readers.archive import check_gauge_ids
-from runoff_lstm.data.readers.canonical import MARKERS, ReaderOptions, check_options, markers_of, mend_times, to_canonical
-from runoff_lstm.data.schema import AREA, BASIN, TIME, check_choice, step_label, time_step, times_of
-from runoff_lstm.errors import InputError, nearest
+from runoff_lstm.data.readers.canonical import mend_times, to_canonical
+from runoff_lstm.data.readers.markers import MARKERS, markers_of
+from runoff_lstm.data.readers.options import ReaderOptions, check_options
+from runoff_lstm.data.times import step_label, time_step, times_of
+from runoff_lstm.errors import InputError, check_choice, nearest
 
 TIME_NAMES = ("time", "date", "datetime", "timestamp", "day")
 SEPARATORS = ",;\t"

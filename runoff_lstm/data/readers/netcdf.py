@@ -7,8 +7,9 @@ from typing import Unpack
 
 import xarray as xr
 
-from runoff_lstm.data.readers.canonical import ReaderOptions, check_options, rename_variables, to_canonical
-from runoff_lstm.data.schema import BASIN, SOURCE, TIME
+from runoff_lstm.data.names import BASIN, SOURCE, TIME
+from runoff_lstm.data.readers.canonical import rename_variables, to_canonical
+from runoff_lstm.data.readers.options import ReaderOptions, check_options
 from runoff_lstm.errors import InputError, nearest
 from runoff_lstm.files import check_target, write_netcdf, written_whole
 

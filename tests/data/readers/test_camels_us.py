@@ -7,9 +7,9 @@ import pytest
 import xarray as xr
 from small_archives import flow_file, flow_text, forcing_file, forcing_text, write, write_attributes, write_camels_us
 
+from runoff_lstm.data.names import SOURCE
 from runoff_lstm.data.periods import Period
 from runoff_lstm.data.readers import READERS, read_camels_us
-from runoff_lstm.data.schema import SOURCE
 from runoff_lstm.errors import InputError
 from runoff_lstm.inputs.scaling import Scaler
 

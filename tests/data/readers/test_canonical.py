@@ -6,8 +6,8 @@ import pytest
 import xarray as xr
 from conftest import make_basins
 
+from runoff_lstm.data.names import SOURCE
 from runoff_lstm.data.readers.canonical import mend_times, rename_variables, to_canonical
-from runoff_lstm.data.schema import SOURCE
 from runoff_lstm.errors import InputError
 
 

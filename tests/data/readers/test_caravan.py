@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 from small_archives import caravan_file, caravan_series, write, write_caravan, write_caravan_attributes
 
+from runoff_lstm.data.names import SOURCE
 from runoff_lstm.data.readers import READERS, read_caravan
-from runoff_lstm.data.schema import SOURCE
 from runoff_lstm.errors import InputError
 
 ONE, OTHER = "camelsch_2009", "lamah_0054"

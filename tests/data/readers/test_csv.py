@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from runoff_lstm.data.names import SOURCE
 from runoff_lstm.data.readers import READERS, CsvForm, read_csv, read_netcdf, write_dataset
-from runoff_lstm.data.schema import SOURCE
 from runoff_lstm.errors import InputError
 
 UNITS = {"rain": "mm d-1", "discharge": "mm d-1"}

@@ -12,8 +12,8 @@ from conftest import make_basins
 
 from runoff_lstm.data.filling import fill_by_interpolation
 from runoff_lstm.data.masks import measured, sees_later
+from runoff_lstm.data.names import SOURCE
 from runoff_lstm.data.readers import READERS, read_netcdf, write_dataset
-from runoff_lstm.data.schema import SOURCE
 from runoff_lstm.errors import InputError
 
 LEAF = Path(__file__).parents[3] / "catchments" / "leaf" / "leaf.nc"

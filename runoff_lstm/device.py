@@ -1,18 +1,24 @@
-"""From the name of a device and of a precision to those that are used: where a model runs, and in which numbers."""
+"""Where and how the arithmetic runs: device, precision, threads and memory."""
 
+import ctypes
 import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Literal, get_args
 
 import torch
 from torch import nn
 
-from runoff_lstm.data.schema import check_choice
-from runoff_lstm.errors import InputError
+from runoff_lstm.errors import InputError, check_choice
 
 LOG = logging.getLogger(__name__)
 
+
 Precision = Literal["float32", "bfloat16"]
+
+
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
@@ -56,3 +62,47 @@ def _has_bfloat16(device: str) -> bool:
         LOG.warning("this %s has no bfloat16: float32 is used instead, which is more exact and takes longer", device)
         return False
     return True
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # M_TRIM_THRESHOLD and so on of glibc's malloc.h
+
+
+_AFTERWARDS = {_MMAP_THRESHOLD: 32 * 2**20, _TRIM_THRESHOLD: 64 * 2**20, _MMAP_MAX: 65536}
+"""Where the thresholds end up by themselves in a process that has freed large blocks; once set by hand they no longer move."""
+
+
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """While it lasts, the C library keeps what is freed; at the end it hands it back.
+
+    An update of an LSTM on a CPU takes and frees tens of megabytes. glibc gives each such block back to the system and asks for it
+    anew, and the system zeroes every page of it: that is up to half of an update (see tests/benchmarks/README.md). Values do
+    not change. Elsewhere than on Linux with glibc nothing happens.
+    """
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if library is None or not hasattr(library, "mallopt") or not hasattr(library, "malloc_trim"):
+        yield
+        return
+    library.mallopt(_MMAP_MAX, 0)
+    library.mallopt(_TRIM_THRESHOLD, -1)
+    try:
+        yield
+    finally:
+        for option, value in _AFTERWARDS.items():
+            library.mallopt(option, value)
+        library.malloc_trim(0)
+
+
+ONE_THREAD = 150_000
+"""Weights times windows of an update up to which a CPU is fastest on one thread; more threads would wait for each other, and many
+times as long on a machine that has other work to do."""
+
+
+@contextmanager
+def with_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,117 @@
+"""Names of dimensions, fixed variables and attributes of the canonical Dataset, and the canonical unit of discharge."""
+
+import re
+
+import numpy as np
+import xarray as xr
+
+from runoff_lstm.errors import InputError
+
+BASIN = "basin"
+
+
+TIME = "time"
+
+
+DISCHARGE = "discharge"
+
+
+AREA = "area_km2"
+
+
+ALWAYS_KEPT = (AREA, "gauge_lat", "gauge_lon")
+"""Variables over (basin,) that are kept, where they are there, whatever else is picked: the area, and where the gauge stands."""
+
+
+FILLED = "_filled"
+"""Ending of a mask over (basin, time): 1 where the variable named before it was filled, 0 where measured or still missing."""
+
+
+LATER = "uses_later_values"
+"""Attribute of such a mask, 1: the variable holds values that were filled from what was measured after a gap."""
+
+
+SET_MISSING = "set_missing"
+"""Coordinate over (basin,): how many values a reader has made NaN."""
+
+
+OUTPUTS = ("observed", "simulated", "forecast", "issue_date", "lead_time", "member")
+"""What is made of a Dataset; coordinates of these names would meet it there, and are dropped."""
+
+
+SOURCE = "runoff_lstm_source"
+"""Attribute of a Dataset in which a reader leaves, as JSON, how it was called, so that a run can read the same data again."""
+
+
+DAY = np.timedelta64(1, "D")
+
+
+HOUR = np.timedelta64(1, "h")
+
+
+_PRECIPITATION = re.compile(r"(p|pr|prcp|pcp|tp|rain\w*?|precip\w*?|total_precipitation\w*?)(_.*)?", re.IGNORECASE)
+
+
+def is_precipitation(name: str) -> bool:
+    """Whether precipitation usually goes by that name.
+
+    >>> [is_precipitation(name) for name in ("prcp_daymet", "precipitation", "P", "potential_evapotranspiration", "pressure")]
+    [True, True, True, False, False]
+    """
+    return _PRECIPITATION.fullmatch(name) is not None
+
+
+def discharge_units(step: np.timedelta64) -> str:
+    """Canonical unit of discharge: 'mm d-1' for daily and longer steps, 'mm h-1' for shorter ones."""
+    return "mm d-1" if step >= DAY else "mm h-1"
+
+
+ISSUE_DATE = "issue_date"
+
+
+LEAD_TIME = "lead_time"
+
+
+def is_mask(dataset: xr.Dataset, name: str) -> bool:
+    """Whether a name is that of the mask of a variable over time, be the mask there or not."""
+    masked = name.removesuffix(FILLED)
+    return masked != name and masked in dataset.data_vars and TIME in dataset[masked].dims
+
+
+def refuse_mask(dataset: xr.Dataset, name: str, kind: str) -> None:
+    """Refuse a name of a mask for something else."""
+    if is_mask(dataset, name):
+        masked = name.removesuffix(FILLED)
+        raise InputError(f"{kind}: the name '{name}' is kept for the mask of {masked}; choose another name, {_renamed(name)}")
+
+
+def _is_zero_or_one(values: np.ndarray) -> bool:
+    """Whether there is nothing but 0, 1 and NaN."""
+    return values.dtype.kind in "fiub" and not np.any((values != 0) & (values != 1) & ~np.isnan(values))
+
+
+def refuse_taken_names(dataset: xr.Dataset) -> None:
+    """Refuse a variable under the name of something else: a mask, the discharge, an attribute that is always kept, a count."""
+    for name in map(str, dataset.data_vars):
+        wanted = _wanted_under(name, dataset)
+        if wanted is not None:
+            raise InputError(f"the name '{name}' is kept for {wanted}; give this variable another name, {_renamed(name)}")
+
+
+def _wanted_under(name: str, dataset: xr.Dataset) -> str | None:
+    """What has to be under a name, where the variable that has it is something else; None where it is right or free."""
+    values = dataset[name]
+    over_time = TIME in values.dims
+    if name == SET_MISSING:
+        return "the number of values that a reader has made NaN"
+    if name in ALWAYS_KEPT and over_time:
+        return "an attribute with one value a basin"
+    if name == DISCHARGE and not over_time:
+        return "the observed discharge over (basin, time)"
+    if is_mask(dataset, name) and not (over_time and _is_zero_or_one(values.values)):
+        return f"the mask of {name.removesuffix(FILLED)}, 1 where that was filled and else 0"
+    return None
+
+
+def _renamed(name: str) -> str:
+    return f'such as by rename = {{other = "{name}"}}'

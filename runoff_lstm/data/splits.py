@@ -1,0 +1,93 @@
+"""Train, validation and test periods that do not overlap, and folds of basins and of years."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from runoff_lstm.data.periods import AnyPeriod, Period, Stretches
+from runoff_lstm.errors import InputError
+
+
+@dataclass(frozen=True)
+class Periods:
+    """Train, validation and test period of an experiment; training may go on in several stretches.
+
+    Raises
+    ------
+    InputError
+        Two of them share a day: scores on days that were learned from mean nothing.
+    """
+
+    train: AnyPeriod
+    validation: Period | None = None
+    test: Period | None = None
+
+    def __post_init__(self) -> None:
+        for (name, period), (other_name, other) in combinations(self.named().items(), 2):
+            if period.overlaps(other):
+                raise InputError(
+                    f"the {name} period ({period}) and the {other_name} period ({other}) overlap; move one of the dates"
+                )
+
+    def named(self) -> dict[str, AnyPeriod]:
+        """The periods that are set, by name."""
+        pairs: dict[str, AnyPeriod | None] = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: period for name, period in pairs.items() if period is not None}
+
+    def check(self, times: pd.DatetimeIndex) -> None:
+        """Refuse a period that is not inside the record, by its name."""
+        for name, period in self.named().items():
+            try:
+                period.positions(times)
+            except InputError as error:
+                raise InputError(f"[periods] {name}: {error}") from None
+
+
+def ungauged_folds(gauge_ids: Sequence[str], number: int, *, seed: int = 0) -> list[tuple[str, ...]]:
+    """The basins in `number` folds of nearly equal size, drawn at random: each fold is once kept from training and then scored.
+
+    Raises
+    ------
+    InputError
+        There are fewer than two folds, or fewer basins than folds.
+
+    Examples
+    --------
+    >>> ungauged_folds(["a", "b", "c", "d", "e"], 2, seed=1)
+    [('b', 'd', 'e'), ('a', 'c')]
+    """
+    if len(gauge_ids) < 2:
+        raise InputError('one basin cannot be split into folds of basins; take by = "period", folds of years')
+    if not 2 <= number <= len(gauge_ids):
+        raise InputError(f"{len(gauge_ids)} basins cannot be split into {number} folds; choose from 2 to {len(gauge_ids)}")
+    order = np.random.default_rng(seed).permutation(len(gauge_ids))
+    return [tuple(gauge_ids[place] for place in sorted(order[fold::number])) for fold in range(number)]
+
+
+def temporal_folds(period: AnyPeriod, number: int) -> list[Periods]:
+    """Walk forward through a period: it is cut into `number` + 1 equal blocks; fold i trains on the first i,
+    and is tested on the next.
+
+    The training grows, and nothing later than a tested block is ever trained on.
+
+    Raises
+    ------
+    InputError
+        There is less than one fold, a block would be shorter than a day, or the period is in several stretches.
+
+    Examples
+    --------
+    >>> [str(fold.test) for fold in temporal_folds(Period("2001-01-01", "2003-12-31"), 2)]
+    ['2002-01-01 to 2002-12-31', '2003-01-01 to 2003-12-31']
+    """
+    if isinstance(period, Stretches):
+        raise InputError(f"folds of years walk through one training period, not through {period}; give a single one")
+    days = pd.date_range(period.start.normalize(), period.end.normalize(), freq="D")
+    if not 1 <= number < len(days):
+        raise InputError(f"the period {period} cannot be cut into {number} folds; choose from 1 to {len(days) - 1}")
+    first = [days[len(days) * block // (number + 1)] for block in range(number + 1)]
+    ends = [day - pd.Timedelta(1, "D") for day in first[1:]] + [days[-1]]
+    return [Periods(train=Period(first[0], ends[fold]), test=Period(first[fold + 1], ends[fold + 1])) for fold in range(number)]

@@ -1,0 +1,71 @@
+"""Batch: windows for one pass of a model; Tiles: which windows to gather."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows for one pass of a model, all on one device, in scaled units.
+
+    Attributes
+    ----------
+    forcing
+        (batch, window, forcing); window is sequence_length + targets_per_window - 1 steps.
+    static_attributes
+        (batch, attribute), attribute may be 0.
+    discharge
+        (batch, target): the last `targets_per_window` steps of the window. NaN: nothing is to be learned from this step, be it
+        that it was not observed, lies outside the period or belongs to another window. Of forecasts (batch, target, lead): what
+        follows each of these steps.
+    basin, day
+        (batch,) integers: position of the basin, and of the last target step on the time axis.
+    future
+        (batch, target + lead - 1, forcing) of forecasts that are given forcing beyond the issue date: from the step after the first
+        target step on. None elsewhere.
+    """
+
+    forcing: Tensor
+    static_attributes: Tensor
+    discharge: Tensor
+    basin: Tensor
+    day: Tensor
+    future: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        size = self.forcing.shape[0]
+        shapes = [tuple(one.shape) for one in (self.forcing, self.static_attributes, self.discharge, self.basin, self.day)]
+        ranks = [len(shape) for shape in shapes]
+        if ranks not in ([3, 2, 2, 1, 1], [3, 2, 3, 1, 1]) or any(shape[0] != size for shape in shapes):
+            raise ValueError(
+                "a batch is (batch, window, forcing), (batch, attribute), (batch, target) or (batch, target, lead), (batch,) and "
+                f"(batch,), not {shapes}"
+            )
+        if shapes[2][1] > shapes[0][1]:
+            raise ValueError(f"a batch has more targets than steps: {shapes}")
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Which windows to gather: integer arrays of one length, 12 bytes a window.
+
+    Attributes
+    ----------
+    basin, first
+        Position of the basin and of the window's first target step on the time axis (int32).
+    begin, stop
+        The targets of the window that count are begin <= target < stop (int16); the others belong to a neighbour.
+    """
+
+    basin: np.ndarray
+    first: np.ndarray
+    begin: np.ndarray
+    stop: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.basin)
+
+    def __getitem__(self, which: np.ndarray | slice) -> "Tiles":
+        return Tiles(self.basin[which], self.first[which], self.begin[which], self.stop[which])

@@ -1,0 +1,91 @@
+"""A Dataset held against the inputs and periods of a training."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from runoff_lstm.data.names import BASIN, DISCHARGE, TIME, refuse_mask
+from runoff_lstm.data.periods import AnyPeriod
+from runoff_lstm.data.splits import Periods
+from runoff_lstm.data.times import times_of
+from runoff_lstm.errors import InputError, nearest
+from runoff_lstm.inputs.spec import Inputs
+
+
+def check_names(
+    dataset: xr.Dataset, *, forcing: Sequence[str], static_attributes: Sequence[str] = (), from_discharge: bool = False
+) -> None:
+    """Refuse names the dataset does not have, names of the wrong kind, and discharge among the forcing of a simulation.
+
+    Without any forcing a model can learn from observed discharge alone (`from_discharge`).
+    """
+    if not forcing and not from_discharge:
+        raise InputError('no forcing variable is named; list at least one, such as forcing = ["precipitation"]')
+    for names, dims, kind in ((forcing, {BASIN, TIME}, "forcing"), (static_attributes, {BASIN}, "static attribute")):
+        known = [str(name) for name in dataset.data_vars if set(dataset[name].dims) == dims and name != DISCHARGE]
+        for name in names:
+            if name == DISCHARGE:
+                raise InputError(
+                    f"'{DISCHARGE}' is what is simulated and no {kind}; that of earlier steps is an input by discharge_lags = [1]"
+                )
+            refuse_mask(dataset, name, kind)
+            if name not in known:
+                raise InputError(f"the data have no {kind} '{name}'; {nearest(name, known)}")
+        twice = [name for name in names if list(names).count(name) > 1]
+        if twice:
+            raise InputError(f"{kind} '{twice[0]}' is named twice; name it once")
+
+
+def check_inputs(dataset: xr.Dataset, periods: Periods, inputs: Inputs) -> None:
+    """Refuse a period that is not inside the data, data without discharge, and names that are not in the data."""
+    periods.check(times_of(dataset))
+    if DISCHARGE not in dataset:
+        raise InputError('the data have no discharge to learn from; name its column, such as rename = {discharge = "Qo"}')
+    check_names(
+        dataset,
+        forcing=inputs.forcing,
+        static_attributes=inputs.static_attributes,
+        from_discharge=bool(inputs.discharge_lags),
+    )
+
+
+def refuse_unusable(dataset: xr.Dataset, periods: Periods, inputs: Inputs) -> None:
+    """Refuse the first basin that cannot be trained on, with the number of the others."""
+    faults = unusable_basins(dataset, periods.train, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
+    if faults:
+        gauge_id, why = next(iter(faults.items()))
+        others = f" (and {len(faults) - 1} more basins cannot be used)" if len(faults) > 1 else ""
+        raise InputError(f'basin {gauge_id}: {why}{others}; leave such basins out, by hand or by on_missing = "skip"')
+
+
+def unusable_basins(
+    dataset: xr.Dataset, period: AnyPeriod, *, forcing: Sequence[str], static_attributes: Sequence[str]
+) -> dict[str, str]:
+    """The basins that cannot be trained on, and why: by gauge id, a clause.
+
+    A basin needs discharge in the training period, some day of complete forcing in it, and every attribute.
+    """
+    within = dataset.isel({TIME: period.positions(times_of(dataset))})
+    observed = within[DISCHARGE].notnull().any(TIME).values
+    complete = np.ones((within.sizes[BASIN], within.sizes[TIME]), dtype=bool)
+    for name in forcing:
+        complete &= within[name].notnull().values
+    faults = basins_without_attributes(dataset, static_attributes)
+    for place, gauge_id in enumerate(map(str, dataset[BASIN].values)):
+        if gauge_id in faults:
+            continue
+        if not observed[place]:
+            faults[gauge_id] = f"no discharge is observed in the training period {period}"
+        elif not complete[place].any():
+            faults[gauge_id] = f"no day of the training period {period} has all forcing"
+    return faults
+
+
+def basins_without_attributes(dataset: xr.Dataset, static_attributes: Sequence[str]) -> dict[str, str]:
+    """The basins that cannot even be simulated, and why: by gauge id, a clause that names the first attribute it lacks."""
+    faults: dict[str, str] = {}
+    for name in static_attributes:
+        for gauge_id in dataset[BASIN].values[~np.isfinite(dataset[name].values)]:
+            faults.setdefault(str(gauge_id), f"attribute {name} is missing")
+    return faults

@@ -1,0 +1,53 @@
+"""Inputs: what a model sees."""
+
+from dataclasses import dataclass
+
+from runoff_lstm.errors import InputError, nearest
+from runoff_lstm.inputs.features import check_lags, input_names, refuse_made_names
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model sees.
+
+    Attributes
+    ----------
+    forcing, static_attributes
+        Names of variables over (basin, time) and over (basin,), in the order the network takes them.
+    sequence_length, targets_per_window
+        Steps each prediction sees at least; steps each window predicts (1: strict many-to-one).
+    discharge_lags
+        Observed discharge as an input: how many steps before the step itself. With lead times lag 0, the discharge of the issue
+        date, where nothing else is said.
+    season
+        Whether the time of the year is an input, as sine and cosine.
+    root_transform
+        Whether discharge is learned, and an input, by its root, which lets floods rule less. Losses see the root; what is
+        simulated, and every score, is discharge: the root squared and, since the mean of a square is above the square of a mean,
+        the variance of the root added to it (see `TrainedModel.residual_variance`).
+    lead_times
+        0: simulate. n: forecast discharge at lead times 1 to n from an issue date; a window's targets are then issue dates.
+    forecast_forcing
+        Names out of `forcing` that are known beyond the issue date too, up to the last lead.
+    """
+
+    forcing: tuple[str, ...]
+    static_attributes: tuple[str, ...] = ()
+    sequence_length: int = 365
+    targets_per_window: int = 1
+    discharge_lags: tuple[int, ...] = ()
+    season: bool = False
+    root_transform: bool = False
+    lead_times: int = 0
+    forecast_forcing: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.lead_times and not self.discharge_lags:
+            object.__setattr__(self, "discharge_lags", (0,))
+        check_lags(self.discharge_lags, lead_times=self.lead_times)
+        refuse_made_names((*self.forcing, *self.static_attributes), input_names(self.discharge_lags, season=self.season))
+        if self.forecast_forcing and not self.lead_times:
+            raise InputError(f"forecast_forcing = {list(self.forecast_forcing)} needs lead_times, such as lead_times = 7")
+        for name in self.forecast_forcing:
+            if name not in self.forcing:
+                raise InputError(f"forecast_forcing: '{name}' is not among the forcing; {nearest(name, self.forcing)}")

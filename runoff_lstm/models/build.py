@@ -1,0 +1,88 @@
+"""From an architecture and the sizes of its inputs to a network with fresh weights."""
+
+from runoff_lstm.errors import InputError
+from runoff_lstm.inputs.features import input_names
+from runoff_lstm.models.architecture import Architecture
+from runoff_lstm.models.ealstm import EALSTM
+from runoff_lstm.models.forecasts.base import ForecastModel
+from runoff_lstm.models.forecasts.direct import DirectForecast
+from runoff_lstm.models.forecasts.encoder_decoder import EncoderDecoderForecast
+from runoff_lstm.models.forecasts.recursive import RecursiveForecast
+from runoff_lstm.models.heads import build_head
+from runoff_lstm.models.recurrent import RecurrentModel
+from runoff_lstm.models.stack import Stack
+
+Model = RecurrentModel | ForecastModel
+"""What turns forcing into discharge: of the same step, or at lead times."""
+
+
+def build_model(
+    architecture: Architecture,
+    *,
+    n_forcings: int,
+    n_static_attributes: int = 0,
+    zero_flow: float = 0.0,
+    from_discharge: bool = False,
+    lead_times: int = 0,
+    future: tuple[int, ...] = (),
+) -> Model:
+    """A fresh model, initialised from torch's random state.
+
+    Parameters
+    ----------
+    architecture
+        Its form.
+    n_forcings, n_static_attributes
+        Number of inputs; the forcing includes the observed discharge and its flags, which come last.
+    zero_flow
+        Scaled value of zero discharge, below which a softplus head never falls, and of which a logarithm is counted.
+    from_discharge
+        Whether observed discharge is among the forcing; a head of a simulation then sees the inputs too.
+    lead_times, future
+        Of forecasts: number of lead times, and the places of the forcing that is known beyond the issue date.
+    """
+    ahead = len(future) if architecture.forecast == "recursive" else 0
+    stack = _build_stack(architecture, n_forcings=n_forcings + ahead, n_static_attributes=n_static_attributes)
+    match architecture.forecast:
+        case None:
+            size = stack.sizes[-1] + (stack.sizes[0] if from_discharge else 0)
+            return RecurrentModel(stack, build_head(architecture.head, size, zero_flow), inputs_to_head=from_discharge)
+        case "direct":
+            return DirectForecast(stack, lead_times=lead_times, n_future=len(future))
+        case "encoder_decoder":
+            return EncoderDecoderForecast(
+                stack,
+                lead_times=lead_times,
+                n_future=len(future),
+                n_static_attributes=n_static_attributes,
+                dropout=architecture.dropout.output or 0.0,
+            )
+        case "recursive":
+            weather = n_forcings - len(input_names([0]))
+            return RecursiveForecast(stack, lead_times=lead_times, n_forcings=weather, future=future, zero_flow=zero_flow)
+
+
+def _build_stack(architecture: Architecture, *, n_forcings: int, n_static_attributes: int) -> Stack:
+    """The recurrent layers, their forget gates open at the start."""
+    forget_bias = architecture.forget_bias
+    if forget_bias is None and architecture.layer_type == "lstm":
+        forget_bias = 3.0 if len(architecture.hidden_sizes) == 1 else 1.0
+    if architecture.type == "ealstm":
+        if not n_static_attributes:
+            raise InputError('type = "ealstm" needs static attributes for its input gate; name some, or take "lstm"')
+        return EALSTM(
+            n_forcings,
+            n_static_attributes,
+            architecture.hidden_sizes[0],
+            dropout=architecture.dropout,
+            forget_bias=forget_bias,
+            initial_state=architecture.initial_state,
+        )
+    return Stack(
+        n_forcings + n_static_attributes,
+        architecture.hidden_sizes,
+        layer_type=architecture.layer_type,
+        dropout=architecture.dropout,
+        forget_bias=forget_bias,
+        initial_state=architecture.initial_state,
+    )

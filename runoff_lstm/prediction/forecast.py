@@ -1,0 +1,100 @@
+"""From a trained model and the past to forecasts (basin, issue_date, lead_time)."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from runoff_lstm.data.masks import measured
+from runoff_lstm.data.names import BASIN, DAY, DISCHARGE, ISSUE_DATE, LEAD_TIME, TIME
+from runoff_lstm.data.periods import Period
+from runoff_lstm.data.times import date_label, times_of
+from runoff_lstm.errors import InputError
+
+LOG = logging.getLogger("runoff_lstm")
+
+
+def forecast_dataset(
+    values: np.ndarray,
+    *,
+    basin: xr.DataArray,
+    issue_dates: pd.DatetimeIndex,
+    units: str,
+    step: pd.Timedelta,
+    name: str = "forecast",
+) -> xr.Dataset:
+    """Values (basin, issue date, lead) as a CF Dataset; its `lead_time` counts steps from 1."""
+    days = pd.Timedelta(step) == pd.Timedelta(DAY)
+    lead = np.arange(1, values.shape[2] + 1)
+    leads = lead if days else lead * (pd.Timedelta(step) / pd.Timedelta(1, "h"))
+    issued = (
+        "issue_date",
+        issue_dates,
+        {"standard_name": "forecast_reference_time", "long_name": "issue date, the last step whose observations are used"},
+    )
+    ahead = ("lead_time", leads, {"standard_name": "forecast_period", "units": "d" if days else "h"})
+    return xr.Dataset(
+        {name: ((BASIN, ISSUE_DATE, LEAD_TIME), values, {"units": units, "long_name": f"{name} of discharge"})},
+        coords={BASIN: basin, ISSUE_DATE: issued, LEAD_TIME: ahead},
+        attrs={"Conventions": "CF-1.11"},
+    )
+
+
+def last_issue_dates(times: pd.DatetimeIndex, period: Period, lead_times: int) -> Period:
+    """The issue dates of a period whose forecasts end within it."""
+    steps = period.steps(times)
+    if steps.stop - lead_times <= steps.start:
+        raise InputError(f"the period {period} is not longer than the {lead_times} lead times; choose a longer one")
+    return Period.of_steps(times, slice(steps.start, steps.stop - lead_times))
+
+
+def issue_dates(dataset: xr.Dataset, first: str | None = None, last: str | None = None) -> Period:
+    """The issue dates that are asked for: from `first` to `last`, one where `last` is None, `last_observed` where both are.
+
+    Of a day of hourly data the only issue date is its last hour.
+    """
+    if first is None:
+        if last is not None:
+            raise InputError(f"the last issue date {last} needs a first one; give it too, by --issue-date (in Python first)")
+        return last_observed(dataset)
+    times, period = times_of(dataset), Period(first, last or first)
+    if last is None and times[0] <= period.start <= times[-1]:
+        stop = period.steps(times).stop
+        period = Period.of_steps(times, slice(stop - 1, stop))
+    return period
+
+
+def last_observed(dataset: xr.Dataset) -> Period:
+    """The issue date that nobody gave: the last step at which discharge is observed in any basin, logged with what follows it.
+
+    What was filled is not observed.
+
+    Raises
+    ------
+    InputError
+        There is no discharge, or no value of it.
+    """
+    if DISCHARGE not in dataset:
+        raise InputError("the data have no discharge, and a forecast begins with what was observed; add it, NaN where missing")
+    times = times_of(dataset)
+    observed = measured(dataset)[DISCHARGE].transpose(BASIN, TIME).notnull().values
+    if not observed.any():
+        raise InputError(
+            "no discharge is observed in the data, so there is no last observed step to forecast from; add it, or give the issue "
+            "date by --issue-date (in Python period)"
+        )
+    last = int(np.flatnonzero(observed.any(axis=0))[-1])
+    after = len(times) - 1 - last
+    follows = f"{after} more step(s), to {date_label(times[-1])}, have none" if after else "the data end there"
+    LOG.info("issue date %s: the last step with observed discharge; %s", date_label(times[last]), follows)
+    ends = {str(dataset[BASIN].values[basin]): _last(times, observed[basin]) for basin in np.flatnonzero(~observed[:, last])}
+    if ends:
+        shown = ", ".join(f"{gauge_id} ({end})" for gauge_id, end in list(ends.items())[:10])
+        more = f" and {len(ends) - 10} more" if len(ends) > 10 else ""
+        LOG.info("%d of %d basins were last observed before: %s%s", len(ends), len(observed), shown, more)
+    return Period.of_steps(times, slice(last, last + 1))
+
+
+def _last(times: pd.DatetimeIndex, observed: np.ndarray) -> str:
+    return date_label(times[int(np.flatnonzero(observed)[-1])]) if observed.any() else "never"

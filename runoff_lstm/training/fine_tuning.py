@@ -1,0 +1,63 @@
+"""What a training may go on from, on what, and which parts of it stay frozen."""
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+import xarray as xr
+from torch import nn
+
+from runoff_lstm.data.splits import Periods
+from runoff_lstm.data.times import step_label, time_step, times_of
+from runoff_lstm.errors import InputError, nearest
+from runoff_lstm.inputs.spec import Inputs
+from runoff_lstm.models.architecture import Architecture
+from runoff_lstm.prediction.stages import check_unseen
+from runoff_lstm.prediction.trained_model import TrainedModel
+
+
+def check_continues(model: TrainedModel, dataset: xr.Dataset, inputs: Inputs, architecture: Architecture | None) -> None:
+    """Refuse data or settings that the model to start from was not made for."""
+    for kind, given, known in (
+        ("forcing", list(inputs.forcing), list(model.forcing)),
+        ("static_attributes", list(inputs.static_attributes), list(model.static_attributes)),
+        ("discharge_lags", list(inputs.discharge_lags), list(model.discharge_lags)),
+        ("season", [inputs.season], [model.season]),
+        ("root_transform", [inputs.root_transform], [model.scaler.root_transform]),
+        ("forecast_forcing", list(inputs.forecast_forcing), list(model.forecast_forcing)),
+        ("lead_times", [inputs.lead_times], [model.lead_times]),
+    ):
+        if given != known:
+            raise InputError(f"start_from: the model takes {kind} = {known}, in this order, not {given}; name the same")
+    for name, units in model.forcing.items():
+        if dataset[name].attrs["units"] != units:
+            raise InputError(
+                f"start_from: the model takes {name} in {units}, the data have {dataset[name].attrs['units']}; convert it"
+            )
+    if pd.Timedelta(time_step(times_of(dataset))) != model.time_step:
+        raise InputError(f"start_from: the model takes a time step of {step_label(model.time_step)}; resample the data")
+    if architecture not in (None, model.architecture):
+        raise InputError(f"start_from: the model is {model.architecture}; leave [model] out, its form is kept")
+
+
+def freeze(module: nn.Module, frozen: Sequence[str]) -> None:
+    """Stop the gradient of the parameters whose dotted name has one of the names at the beginning of one of its parts."""
+    parameters = dict(module.named_parameters())
+    for name in frozen:
+        matched = [one for one in parameters if f".{name}" in f".{one}"]
+        if not matched:
+            raise InputError(f"frozen: the model has no part '{name}'; {nearest(name, parameters)}")
+        for one in matched:
+            parameters[one].requires_grad = False
+    if not any(one.requires_grad for one in parameters.values()):
+        raise InputError(f"frozen = {list(frozen)}: nothing is left to train; leave a part free")
+
+
+def check_periods_unseen(model: TrainedModel, gauge_ids: Iterable[str], periods: Periods) -> None:
+    """Refuse to go on from a model that has seen these basins in the years that are to score them.
+
+    A validation period may choose again what it has chosen before, but never what was learned from it.
+    """
+    if periods.validation is not None:
+        check_unseen(model.seen, gauge_ids, "validation", periods.validation, kinds=["train"])
+    if periods.test is not None:
+        check_unseen(model.seen, gauge_ids, "test", periods.test)

@@ -1,0 +1,110 @@
+"""Recipe: how to optimise, checked; Progress: where a training stands."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+
+from runoff_lstm.device import Precision
+from runoff_lstm.errors import InputError, check_choice
+from runoff_lstm.training.losses import LOSSES, LossName
+from runoff_lstm.training.schedules import SCHEDULES, ScheduleName
+
+_OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+
+class TrainingError(InputError):
+    """Training cannot go on; the message says at which update, and what was seen."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to optimise.
+
+    Attributes
+    ----------
+    steps, epochs
+        Budget: number of updates, or of visits of every valid day; one of the two.
+    batch_size
+        Windows per update.
+    learning_rate, schedule, milestones
+        Peak rate; its course ("constant", "step", "cosine", "one_cycle"); for "step", pairs (epoch from 1, rate from then on).
+    optimizer, weight_decay
+        "adam", or "adamw" with its decay.
+    gradient_clip
+        Largest norm of the gradient.
+    loss
+        "mse", "nse" (basin-weighted), "mae" or "kge".
+    precision
+        "float32", or "bfloat16": matrix products in bfloat16 where the device has it (else float32, which is logged), weights and
+        sums in float32.
+    validate_every
+        Updates between two validations, and between two rows of the history.
+    gradient_length
+        Steps of history that the gradient of a target reaches back at least; the steps of a window before them run forward only,
+        and still set the state (truncated backpropagation). None: all `sequence_length` steps. Saves up to a third of the time.
+    hide_discharge
+        Where observed discharge is an input: share of the windows in which a gauge is made silent for a while, so that the model
+        learns to go on without it.
+    balance_basins
+        Whether basins with short records come as often as those with long ones: their windows are repeated within an epoch.
+    patience
+        Validations without a better NSE after which training stops; None: never. Which weights are kept follows from this and the
+        schedule. At a constant rate: the best validated ones. At a rate that falls: the last ones; with `patience` the best of
+        the validations below half the peak rate, and only these count towards it.
+    """
+
+    steps: int | None = None
+    epochs: int | None = None
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    schedule: ScheduleName = "constant"
+    milestones: tuple[tuple[int, float], ...] = ()
+    optimizer: Literal["adam", "adamw"] = "adam"
+    weight_decay: float = 0.0
+    gradient_clip: float = 1.0
+    loss: LossName = "mse"
+    precision: Precision = "float32"
+    validate_every: int = 20
+    gradient_length: int | None = None
+    hide_discharge: float = 0.1
+    balance_basins: bool = False
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("loss", self.loss, LOSSES)
+        check_choice("optimizer", self.optimizer, _OPTIMIZERS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("precision", self.precision, get_args(Precision))
+        if (self.steps is None) == (self.epochs is None):
+            raise InputError("[training] needs a budget: either steps (updates) or epochs (visits of every day), not both")
+        for name in (
+            "steps",
+            "epochs",
+            "batch_size",
+            "learning_rate",
+            "gradient_clip",
+            "validate_every",
+            "gradient_length",
+            "patience",
+        ):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"[training] {name} = {value} must be above zero")
+        if not 0 <= self.hide_discharge < 1:
+            raise InputError(
+                f"[training] hide_discharge = {self.hide_discharge} is not a share of windows; choose from 0 to below 1"
+            )
+        if (self.schedule == "step") != bool(self.milestones):
+            raise InputError('[training] schedule = "step" and milestones = [[epoch, rate], ...] go together')
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands, told after every update."""
+
+    update: int
+    share: float
+    loss: float
+    validation_nse: float
+    learning_rate: float
