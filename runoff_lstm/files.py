@@ -148,7 +148,7 @@ def _take_place(part: Path, path: Path) -> None:
     if not (part.is_dir() and path.exists()):
         part.replace(path)
         return
-    old = path.with_name(f".{secrets.token_hex(8)}.part{path.suffix}")
+    old = path.with_name(f".{secrets.token_hex(8)}.old{path.suffix}")  # no part: nothing may clear it away
     path.replace(old)
     try:
         part.replace(path)

@@ -22,7 +22,7 @@ import xarray as xr
 from conftest import make_basins
 from safetensors.torch import load_file
 from small_archives import flow_file, flow_text, write, write_camels_us, write_caravan
-from typer.testing import CliRunner
+from small_commands import call, refused
 
 from runoff_lstm.cli import app
 from runoff_lstm.data.names import SOURCE
@@ -37,20 +37,6 @@ LEAF = ROOT / "catchments" / "leaf" / "leaf.toml"
 QUICK = ["--set", "training.steps=6", "--set", "training.validate_every=3", "--set", "model.hidden_sizes=[8]", "--device", "cpu"]
 
 pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
-
-
-def call(*arguments, width=None):
-    return CliRunner().invoke(app, [str(one) for one in arguments], terminal_width=width)
-
-
-def refused(*arguments):
-    """The one sentence of a command that must fail, without a traceback."""
-    result = call(*arguments)
-    assert result.exit_code != 0, result.output
-    assert "Traceback" not in result.output
-    lines = [line for line in result.output.strip().splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, result.output
-    return lines[0]
 
 
 @pytest.fixture

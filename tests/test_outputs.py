@@ -5,8 +5,8 @@ import shutil
 import pytest
 import xarray as xr
 from conftest import make_basins
-from test_cli import call, refused
-from test_trained_model import model_for
+from small_commands import call, refused
+from small_models import model_for
 
 from runoff_lstm.data.readers import read_netcdf, write_dataset
 from runoff_lstm.errors import InputError
@@ -90,10 +90,11 @@ def test_a_link_in_a_folder_that_is_read_leads_to_an_input(tmp_path):
     check_target(tmp_path / "other.nc", endings=ENDINGS, inputs=[tmp_path / "gauges"], force=True)
 
 
-@pytest.mark.parametrize(("out", "given"), [("a.zarr", "a.zarr/in.nc"), ("o.nc", ".o.part.nc"), ("o.zarr", ".o.old.zarr/in.nc")])
-def test_an_output_neither_holds_an_input_nor_passes_over_one(out, given, tmp_path):
+@pytest.mark.parametrize(("out", "given"), [("a.zarr", "a.zarr/in.nc"), ("a.zarr", "a.zarr")])
+def test_an_output_neither_holds_an_input_nor_is_one(out, given, tmp_path):
     (tmp_path / given).parent.mkdir(exist_ok=True)
-    (tmp_path / given).touch()
+    if given != out:
+        (tmp_path / given).touch()
     with pytest.raises(InputError, match="over or into the input"):
         check_target(tmp_path / out, endings=ENDINGS, inputs=[tmp_path / given], force=True)
 
@@ -174,7 +175,7 @@ def test_a_store_that_cannot_be_replaced_is_still_there(tmp_path, monkeypatch):
         return replace(self, target)
 
     monkeypatch.setattr(type(path), "replace", fails)
-    with pytest.raises(InputError, match="what was there is kept"):
+    with pytest.raises(InputError, match="could not be written"):
         write_dataset(make_basins("01022500"), path, force=True)
     monkeypatch.undo()
     assert contents(tmp_path) == before

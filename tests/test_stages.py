@@ -189,6 +189,7 @@ def test_a_bundle_of_before_is_read_with_its_last_training(tmp_path, third):
     assert load_model(tmp_path / "old.safetensors").seen == (Stage("train", ("c",), THIRD.train),)
 
 
+@pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.UnseenBasinWarning")
 def test_a_model_is_evaluated_on_its_own_years_by_their_names_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(run_scores, "score", lambda *_, period_name, **__: period_name)
     periods = dataclasses.replace(FIRST, test=LATE)
@@ -201,7 +202,7 @@ def test_a_model_is_evaluated_on_its_own_years_by_their_names_alone(tmp_path, mo
 
 def test_every_fold_is_checked_with_the_walk_of_the_model_it_goes_on_from(tmp_path, third_ahead, monkeypatch):
     path = write_bundle(third_ahead, tmp_path / "model.safetensors")
-    monkeypatch.setattr(many_runs, "train_run", lambda *_, **__: pytest.fail("a fold was started"))
+    monkeypatch.setattr(many_runs, "_run_left", lambda *_, **__: pytest.fail("a fold was started"))
     with pytest.raises(InputError, match="the walk begins on 2000-08-31 with a model that has seen 2000-06-01 to 2000-08-31"):
         cross_validate(
             tmp_path / "run", make_basins("d", "e"), number=2, by="period", settings={}, device="cpu", workers=1, name="small",

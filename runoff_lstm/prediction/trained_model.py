@@ -324,7 +324,7 @@ class TrainedModel:
 
     def _warn_unseen(self, gauge_ids: Sequence[str], *, stacklevel: int) -> None:
         """Warn of basins that were not in training, with what the model can tell them apart by."""
-        trained = set(self.gauge_ids)
+        trained = {*self.gauge_ids, *(gauge_id for stage in self.seen if stage.kind == "train" for gauge_id in stage.gauge_ids)}
         unseen = [gauge_id for gauge_id in gauge_ids if gauge_id not in trained]
         if unseen:
             names = ", ".join(unseen[:3]) + (" ..." if len(unseen) > 3 else "")

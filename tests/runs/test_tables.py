@@ -111,7 +111,9 @@ def test_the_table_of_runs_says_of_how_many_basins_each_run_and_median_is(capsys
 def test_names_and_gauge_ids_are_shown_as_they_stand(name, capsys, tmp_path):
     show_inventory(pd.DataFrame({"observed": [5]}, index=pd.Index([name], name="basin")))
     assert name in capsys.readouterr().out
-    scores = Scores(pd.DataFrame({"NSE": [0.5]}, index=[name]), pd.DataFrame({"yardstick": [name], "NSE": [0.1]}), xr.Dataset())
-    runs = pd.DataFrame({"folder": [name], "NSE": [0.5]}, index=pd.Index([name], name=name))
+    metrics = pd.DataFrame({"NSE": [0.5], "days": [10]}, index=[name])
+    scores = Scores(metrics, metrics.assign(yardstick=name), xr.Dataset())
+    counts = {"basins": [1], "NSE_basins": [1]}
+    runs = pd.DataFrame({"folder": [name], "NSE": [0.5], **counts}, index=pd.Index([name], name=name))
     show_many(ManyRuns(tmp_path, runs, scores), name)
     assert capsys.readouterr().out.count(name) == 5
