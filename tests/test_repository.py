@@ -51,7 +51,6 @@ def test_a_bug_comes_with_the_provenance_of_its_run():
     assert provenance["validations"]["required"]
 
 
-@pytest.mark.skipif(not (ROOT / "runoff_lstm" / "data").is_dir(), reason="the rooms are not there yet")
 def test_every_file_that_the_page_for_contributors_names_is_there():
     page = (GITHUB / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for path in re.findall(r"`((?:runoff_lstm|tests)/[\w./]+)`", page):
