@@ -63,6 +63,8 @@ def check_target(path: Path, *, endings: Sequence[str], inputs: Iterable[str | P
     """
     if path.suffix not in endings:
         raise InputError(f"{path}: let the name end in {' or '.join(endings)}")
+    if path.suffix == ".nc":
+        check_netcdf_path(path)
     if not path.parent.is_dir():
         raise InputError(f"{path} cannot be written: there is no folder {path.parent}; make it first")
     for given in map(Path, inputs):
@@ -126,7 +128,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     InputError
         The file cannot be written; the message says why.
     """
-    part = path.with_name(f".{secrets.token_hex(8)}.part{path.suffix}")
+    part = part_of(path)
     try:
         with part.open("xb") as empty:  # never an existing file, nor the target of a link
             rights = stat.S_IMODE(os.fstat(empty.fileno()).st_mode)
@@ -156,6 +158,11 @@ def _take_place(part: Path, path: Path) -> None:
         old.replace(path)
         raise
     remove(old)
+
+
+def part_of(path: Path) -> Path:
+    """A hidden name beside `path`, drawn at random, for what is not there to stay; see `remove_parts`."""
+    return path.with_name(f".{secrets.token_hex(8)}.part{path.suffix}")
 
 
 def remove(path: Path) -> None:
@@ -230,8 +237,17 @@ def write_netcdf(dataset: xr.Dataset, path: Path, *, encoding: Mapping[str, Mapp
     text: dict[str, Mapping[str, Any]] = {
         str(name): {"dtype": "S1"} for name, values in dataset.variables.items() if values.dtype.kind in "OU"
     }
+    check_netcdf_path(path)
     with written_whole(path) as part:
         dataset.to_netcdf(part, encoding={**text, **(encoding or {})})
+
+
+def check_netcdf_path(path: Path) -> None:
+    """Refuse a path that the netCDF library takes for another one."""
+    if os.name == "posix" and "\\" in str(path.absolute()):
+        raise InputError(
+            f"{path}: netCDF neither reads nor writes where a path has a backslash; rename that, or choose another path"
+        )
 
 
 def folder_name(text: str) -> str:

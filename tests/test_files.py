@@ -12,8 +12,10 @@ from matplotlib.figure import Figure
 from safetensors.torch import save_file
 
 from runoff_lstm import files
+from runoff_lstm.data.readers import read_netcdf
 from runoff_lstm.errors import InputError
 from runoff_lstm.files import expand_path, folder_name, literal_path, locked, new_folder, remove_parts, write_csv, written_whole
+from runoff_lstm.runs.folder import check_new_folder
 
 on_unix = pytest.mark.skipif(os.name != "posix", reason="rights and locks of Unix")
 
@@ -247,3 +249,19 @@ def test_a_path_of_a_config_is_expanded(tmp_path, monkeypatch):
 def test_a_path_that_is_none_is_refused(tmp_path, text):
     with pytest.raises(InputError, match="cannot be read"):
         expand_path(text, tmp_path)
+
+
+@on_unix
+def test_a_backslash_that_netcdf_takes_for_a_folder_is_refused_before_any_work(tmp_path, basins, periods):
+    folder = tmp_path / "a\\b"
+    folder.mkdir()
+    calls = [
+        lambda: files.write_netcdf(basins, folder / "data.nc"),
+        lambda: files.check_target(folder / "data.nc", endings=[".nc"]),
+        lambda: check_new_folder(folder / "run"),
+    ]
+    (folder / "there.nc").touch()
+    for call in [*calls, lambda: read_netcdf(folder / "there.nc")]:
+        with pytest.raises(InputError, match="netCDF neither reads nor writes where a path has a backslash"):
+            call()
+    assert names(folder) == ["there.nc"]

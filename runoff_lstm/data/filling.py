@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import xarray as xr
 
 from runoff_lstm.data.climatology import calendar_day_means
@@ -15,6 +14,9 @@ from runoff_lstm.data.periods import AnyPeriod
 from runoff_lstm.data.times import Span, span, times_in_order
 from runoff_lstm.data.units import Values
 from runoff_lstm.errors import InputError, nearest
+
+MOST_TRIES = 1000
+"""Periods that filling from earlier values looks back at most."""
 
 LOG = logging.getLogger(__name__)
 
@@ -47,11 +49,13 @@ def fill_from_earlier(dataset: xr.Dataset, name: str, *, period: Span, tries: in
     """
     times = times_in_order(dataset)
     length = span(period)
-    if not isinstance(tries, int | np.integer) or tries < 1:
-        raise InputError(f"fill {name}: tries = {tries!r} is not understood; give the number of periods to look back, from 1 on")
+    if not isinstance(tries, int | np.integer) or not 1 <= tries <= MOST_TRIES:
+        raise InputError(
+            f"fill {name}: tries = {tries!r} is not understood; give the number of periods to look back, from 1 to {MOST_TRIES}"
+        )
     try:
         earlier = [times - length * back for back in range(1, tries + 1)]
-    except (OverflowError, pd.errors.OutOfBoundsDatetime):
+    except (OverflowError, ValueError):  # of pandas, both
         raise InputError(f"fill {name}: {tries} period(s) of {period} reach back beyond any calendar; look less far") from None
     if not (earlier[0] < times).all():
         raise InputError(f"fill {name}: the period {period} does not lie back; give one above zero, such as '1 day'")

@@ -18,6 +18,9 @@ Date = str | datetime.date | pd.Timestamp | np.datetime64
 _WHOLE_DATE = re.compile(r"\s*\d{4}-\d{2}-\d{2}(?!\d)")
 """What a date in text begins with: a year alone would be its first day, and 01/10/1999 the tenth of January."""
 
+FIRST_YEAR, LAST_YEAR = 1678, 2261
+"""The years that times in nanoseconds can be in."""
+
 
 @dataclass(frozen=True, init=False)
 class Period:
@@ -176,10 +179,14 @@ def _timestamp(date: Date) -> pd.Timestamp:
         if not isinstance(date, str | datetime.date | np.datetime64) or (isinstance(date, str) and not _WHOLE_DATE.match(date)):
             raise ValueError
         moment = pd.Timestamp(date)
-    except ValueError:
-        raise InputError(f"{date!r} is not a date; write it as 1999-10-01") from None
+    except (ValueError, OverflowError):
+        raise InputError(f"{repr(date)[:100]} is not a date; write it as 1999-10-01") from None
     if pd.isna(moment):
         raise InputError("a period has an empty date; write it as 1999-10-01")
     if moment.tzinfo is not None:
         raise InputError(f"the date {date} carries a time zone; give it in the time of the data, without one")
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise InputError(
+            f"the date {str(date)[:100]} is outside the years {FIRST_YEAR} to {LAST_YEAR}, which times can be in; correct it"
+        )
     return moment

@@ -96,14 +96,18 @@ def span(text: Span) -> pd.Timedelta | pd.DateOffset:
     >>> span("6h"), span("2 days"), span("1 year")
     (Timedelta('0 days 06:00:00'), Timedelta('2 days 00:00:00'), <DateOffset: months=12>)
     """
-    if isinstance(text, datetime.timedelta | np.timedelta64):
-        return pd.Timedelta(text)
     if isinstance(text, pd.DateOffset):
         return text
-    parts = re.fullmatch(r"(\d{0,4})\s*([a-z]+)", str(text).strip().lower())
+    length = text if isinstance(text, datetime.timedelta | np.timedelta64) else None
+    parts = re.fullmatch(r"(\d{0,4})\s*([a-z]+)", str(text)[:100].strip().lower(), re.ASCII)
     number, unit = (int(parts[1] or 1), _SPANS.get(parts[2], parts[2].removesuffix("s"))) if parts else (0, "")
     if number and unit in ("month", "year"):
         return pd.DateOffset(months=number * (12 if unit == "year" else 1))
     if number and unit in ("minute", "hour", "day", "week"):
-        return pd.Timedelta(datetime.timedelta(**{f"{unit}s": number}))
-    raise InputError(f"'{text}' is no length of time; write it as 6h, 1D, 1W, MS, '1 day' or '1 year'")
+        length = datetime.timedelta(**{f"{unit}s": number})
+    try:
+        if length is not None and not pd.isna(pd.Timedelta(length).as_unit("ns")):  # to which times are brought
+            return pd.Timedelta(length)
+    except (ValueError, OverflowError):  # hundreds of years, or numpy's years, which differ in length
+        pass
+    raise InputError(f"'{str(text)[:100]}' is no length of time; write it as 6h, 1D, 1W, MS, '1 day' or '1 year'")

@@ -23,7 +23,7 @@ from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.splits import Periods, temporal_folds, ungauged_folds
 from runoff_lstm.device import Device, resolve_device
 from runoff_lstm.errors import InputError, check_choice, check_keywords
-from runoff_lstm.files import write_csv
+from runoff_lstm.files import part_of, write_csv
 from runoff_lstm.runs.folder import held_folder, is_done, made_before, medians_of_run
 from runoff_lstm.runs.progress import training_bars
 from runoff_lstm.runs.run import check_run, train_run
@@ -32,9 +32,6 @@ from runoff_lstm.runs.workers import run_beside
 from runoff_lstm.training.recipe import Progress
 
 FoldKind = Literal["basin", "period"]
-
-SHARED = ".data"
-"""The file in the folder by which runs side by side share their data, there while they run."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +224,7 @@ def _run_left(
             _run_below(folder, label, dataset, job, _teller(label, observe))
         return
     run = partial(_run_apart, folder, max(cores // workers, 1))
-    run_beside(run, jobs, dataset.compute(), scratch=folder / SHARED, workers=workers, observe=observe)
+    run_beside(run, jobs, dataset.compute(), scratch=part_of(folder / "data"), workers=workers, observe=observe)
 
 
 def _teller(label: str, observe: Callable[[str, Progress], None]) -> Callable[[Progress], None]:

@@ -23,7 +23,7 @@ from runoff_lstm.device import Device, resolve_device, resolve_precision
 from runoff_lstm.errors import InputError
 from runoff_lstm.evaluation.baselines import YARDSTICKS
 from runoff_lstm.evaluation.basins import medians
-from runoff_lstm.files import LOCK, folder_name, literal_path, locked, new_folder, remove_parts, written_whole
+from runoff_lstm.files import LOCK, check_netcdf_path, folder_name, literal_path, locked, new_folder, remove_parts, written_whole
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.models.dropout import Dropout
@@ -42,6 +42,7 @@ def check_new_folder(folder: Path) -> None:
     """Refuse a folder that holds something already."""
     if folder.exists() and (not folder.is_dir() or any(one.name != LOCK for one in folder.iterdir())):
         raise InputError(f"{folder} is there already and not empty; choose another --run-dir, or resume it")
+    check_netcdf_path(folder)
 
 
 def check_free(folder: Path) -> None:

@@ -162,7 +162,6 @@ def _shared(value: Any, path: Path) -> Iterator[_Shared]:
     buffers: list[pickle.PickleBuffer] = []
     rest = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
     places = []
-    path.unlink(missing_ok=True)  # of a run that was killed
     try:
         with path.open("xb") as file:
             for buffer in buffers:

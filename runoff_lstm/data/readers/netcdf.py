@@ -11,7 +11,7 @@ from runoff_lstm.data.names import BASIN, SOURCE, TIME
 from runoff_lstm.data.readers.canonical import rename_variables, to_canonical
 from runoff_lstm.data.readers.options import ReaderOptions, check_options
 from runoff_lstm.errors import InputError, nearest
-from runoff_lstm.files import check_target, write_netcdf, written_whole
+from runoff_lstm.files import check_netcdf_path, check_target, write_netcdf, written_whole
 
 WRITTEN = (".nc", ".zarr")
 """Endings of what `write_dataset` writes."""
@@ -106,7 +106,10 @@ def _open(path: Path) -> xr.Dataset:
     if not path.exists():
         near = nearest(path.name, [one.name for one in path.parent.iterdir()]) if path.parent.is_dir() else "no such folder"
         raise InputError(f"{path} is not there; {near}")
-    _refuse_pickle(path)
+    if path.is_dir():
+        _refuse_pickle(path)
+    else:
+        check_netcdf_path(path)
     try:
         return xr.open_zarr(path, consolidated=False) if path.is_dir() else xr.open_dataset(path, engine=_engine())
     except ImportError:
