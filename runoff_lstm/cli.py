@@ -65,6 +65,27 @@ RunDir = Annotated[Path, typer.Argument(help="A run folder.", show_default=False
 
 
 @app.command()
+def template(
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="TOML file to write; default: print it.")] = None,
+    *,
+    force: Force = False,
+    debug: Debug = False,
+) -> None:
+    """Print an experiment file with every key, its default, unit and meaning."""
+    with _one_sentence(debug=debug):
+        from runoff_lstm import reference
+        from runoff_lstm.files import check_target, written_whole
+
+        if out is None:
+            typer.echo(reference.template(), nl=False)
+            return
+        check_target(out, endings=(".toml",), inputs=[reference.catchments() / "reference.toml"], force=force)
+        with written_whole(out) as part:
+            part.write_text(reference.template(), encoding="utf-8")
+        typer.echo(f"{out}")
+
+
+@app.command()
 def train(
     config: Annotated[Path, typer.Argument(help="Experiment file (TOML).", show_default=False)],
     run_dir: NewRunDir = None,

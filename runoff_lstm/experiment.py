@@ -19,6 +19,7 @@ from runoff_lstm.errors import InputError, nearest, unknown_choice
 from runoff_lstm.files import check_name, expand_path, literal_path
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
+from runoff_lstm.reference import describe
 from runoff_lstm.runs.ensemble import FoldKind
 from runoff_lstm.runs.scores import METRICS
 from runoff_lstm.runs.walk_forward import Walk
@@ -213,6 +214,11 @@ class Experiment(Table):
             **({} if self.fine_tuning is None else self.fine_tuning.model_dump()),
         }
 
+    @classmethod
+    def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
+        """The JSON schema of the file, each key described as in catchments/reference.toml."""
+        return describe(super().model_json_schema(*args, **options))
+
     def settings(self) -> dict[str, Any]:
         """The experiment as a table to write: what was given, with absolute paths."""
         table = self.model_dump(mode="python", exclude_none=True, exclude_unset=True)
@@ -346,7 +352,7 @@ def _fields(table: Any) -> dict[str, Any]:
 
 def _tables(annotation: Any) -> Iterator[Any]:
     """The tables that a key may hold."""
-    if _fields(annotation):
+    if isinstance(annotation, type) and _fields(annotation):  # a validator of pydantic is a dataclass, too
         yield annotation
     for one in get_args(annotation):
         yield from _tables(one)

@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 from small_archives import flow_file, flow_text, write, write_camels_us, write_caravan
 from small_commands import call, refused
 
+from runoff_lstm import reference
 from runoff_lstm.cli import app
 from runoff_lstm.data.names import SOURCE
 from runoff_lstm.data.readers import READERS, read_camels_us, read_caravan, read_netcdf, write_dataset
@@ -340,6 +341,27 @@ def test_help_and_version_are_there_without_torch():
     )
     asked = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (asked.returncode, asked.stdout) == (0, version)
+
+
+def test_a_template_is_printed_or_written_and_replaces_no_file_unasked(tmp_path):
+    printed, out = call("template"), tmp_path / "mine.toml"
+    assert printed.exit_code == 0
+    assert printed.output == reference.template()
+    assert call("template", "-o", out).exit_code == 0
+    assert out.read_text(encoding="utf-8") == printed.output
+    out.write_text("mine")
+    assert "mine.toml is there already" in refused("template", "-o", out)
+    assert out.read_text() == "mine"
+    assert call("template", "-o", out, "--force").exit_code == 0
+    assert "written over or into the input" in refused("template", "-o", reference.catchments() / "reference.toml", "--force")
+
+
+def test_a_template_is_trained_as_it_is(tmp_path):
+    out = tmp_path / "mine.toml"
+    call("template", "-o", out)
+    quick = ["--set", "windows.sequence_length=10", "--set", "training.batch_size=4"]
+    trained = call("train", out, "--run-dir", tmp_path / "run", *QUICK, *quick)
+    assert trained.exit_code == 0, trained.output
 
 
 def words(text):
