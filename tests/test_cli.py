@@ -28,7 +28,7 @@ from runoff_lstm.cli import app
 from runoff_lstm.data.names import SOURCE
 from runoff_lstm.data.readers import READERS, read_camels_us, read_caravan, read_netcdf, write_dataset
 from runoff_lstm.files import locked
-from runoff_lstm.runs import run as run_folder
+from runoff_lstm.runs import folder as run_folder
 from runoff_lstm.runs.run import train_run
 from runoff_lstm.training.checkpoint import FORMAT
 

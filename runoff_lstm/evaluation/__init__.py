@@ -10,7 +10,7 @@ NaN, and a figure over many basins says of how many it is.
 
 from runoff_lstm.evaluation.baselines import climatology, persistence, score_yardsticks
 from runoff_lstm.evaluation.basins import summary, worst_basins
-from runoff_lstm.evaluation.comparison import compare, compare_tables, read_scores
+from runoff_lstm.evaluation.comparison import compare, read_scores
 from runoff_lstm.evaluation.lead_times import score_lead_times, summary_line
 from runoff_lstm.evaluation.metrics import METRICS, evaluate
 
@@ -18,7 +18,6 @@ __all__ = [
     "METRICS",
     "climatology",
     "compare",
-    "compare_tables",
     "evaluate",
     "persistence",
     "read_scores",

@@ -31,6 +31,7 @@ from runoff_lstm.plots.style import plain, shortened, write_figure
 from runoff_lstm.prediction.forecast import last_issue_dates
 from runoff_lstm.prediction.stages import check_unseen
 from runoff_lstm.prediction.trained_model import TrainedModel, as_ungauged, each_warning_once
+from runoff_lstm.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +107,9 @@ def evaluate_run(
         check_unseen(model.seen, dataset[BASIN].values, period_name, period)
     with each_warning_once(), as_ungauged(on_purpose=ungauged):
         parts = [made_by(model, dataset, period) for model in models]
-    return score(folder, dataset, mean_of(parts), name=name, periods=periods, period_name=period_name, metrics=metrics)
+    return score(
+        RunFolder(Path(folder)), dataset, mean_of(parts), name=name, periods=periods, period_name=period_name, metrics=metrics
+    )
 
 
 def made_by(model: TrainedModel, dataset: xr.Dataset, period: AnyPeriod) -> xr.DataArray:
@@ -123,7 +126,7 @@ def mean_of(members: Sequence[xr.DataArray]) -> xr.DataArray:
 
 
 def score(
-    folder: Path,
+    folder: RunFolder,
     dataset: xr.Dataset,
     made: xr.DataArray,
     *,
@@ -155,21 +158,20 @@ def check_scored(dataset: xr.Dataset, periods: Periods, name: str) -> AnyPeriod:
 
 
 def _score_forecasts(
-    folder: Path, dataset: xr.Dataset, forecast: xr.DataArray, *, name: str, periods: Periods, period_name: str
+    folder: RunFolder, dataset: xr.Dataset, forecast: xr.DataArray, *, name: str, periods: Periods, period_name: str
 ) -> LeadScores:
     dataset = measured(dataset.sel({BASIN: forecast[BASIN]}))
     train = periods.train.labels(times_of(dataset))
     scored = partial(score_lead_times, forecast, observed=dataset[DISCHARGE], train=train, name="lstm")
     scores, by_season = LeadScores(scored(), forecast), scored(by="season")
-    write_csv(by_season.set_index("model"), folder / f"{period_name}_lead_scores_by_season.csv")
+    write_csv(by_season.set_index("model"), folder.lead_scores_by_season(period_name))
     made = xr.Dataset({"forecast": forecast, "observed": observed_ahead(dataset[DISCHARGE], forecast)})
     made[BASIN].attrs = {"cf_role": "timeseries_id", "long_name": "gauge id"}
     made = made.assign_attrs(Conventions="CF-1.11", title=f"{name}: forecast and observed discharge")
-    write_netcdf(made, folder / f"{period_name}_forecasts.nc")
-    prefix = "" if period_name == "test" else f"{period_name}_"
-    write_figure(plot_lead_times(scores=scores.table), folder / f"{prefix}lead_times.png")
-    write_figure(_spaghetti(dataset[DISCHARGE], scores, name=name), folder / f"{prefix}forecasts.png")
-    write_csv(scores.table.set_index("model"), folder / f"{period_name}_lead_scores.csv")  # last: where it is, all is
+    write_netcdf(made, folder.forecasts(period_name))
+    write_figure(plot_lead_times(scores=scores.table), folder.lead_times_plot(period_name))
+    write_figure(_spaghetti(dataset[DISCHARGE], scores, name=name), folder.forecasts_plot(period_name))
+    write_csv(scores.table.set_index("model"), folder.lead_scores(period_name))  # last: where it is, all is
     return scores
 
 
@@ -189,7 +191,7 @@ def _spaghetti(observed: xr.DataArray, scores: LeadScores, *, name: str) -> "Axe
 
 
 def _score_simulation(
-    folder: Path,
+    folder: RunFolder,
     dataset: xr.Dataset,
     simulated: xr.DataArray,
     *,
@@ -212,24 +214,23 @@ def _score_simulation(
         ),
         simulation=_simulation(observed, simulated, name),
     )
-    write_csv(scores.yardsticks, folder / f"{period_name}_yardsticks.csv")
-    write_netcdf(scores.simulation, folder / f"{period_name}_simulation.nc")
-    prefix = "" if period_name == "test" else f"{period_name}_"
-    write_figure(_hydrograph(dataset, scores, name=name), folder / f"{prefix}hydrograph.png")
+    write_csv(scores.yardsticks, folder.baselines(period_name))
+    write_netcdf(scores.simulation, folder.simulation(period_name))
+    write_figure(_hydrograph(dataset, scores, name=name), folder.hydrograph_plot(period_name))
     if dataset.sizes[BASIN] > 1:
         first = str(scores.metrics.columns[0])
         values = scores.metrics[first]
         number = WORST + len(values) - len(defined(values))  # however many are undefined, the worst of those scored are there
         worst = worst_basins(dataset, values, train=train, test=test, number=number)
-        write_csv(worst, folder / f"{period_name}_worst_basins.csv")
+        write_csv(worst, folder.worst_basins(period_name))
         curves = {"model": values} | {
             str(one).partition(" (")[0]: table[first] for one, table in scores.yardsticks.groupby("yardstick")
         }
-        write_figure(plot_distribution(scores=curves, metric=first), folder / f"{prefix}distribution.png")
+        write_figure(plot_distribution(scores=curves, metric=first), folder.distribution_plot(period_name))
         if "gauge_lat" in dataset and "gauge_lon" in dataset:
             chart = plot_map(scores=values, latitude=dataset["gauge_lat"], longitude=dataset["gauge_lon"], metric=first)
-            write_figure(chart, folder / f"{prefix}map.png")
-    write_csv(scores.metrics, folder / f"{period_name}_metrics.csv")  # last: where it is, all is
+            write_figure(chart, folder.map_plot(period_name))
+    write_csv(scores.metrics, folder.metrics(period_name))  # last: where it is, all is
     return scores
 
 
