@@ -66,7 +66,7 @@ def leaf_run(tmp_path_factory):
     return folder, result.output
 
 
-def test_train_prints_one_table_with_yardsticks_and_leaves_a_run_folder(leaf_run):
+def test_train_prints_one_table_with_baselines_and_leaves_a_run_folder(leaf_run):
     folder, output = leaf_run
     assert re.search(r"│ NSE\s+│", output)
     for heading in ("model", "climatology", "persistence"):

@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from runoff_lstm.errors import InputError
-from runoff_lstm.evaluation.baselines import YARDSTICKS
+from runoff_lstm.evaluation.baselines import BASELINES
 from runoff_lstm.evaluation.basins import medians
 from runoff_lstm.files import LOCK, check_netcdf_path, folder_name, locked, new_folder
 
@@ -97,7 +97,7 @@ class RunFolder:
 
     def baselines(self, period: str = TEST) -> Path:
         """Scores of climatology and persistence beside a simulation."""
-        return self.path / f"{period}_yardsticks.csv"
+        return self.path / f"{period}_baselines.csv"
 
     def simulation(self, period: str = TEST) -> Path:
         """Observed and simulated discharge."""
@@ -245,7 +245,7 @@ def medians_of_run(folder: RunFolder) -> dict[str, float]:
     """The medians of a run over its basins, then the numbers of basins."""
     if folder.lead_scores().is_file():
         table = pd.read_csv(folder.lead_scores(), dtype={"gauge_id": str})
-        own = table[~table["model"].isin(YARDSTICKS)]
+        own = table[~table["model"].isin(BASELINES)]
         scores = own.pivot(index="gauge_id", columns="lead_time", values="NSE").add_prefix("NSE lead ")
     else:
         scores = pd.read_csv(folder.metrics(), index_col=0)

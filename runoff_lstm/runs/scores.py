@@ -1,6 +1,7 @@
 """From what a model makes of a period, a simulation or forecasts, to the scores, tables, netCDF and pictures of a run folder."""
 
 import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,7 @@ from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.data.times import times_of
 from runoff_lstm.errors import InputError, nearest
-from runoff_lstm.evaluation.baselines import score_yardsticks
+from runoff_lstm.evaluation.baselines import score_baselines
 from runoff_lstm.evaluation.basins import count_of, defined, median_basin, share_of_basins, worst_basins
 from runoff_lstm.evaluation.lead_times import score_lead_times
 from runoff_lstm.evaluation.matching import observed_ahead
@@ -51,15 +52,23 @@ class Scores:
 
     Attributes
     ----------
-    metrics, yardsticks
+    metrics, baselines
         A row per gauge: the model's, and those of climatology and persistence.
     simulation
         `observed` and `simulated`, dims (basin, time), mm d-1 (mm h-1).
     """
 
     metrics: pd.DataFrame
-    yardsticks: pd.DataFrame
+    baselines: pd.DataFrame
     simulation: xr.Dataset
+
+    @property
+    def yardsticks(self) -> pd.DataFrame:
+        """`baselines` with its first column under its old name, `yardstick`; gone in the next release."""
+        warnings.warn(
+            "Scores.yardsticks is now Scores.baselines, its column yardstick is baseline", DeprecationWarning, stacklevel=2
+        )
+        return self.baselines.rename(columns={"baseline": "yardstick"})
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class LeadScores:
     Attributes
     ----------
     table
-        A row for each model or yardstick, gauge and lead time; see `score_lead_times`.
+        A row for each model or baseline, gauge and lead time; see `score_lead_times`.
     forecast
         (basin, issue_date, lead_time), mm d-1 (mm h-1).
     """
@@ -205,7 +214,7 @@ def _score_simulation(
     observed = dataset[DISCHARGE].sel({TIME: simulated[TIME]})
     scores = Scores(
         metrics=evaluate(observed=observed, simulated=simulated, metrics=metrics),
-        yardsticks=score_yardsticks(
+        baselines=score_baselines(
             observed=dataset[DISCHARGE],
             train=train,
             test=test,
@@ -214,7 +223,7 @@ def _score_simulation(
         ),
         simulation=_simulation(observed, simulated, name),
     )
-    write_csv(scores.yardsticks, folder.baselines(period_name))
+    write_csv(scores.baselines, folder.baselines(period_name))
     write_netcdf(scores.simulation, folder.simulation(period_name))
     write_figure(_hydrograph(dataset, scores, name=name), folder.hydrograph_plot(period_name))
     if dataset.sizes[BASIN] > 1:
@@ -224,7 +233,7 @@ def _score_simulation(
         worst = worst_basins(dataset, values, train=train, test=test, number=number)
         write_csv(worst, folder.worst_basins(period_name))
         curves = {"model": values} | {
-            str(one).partition(" (")[0]: table[first] for one, table in scores.yardsticks.groupby("yardstick")
+            str(one).partition(" (")[0]: table[first] for one, table in scores.baselines.groupby("baseline")
         }
         write_figure(plot_distribution(scores=curves, metric=first), folder.distribution_plot(period_name))
         if "gauge_lat" in dataset and "gauge_lon" in dataset:

@@ -20,7 +20,7 @@ from runoff_lstm.data.periods import Period, Stretches
 from runoff_lstm.data.readers import read_netcdf, write_dataset
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.errors import InputError
-from runoff_lstm.evaluation.baselines import climatology, score_yardsticks
+from runoff_lstm.evaluation.baselines import climatology, score_baselines
 from runoff_lstm.evaluation.lead_times import score_lead_times
 from runoff_lstm.experiment import read_experiment
 from runoff_lstm.files import locked
@@ -53,7 +53,7 @@ FILES = {
     "test_metrics.csv",
     "test_simulation.nc",
     "test_worst_basins.csv",
-    "test_yardsticks.csv",
+    "test_baselines.csv",
 }
 
 
@@ -79,9 +79,9 @@ def test_a_run_leaves_everything_a_hydrologist_needs(tmp_path, basins, periods):
         error = ((simulation["simulated"] - simulation["observed"]) ** 2).sum("time")
         nse = 1 - error / ((simulation["observed"] - simulation["observed"].mean("time")) ** 2).sum("time")
         np.testing.assert_allclose(metrics["NSE"], nse, rtol=1e-4)
-    yardsticks = pd.read_csv(tmp_path / "run" / "test_yardsticks.csv")
-    assert len(yardsticks) == 6
-    assert yardsticks["yardstick"].str.contains("yesterday").sum() == 3
+    baselines = pd.read_csv(tmp_path / "run" / "test_baselines.csv")
+    assert len(baselines) == 6
+    assert baselines["baseline"].str.contains("yesterday").sum() == 3
     provenance = json.loads((tmp_path / "run" / "provenance.json").read_text())
     assert {"torch", "python", "runoff-lstm"} <= set(provenance["versions"])
     assert (provenance["device"], provenance["precision"]) == ("cpu", "float32")
@@ -529,8 +529,8 @@ def test_training_in_stretches_is_told_by_the_folder_and_is_the_climatology(tmp_
     assert read_experiment_of(result, tmp_path).arguments()["periods"] == periods
     observed = basins["discharge"]
     labels = train.labels(basins.indexes["time"])
-    yardsticks = score_yardsticks(observed=observed, train=labels, test=periods.test.label_slice, metrics=run_scores.METRICS)
-    pd.testing.assert_frame_equal(result.scores.yardsticks, yardsticks)
+    baselines = score_baselines(observed=observed, train=labels, test=periods.test.label_slice, metrics=run_scores.METRICS)
+    pd.testing.assert_frame_equal(result.scores.baselines, baselines)
     within = climatology(observed=observed.sel(time=labels), train=slice(None), times=basins.indexes["time"])
     xr.testing.assert_equal(climatology(observed=observed, train=labels, times=basins.indexes["time"]), within)
     ahead = run(tmp_path / "ahead", basins, periods, inputs=dataclasses.replace(INPUTS, lead_times=2))
