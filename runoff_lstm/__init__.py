@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runoff_lstm.errors import InputError
     from runoff_lstm.evaluation.baselines import climatology, persistence
     from runoff_lstm.evaluation.basins import summary, worst_basins
-    from runoff_lstm.evaluation.comparison import compare, compare_tables, read_scores
+    from runoff_lstm.evaluation.comparison import compare, read_scores
     from runoff_lstm.evaluation.lead_times import score_lead_times, summary_line
     from runoff_lstm.evaluation.metrics import METRICS, evaluate
     from runoff_lstm.inputs.batch import Batch
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         TrainedModel,
         UnseenBasinWarning,
     )
+    from runoff_lstm.runs.comparison import compare_tables
     from runoff_lstm.runs.ensemble import cross_validate, train_ensemble
     from runoff_lstm.runs.folder import default_folder, load_models
     from runoff_lstm.runs.run import train_run
@@ -86,7 +87,6 @@ _HOME = {
     ),
     "evaluation.comparison": (
         "compare",
-        "compare_tables",
         "read_scores",
     ),
     "evaluation.lead_times": (
@@ -124,6 +124,7 @@ _HOME = {
         "TrainedModel",
         "UnseenBasinWarning",
     ),
+    "runs.comparison": ("compare_tables",),
     "runs.ensemble": (
         "cross_validate",
         "train_ensemble",

@@ -167,12 +167,11 @@ def compare(
 ) -> None:
     """Compare a metric basin by basin with another table of scores, with a paired test."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.evaluation.comparison import compare_tables
         from runoff_lstm.files import check_target
+        from runoff_lstm.runs.comparison import compare_tables, table_of
 
         if out is not None:
-            tables = [path / "test_metrics.csv" if path.is_dir() else path for path in (ours, reference)]
-            check_target(out, endings=(".csv", ".png"), inputs=tables, force=force)
+            check_target(out, endings=(".csv", ".png"), inputs=map(table_of, (ours, reference)), force=force)
         compared = compare_tables(ours, reference, metric, best=best)
         typer.echo(str(compared))
         if out is None:
@@ -449,10 +448,12 @@ def _run_folder(given: Path | None, name: str) -> Iterator[Path]:
 @contextmanager
 def _resumable(folder: Path) -> Iterator[None]:
     """After an interrupt, say how to go on."""
+    from runoff_lstm.runs.folder import RunFolder
+
     try:
         yield
     except KeyboardInterrupt:
-        if (folder / "experiment.toml").exists():
+        if RunFolder(folder).experiment.exists():
             typer.echo(f"\nstopped; go on with: runoff-lstm resume {folder}", err=True)
         raise
 
@@ -520,15 +521,19 @@ def _overrides(given: list[str] | None, **options: int | None) -> list[str]:
 def _experiment_of(run_dir: Path) -> Any:
     from runoff_lstm.errors import InputError
     from runoff_lstm.experiment import read_experiment
+    from runoff_lstm.runs.folder import RunFolder
 
-    if not (run_dir / "experiment.toml").is_file():
-        raise InputError(f"{run_dir} is not a run folder: it has no experiment.toml; give the folder that train has written")
-    return read_experiment(run_dir / "experiment.toml")
+    file = RunFolder(run_dir).experiment
+    if not file.is_file():
+        raise InputError(f"{run_dir} is not a run folder: it has no {file.name}; give the folder that train has written")
+    return read_experiment(file)
 
 
 def _bundles(model: Path) -> list[Path]:
     """The files of a model, or of all members of a run folder."""
-    return sorted(model.rglob("model.safetensors")) if model.is_dir() else [model]
+    from runoff_lstm.runs.folder import RunFolder
+
+    return RunFolder(model).models if model.is_dir() else [model]
 
 
 def _source_of(path: Path) -> str:

@@ -29,7 +29,7 @@ from runoff_lstm.cli import app
 from runoff_lstm.data.names import SOURCE
 from runoff_lstm.data.readers import READERS, read_camels_us, read_caravan, read_netcdf, write_dataset
 from runoff_lstm.files import locked
-from runoff_lstm.runs import run as run_folder
+from runoff_lstm.runs import folder as run_folder
 from runoff_lstm.runs.run import train_run
 from runoff_lstm.training.checkpoint import FORMAT
 
@@ -67,7 +67,7 @@ def leaf_run(tmp_path_factory):
     return folder, result.output
 
 
-def test_train_prints_one_table_with_yardsticks_and_leaves_a_run_folder(leaf_run):
+def test_train_prints_one_table_with_baselines_and_leaves_a_run_folder(leaf_run):
     folder, output = leaf_run
     assert re.search(r"│ NSE\s+│", output)
     for heading in ("model", "climatology", "persistence"):

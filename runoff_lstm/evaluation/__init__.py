@@ -8,9 +8,9 @@ May not import torch or models: any model's output is scored alike. hydroeval is
 NaN, and a figure over many basins says of how many it is.
 """
 
-from runoff_lstm.evaluation.baselines import climatology, persistence, score_yardsticks
+from runoff_lstm.evaluation.baselines import climatology, persistence, score_baselines, score_yardsticks
 from runoff_lstm.evaluation.basins import summary, worst_basins
-from runoff_lstm.evaluation.comparison import compare, compare_tables, read_scores
+from runoff_lstm.evaluation.comparison import compare, read_scores
 from runoff_lstm.evaluation.lead_times import score_lead_times, summary_line
 from runoff_lstm.evaluation.metrics import METRICS, evaluate
 
@@ -18,10 +18,10 @@ __all__ = [
     "METRICS",
     "climatology",
     "compare",
-    "compare_tables",
     "evaluate",
     "persistence",
     "read_scores",
+    "score_baselines",
     "score_lead_times",
     "score_yardsticks",
     "summary",

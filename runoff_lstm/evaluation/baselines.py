@@ -1,6 +1,8 @@
 """Climatology and persistence, as simulations and as forecasts, and their scores."""
 
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +22,7 @@ PERSISTENCE = "persistence (uses yesterday's observation)"
 
 
 def climatology(*, observed: xr.DataArray, train: Labels, times: pd.DatetimeIndex) -> xr.DataArray:
-    """The mean of each calendar day over the training period as a simulation: the yardstick that knows only the season.
+    """The mean of each calendar day over the training period as a simulation: the baseline that knows only the season.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ def climatology(*, observed: xr.DataArray, train: Labels, times: pd.DatetimeInde
 
 
 def persistence(*, observed: xr.DataArray) -> xr.DataArray:
-    """The observation of the step before as a simulation: a yardstick for forecasts, not for simulations without observations.
+    """The observation of the step before as a simulation: a baseline for forecasts, not for simulations without observations.
 
     Parameters
     ----------
@@ -65,7 +67,7 @@ def persistence(*, observed: xr.DataArray) -> xr.DataArray:
     return observed.shift({TIME: 1}).assign_attrs(attrs)
 
 
-def score_yardsticks(
+def score_baselines(
     *,
     observed: xr.DataArray,
     train: Labels,
@@ -89,7 +91,7 @@ def score_yardsticks(
     Returns
     -------
     DataFrame
-        The table of `evaluate` for both yardsticks, one below the other, with the name in the first column, `yardstick`.
+        The table of `evaluate` for both baselines, one below the other, with the name in the first column, `baseline`.
 
     Raises
     ------
@@ -97,17 +99,23 @@ def score_yardsticks(
         A period holds no time step, or a metric is not known.
     """
     tested = _select(observed, period=test, name="test")
-    yardsticks = {
+    baselines = {
         CLIMATOLOGY: climatology(observed=observed, train=train, times=pd.DatetimeIndex(tested.indexes[TIME])),
         PERSISTENCE: persistence(observed=observed).sel({TIME: test}),
     }
     tested = tested if beside is None else tested.where(beside.notnull())
     tables = []
-    for name, simulated in yardsticks.items():
+    for name, simulated in baselines.items():
         table = evaluate(observed=tested, simulated=simulated, metrics=metrics)
-        table.insert(0, "yardstick", name)
+        table.insert(0, "baseline", name)
         tables.append(table)
     return pd.concat(tables)
+
+
+def score_yardsticks(**arguments: Any) -> pd.DataFrame:
+    """Return the table of `score_baselines` with its first column under its old name, `yardstick`; gone in the next release."""
+    warnings.warn("score_yardsticks is now score_baselines, its column yardstick is baseline", DeprecationWarning, stacklevel=2)
+    return score_baselines(**arguments).rename(columns={"baseline": "yardstick"})
 
 
 def _select(observed: xr.DataArray, *, period: Labels, name: str) -> xr.DataArray:
@@ -118,7 +126,7 @@ def _select(observed: xr.DataArray, *, period: Labels, name: str) -> xr.DataArra
     return selected
 
 
-YARDSTICKS = ("persistence", "climatology")
+BASELINES = ("persistence", "climatology")
 
 
 def persistence_forecast(observed: xr.DataArray, forecast: xr.DataArray) -> xr.DataArray:

@@ -1,7 +1,6 @@
 """Two tables of scores basin by basin, with a paired test, where they were scored alike."""
 
 import math
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from runoff_lstm.data.names import BASIN, TIME
-from runoff_lstm.data.periods import AnyPeriod, period_of
+from runoff_lstm.data.periods import AnyPeriod
 from runoff_lstm.data.times import date_label, step_label
 from runoff_lstm.errors import InputError, nearest
 from runoff_lstm.evaluation.basins import best_of, count_of
@@ -111,8 +110,8 @@ class Scored:
 def compare(ours: "pd.Series[float]", reference: "pd.Series[float]", *, best: float | None = None) -> Comparison:
     """Compare a metric basin by basin; both are indexed by gauge id, and what either lacks is left out and counted.
 
-    The metric is the name of `ours`, in any letter case. See `compare_tables` for two files or run folders, which also checks that
-    both were scored alike.
+    The metric is the name of `ours`, in any letter case. See `rl.compare_tables` for two files or run folders, which also checks
+    that both were scored alike.
 
     Parameters
     ----------
@@ -159,29 +158,17 @@ def compare(ours: "pd.Series[float]", reference: "pd.Series[float]", *, best: fl
     )
 
 
-def compare_tables(ours: str | Path, reference: str | Path, metric: str = "NSE", *, best: float | None = None) -> Comparison:
-    """Compare a metric of two run folders or tables of scores (CSV) basin by basin, where both were scored alike.
-
-    Differences that leave the comparison possible, and what a table does not say of itself, are in `notes`.
-
-    Parameters
-    ----------
-    ours, reference
-        A run folder (its test period), or a table of scores in CSV.
-    metric
-        A column of both, in any letter case.
-    best
-        See `compare`.
+def compare_scored(ours: Scored, reference: Scored, *, best: float | None = None) -> Comparison:
+    """Compare a metric of two sources basin by basin, as `compare` does, where both were scored alike.
 
     Raises
     ------
     InputError
-        As `compare` and `read_scores`; or the two were scored over different periods, or in different units.
+        As `compare`; or the two were scored over different periods, or in different units.
     """
-    scored = [_read_scored(Path(path), metric) for path in (ours, reference)]
-    compared = compare(scored[0].scores, scored[1].scores, best=best)
+    compared = compare(ours.scores, reference.scores, best=best)
     gauge_ids = [str(one) for one in compared.values.index]
-    return replace(compared, notes=(*compared.notes, *_scored_apart(scored[0], scored[1], gauge_ids)))
+    return replace(compared, notes=(*compared.notes, *_scored_apart(ours, reference, gauge_ids)))
 
 
 def read_scores(path: str | Path, metric: str) -> "pd.Series[float]":
@@ -195,6 +182,13 @@ def read_scores(path: str | Path, metric: str) -> "pd.Series[float]":
     if column is None:
         raise InputError(f"{path} has no column '{metric}'; {nearest(metric, map(str, table.columns))}")
     return _numbers(table[column], path).rename(known_metric(column) or column)
+
+
+def read_days(path: Path) -> "pd.Series[float] | None":
+    """The number of steps scored out of a table of scores in CSV; None where it has no such column."""
+    table = _table_of(path)
+    column = _column(table, "days")
+    return None if column is None else _numbers(table[column], path)
 
 
 def _shares(values: pd.DataFrame, metric: str, best: float | None) -> tuple[float, float]:
@@ -277,41 +271,6 @@ def _span(times: pd.Index) -> str:
     """First and last step of a time axis, and how many of which length."""
     step = f" of {step_label(times[1] - times[0])}" if len(times) > 1 else ""
     return f"{date_label(times[0])} to {date_label(times[-1])} ({len(times)} steps{step})"
-
-
-def _read_scored(path: Path, metric: str) -> Scored:
-    """A metric of a run folder's test period, or of a table, with what lies beside the table in the folder."""
-    table = path / "test_metrics.csv" if path.is_dir() else path
-    if path.is_dir() and not table.is_file() and (path / "test_lead_scores.csv").is_file():
-        raise InputError(f"{path} holds forecasts, scored by lead time in test_lead_scores.csv; compare runs that simulate")
-    scores = read_scores(table, metric)
-    period_name, of_a_run, _ = table.name.partition("_metrics.csv")
-    days = _column(_table_of(table), "days")
-    return Scored(
-        source=str(path),
-        scores=scores,
-        days=None if days is None else _numbers(_table_of(table)[days], table),
-        observed=_observed(table.with_name(f"{period_name}_simulation.nc")) if of_a_run else None,
-        period=_stated_period(table.with_name("experiment.toml"), period_name) if of_a_run else None,
-    )
-
-
-def _observed(path: Path) -> xr.DataArray | None:
-    """The observed discharge of a run's simulation, dims (basin, time)."""
-    if not path.is_file():
-        return None
-    with xr.open_dataset(path) as opened:
-        observed: xr.DataArray = opened["observed"].transpose(BASIN, TIME).load()
-    return observed
-
-
-def _stated_period(path: Path, name: str) -> AnyPeriod | None:
-    """A period of an experiment file; None for folds of periods, which are scored on blocks of the training period."""
-    if not path.is_file():
-        return None
-    settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    dates = settings.get("periods", {}).get(name)
-    return None if dates is None or settings.get("folds", {}).get("by") == "period" else period_of(dates)
 
 
 def _table_of(path: Path) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 Lead time 1 is the step after the issue date, the last step whose observations a forecast uses. Every forecast is compared with
 what was observed at its valid time, issue date + lead time; where nothing was, it is left out of its score and of those of the
-yardsticks.
+baselines.
 """
 
 import logging
@@ -16,7 +16,7 @@ import xarray as xr
 from runoff_lstm.data.names import ISSUE_DATE, LEAD_TIME, TIME
 from runoff_lstm.data.times import Labels
 from runoff_lstm.errors import InputError, check_choice, nearest
-from runoff_lstm.evaluation.baselines import YARDSTICKS, climatology_forecast, persistence_forecast
+from runoff_lstm.evaluation.baselines import BASELINES, climatology_forecast, persistence_forecast
 from runoff_lstm.evaluation.basins import median_text
 from runoff_lstm.evaluation.matching import observed_ahead
 from runoff_lstm.evaluation.metrics import GAUGE_ID, evaluate
@@ -48,12 +48,12 @@ _SEASONS = {
 def score_lead_times(
     forecast: xr.DataArray, *, observed: xr.DataArray, train: Labels, name: str = "model", by: Season | None = None
 ) -> pd.DataFrame:
-    """Scores of a forecast and of its yardsticks, a row for each of them, basin and lead time.
+    """Scores of a forecast and of its baselines, a row for each of them, basin and lead time.
 
     Parameters
     ----------
     forecast
-        dims (basin, issue_date, lead_time), mm d-1 (mm h-1). What is NaN is left out, of the yardsticks too.
+        dims (basin, issue_date, lead_time), mm d-1 (mm h-1). What is NaN is left out, of the baselines too.
     observed
         Discharge, dims (basin, time), of the whole record; what comes after an issue date is looked at for scoring only.
     train
@@ -68,7 +68,7 @@ def score_lead_times(
     -------
     DataFrame
         Columns model, gauge_id, lead_time (in steps), by (if asked), RMSE (as discharge), NSE, KGE, skill_persistence and
-        skill_climatology (1 - squared error over that of the yardstick; 0 is no better, 1 is perfect, NaN where the yardstick is
+        skill_climatology (1 - squared error over that of the baseline; 0 is no better, 1 is perfect, NaN where the baseline is
         perfect or absent), days (number of forecasts scored).
     """
     if by is not None:
@@ -93,7 +93,7 @@ def score_lead_times(
             tables[-1].insert(2, LEAD_TIME, lead + 1)
             if by is not None:
                 tables[-1].insert(3, by, label)
-    order = pd.CategoricalDtype([name, *YARDSTICKS], ordered=True)
+    order = pd.CategoricalDtype([name, *BASELINES], ordered=True)
     table = pd.concat(tables, ignore_index=True)
     return table.sort_values("model", key=lambda column: column.astype(order), kind="stable", ignore_index=True)
 
@@ -106,10 +106,10 @@ def _score(forecasts: Mapping[str, xr.DataArray], truth: xr.DataArray) -> pd.Dat
     rows = []
     for name, made in series.items():
         table = evaluate(observed=observed, simulated=made, metrics=METRICS)
-        for yardstick in YARDSTICKS:
-            both = error[name].notnull() & error[yardstick].notnull()
-            ours, its = (error[one].where(both).mean(TIME).values for one in (name, yardstick))
-            table.insert(len(table.columns) - 1, f"skill_{yardstick}", 1 - ours / np.where(its > 0, its, np.nan))
+        for baseline in BASELINES:
+            both = error[name].notnull() & error[baseline].notnull()
+            ours, its = (error[one].where(both).mean(TIME).values for one in (name, baseline))
+            table.insert(len(table.columns) - 1, f"skill_{baseline}", 1 - ours / np.where(its > 0, its, np.nan))
         table = table.reset_index(names=GAUGE_ID)
         table.insert(0, "model", name)
         rows.append(table)

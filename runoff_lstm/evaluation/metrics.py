@@ -1,4 +1,4 @@
-"""From observed and simulated discharge to one table of metrics per basin, and the yardsticks to hold them against.
+"""From observed and simulated discharge to one table of metrics per basin.
 
 Every metric takes `observed=` and `simulated=`, both discharge with dims (basin, time), the same coordinates and the same
 unit, and returns a DataArray with dims (basin,), computed in float64. Steps that are NaN in either are left out of both.

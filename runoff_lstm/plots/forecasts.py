@@ -8,7 +8,7 @@ import xarray as xr
 
 from runoff_lstm.data.names import ISSUE_DATE, LEAD_TIME, TIME
 from runoff_lstm.errors import InputError, nearest
-from runoff_lstm.evaluation.baselines import YARDSTICKS
+from runoff_lstm.evaluation.baselines import BASELINES
 from runoff_lstm.evaluation.basins import count_of
 from runoff_lstm.evaluation.matching import valid_times
 from runoff_lstm.evaluation.metrics import GAUGE_ID, METRICS
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def plot_lead_times(axes: "Axes | None" = None, *, scores: pd.DataFrame, metric: str = "NSE", units: str = "") -> "Axes":
-    """A score against lead time, a line for each model and yardstick; over several basins the median, and half of them shaded.
+    """A score against lead time, a line for each model and baseline; over several basins the median, and half of them shaded.
 
     Parameters
     ----------
@@ -48,9 +48,9 @@ def plot_lead_times(axes: "Axes | None" = None, *, scores: pd.DataFrame, metric:
     axes = axes_or_new(axes, size=(6.4, 4))
     basins = scores[GAUGE_ID].nunique()
     styles = {"persistence": (VALIDATION_COLOUR, "--"), "climatology": (QUIET, ":")}
-    models = [str(name) for name in scores["model"].unique() if name not in YARDSTICKS]
+    models = [str(name) for name in scores["model"].unique() if name not in BASELINES]
     fresh = iter(("#009E73", "#CC79A7", "#56B4E9", "#E69F00", OBSERVED_COLOUR) * len(models))
-    for place, name in enumerate([*models, *YARDSTICKS]):
+    for place, name in enumerate([*models, *BASELINES]):
         by_lead = scores[scores["model"] == name].groupby(LEAD_TIME)[metric]
         if not by_lead.ngroups:
             continue
@@ -58,7 +58,7 @@ def plot_lead_times(axes: "Axes | None" = None, *, scores: pd.DataFrame, metric:
         colour, line = styles.get(name, (SIMULATED_COLOUR if place == 0 else next(fresh), "-"))
         label = fitted(plain(shortened(name, 80)) + _fewer(by_lead.count(), of=basins), width=0.45 * width_of(axes), size=9)
         axes.plot(middle.index, middle, color=colour, linestyle=line, marker="o", markersize=3.5, linewidth=1.6, label=label)
-        if basins > 1 and name not in YARDSTICKS:
+        if basins > 1 and name not in BASELINES:
             axes.fill_between(middle.index, by_lead.quantile(0.25), by_lead.quantile(0.75), color=colour, alpha=0.15, linewidth=0)
     axes.set(xlabel="lead time [steps]", ylabel=f"{metric} [{typeset(units)}]" if units else metric)
     axes.set_xticks(sorted(scores[LEAD_TIME].unique()))

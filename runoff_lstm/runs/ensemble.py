@@ -24,10 +24,11 @@ from runoff_lstm.data.splits import Periods, temporal_folds, ungauged_folds
 from runoff_lstm.device import Device, resolve_device
 from runoff_lstm.errors import InputError, check_choice, check_keywords
 from runoff_lstm.files import part_of, write_csv
-from runoff_lstm.runs.folder import held_folder, is_done, made_before, medians_of_run
+from runoff_lstm.runs.folder import RunFolder, made_before, medians_of_run
 from runoff_lstm.runs.progress import training_bars
 from runoff_lstm.runs.run import check_run, train_run
 from runoff_lstm.runs.scores import LeadScores, Scores, mean_of, score
+from runoff_lstm.runs.settings import held_folder
 from runoff_lstm.runs.workers import run_beside
 from runoff_lstm.training.recipe import Progress
 
@@ -92,16 +93,16 @@ def train_ensemble(
         There is no test period to score, a seed is there twice, or one of the runs raises it.
     """
     _check_arguments(train_ensemble, arguments, apart=["seed"])
-    folder, dataset, periods = Path(path), check_basins(dataset), arguments["periods"]
+    folder, dataset, periods = RunFolder(Path(path)), check_basins(dataset), arguments["periods"]
     if periods.test is None:
         raise InputError("an ensemble is scored on the test period; name one in [periods]")
     if len(set(seeds)) < len(seeds):
         raise InputError(f"seeds = {list(seeds)}: each may come once")
-    jobs = {f"seed-{seed}": {**arguments, "seed": seed} for seed in seeds}
+    jobs = {folder.member(seed).label: {**arguments, "seed": seed} for seed in seeds}
     with _all_run(folder, dataset, jobs, settings, device=device, workers=workers, resume=resume, show_progress=show_progress):
         chosen = {key: arguments[key] for key in ("name", "periods", "metrics") if key in arguments}
-        scores = score(folder, dataset, mean_of([made_before(folder / label) for label in jobs]), **chosen)
-        return ManyRuns(folder, _table(folder, list(jobs), {"seed": list(seeds)}), scores)
+        scores = score(folder, dataset, mean_of([made_before(folder.below(label)) for label in jobs]), **chosen)
+        return ManyRuns(folder.path, _table(folder, list(jobs), {"seed": list(seeds)}), scores)
 
 
 def cross_validate(
@@ -137,14 +138,14 @@ def cross_validate(
     """
     check_choice("by", by, get_args(FoldKind))
     _check_arguments(cross_validate, arguments)
-    folder, dataset, periods = Path(path), check_basins(dataset), arguments["periods"]
+    folder, dataset, periods = RunFolder(Path(path)), check_basins(dataset), arguments["periods"]
     if arguments.get("held_out"):
         raise InputError("[folds] holds out basins itself; leave [evaluation] held_out out")
     if by == "basin":
         if periods.test is None:
             raise InputError("folds of basins are scored on the test period; name one in [periods]")
         folds = ungauged_folds([str(one) for one in dataset[BASIN].values], number, seed=fold_seed)
-        jobs = {f"fold-{place + 1}": {**arguments, "held_out": fold} for place, fold in enumerate(folds)}
+        jobs = {folder.fold(place + 1).label: {**arguments, "held_out": fold} for place, fold in enumerate(folds)}
         told = pd.DataFrame(
             [(gauge_id, place + 1) for place, fold in enumerate(folds) for gauge_id in fold], columns=["gauge_id", "fold"]
         )
@@ -155,22 +156,22 @@ def cross_validate(
         if patience is not None:
             raise InputError(f'patience = {patience} needs a validation period; folds by = "period" have none: leave patience out')
         blocks = temporal_folds(periods.train, number)
-        jobs = {f"fold-{place + 1}": {**arguments, "periods": block} for place, block in enumerate(blocks)}
+        jobs = {folder.fold(place + 1).label: {**arguments, "periods": block} for place, block in enumerate(blocks)}
         told = pd.DataFrame(
             [(place + 1, str(block.train), str(block.test)) for place, block in enumerate(blocks)],
             columns=["fold", "train", "test"],
         )
         periods = Periods(train=blocks[0].train, test=Period(blocks[0].test.start, blocks[-1].test.end))  # type: ignore[union-attr]
     with _all_run(folder, dataset, jobs, settings, device=device, workers=workers, resume=resume, show_progress=show_progress):
-        write_csv(told.set_index(told.columns[0]), folder / "folds.csv")
-        parts = [made_before(folder / label) for label in jobs]
+        write_csv(told.set_index(told.columns[0]), folder.folds)
+        parts = [made_before(folder.below(label)) for label in jobs]
         along = BASIN if by == "basin" else ISSUE_DATE if arguments["inputs"].lead_times else TIME
         made = xr.concat(parts, dim=along, join="outer")
         kept = set(made[BASIN].values.tolist())
         made = made.sel({BASIN: [one for one in dataset[BASIN].values.tolist() if one in kept]})
         chosen = {key: arguments[key] for key in ("name", "metrics") if key in arguments}
         scores = score(folder, dataset, made, periods=periods, **chosen)
-        return ManyRuns(folder, _table(folder, list(jobs), {"fold": list(range(1, len(jobs) + 1))}), scores)
+        return ManyRuns(folder.path, _table(folder, list(jobs), {"fold": list(range(1, len(jobs) + 1))}), scores)
 
 
 def _check_arguments(function: Callable[..., ManyRuns], arguments: Mapping[str, Any], *, apart: Sequence[str] = ()) -> None:
@@ -186,7 +187,7 @@ def _check_arguments(function: Callable[..., ManyRuns], arguments: Mapping[str, 
 
 @contextmanager
 def _all_run(
-    folder: Path,
+    folder: RunFolder,
     dataset: xr.Dataset,
     jobs: Mapping[str, Mapping[str, Any]],
     settings: Mapping[str, Any],
@@ -201,14 +202,14 @@ def _all_run(
         asked = ("name", "periods", "inputs", "metrics", "held_out", "walk", "start_from", "recipe")
         check_run(dataset, **{key: job[key] for key in asked if key in job})
     with held_folder(folder, settings, device, resume=resume):
-        left = {label: {**job, "device": device} for label, job in jobs.items() if not is_done(folder / label)}
+        left = {label: {**job, "device": device} for label, job in jobs.items() if not folder.below(label).is_done}
         with training_bars(list(left), show=show_progress) as observe:
             _run_left(folder, dataset, left, observe, device=device, workers=workers)
         yield
 
 
 def _run_left(
-    folder: Path,
+    folder: RunFolder,
     dataset: xr.Dataset,
     jobs: Mapping[str, Mapping[str, Any]],
     observe: Callable[[str, Progress], None],
@@ -224,33 +225,35 @@ def _run_left(
             _run_below(folder, label, dataset, job, _teller(label, observe))
         return
     run = partial(_run_apart, folder, max(cores // workers, 1))
-    run_beside(run, jobs, dataset.compute(), scratch=part_of(folder / "data"), workers=workers, observe=observe)
+    run_beside(run, jobs, dataset.compute(), scratch=part_of(folder.path / "data"), workers=workers, observe=observe)
 
 
 def _teller(label: str, observe: Callable[[str, Progress], None]) -> Callable[[Progress], None]:
     return lambda progress: observe(label, progress)
 
 
-def _run_below(folder: Path, label: str, dataset: xr.Dataset, job: Mapping[str, Any], observe: Callable[[Progress], None]) -> None:
+def _run_below(
+    folder: RunFolder, label: str, dataset: xr.Dataset, job: Mapping[str, Any], observe: Callable[[Progress], None]
+) -> None:
     """One run in its folder below `folder`, from its checkpoint on where there is one."""
-    path = folder / label
-    if path.exists() and not (path / "checkpoint.pt").exists():
-        shutil.rmtree(path)  # stopped before its first update: nothing to go on from
-    train_run(path, dataset, **job, resume=(path / "checkpoint.pt").exists(), observe=observe)
+    below = folder.below(label)
+    if below.path.exists() and not below.checkpoint.exists():
+        shutil.rmtree(below.path)  # stopped before its first update: nothing to go on from
+    train_run(below.path, dataset, **job, resume=below.checkpoint.exists(), observe=observe)
 
 
-def _run_apart(folder: Path, threads: int, *given: Any) -> None:
+def _run_apart(folder: RunFolder, threads: int, *given: Any) -> None:
     """One run in a process of its own, on its share of the cores."""
     torch.set_num_threads(threads)
     _run_below(folder, *given)
 
 
-def _table(folder: Path, labels: Sequence[str], apart: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+def _table(folder: RunFolder, labels: Sequence[str], apart: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     """A row per run with the medians over its basins of its metrics, of forecasts of the NSE by lead time; written to runs.csv.
 
     `basins` is how many the run has, `NSE_basins` how many of them the median of NSE is of, and so for every column.
     """
-    rows = pd.DataFrame([medians_of_run(folder / label) for label in labels])
+    rows = pd.DataFrame([medians_of_run(folder.below(label)) for label in labels])
     table = pd.concat([pd.DataFrame({**apart, "folder": labels}), rows], axis=1).set_index(next(iter(apart)))
-    write_csv(table, folder / "runs.csv")
+    write_csv(table, folder.runs)
     return table

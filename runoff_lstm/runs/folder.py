@@ -1,36 +1,193 @@
-"""What a run leaves behind: its folder, settings, provenance and models."""
+"""From the path of a run folder to the paths of its files: every file name of a run, here and nowhere else.
+
+Loads no torch until a model is asked for, so that commands that read tables alone start at once.
+"""
 
 import datetime
-import json
-import platform
-import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict
-from importlib.metadata import version
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import tomli_w
-import torch
 import xarray as xr
 
-from runoff_lstm.data.names import SOURCE
-from runoff_lstm.data.periods import AnyPeriod
-from runoff_lstm.data.splits import Periods
-from runoff_lstm.device import Device, resolve_device, resolve_precision
 from runoff_lstm.errors import InputError
-from runoff_lstm.evaluation.baselines import YARDSTICKS
+from runoff_lstm.evaluation.baselines import BASELINES
 from runoff_lstm.evaluation.basins import medians
-from runoff_lstm.files import LOCK, check_netcdf_path, folder_name, literal_path, locked, new_folder, remove_parts, written_whole
-from runoff_lstm.inputs.spec import Inputs
-from runoff_lstm.models.architecture import Architecture
-from runoff_lstm.models.dropout import Dropout
-from runoff_lstm.prediction.bundle import load_model
-from runoff_lstm.prediction.trained_model import TrainedModel
-from runoff_lstm.runs.walk_forward import Walk
-from runoff_lstm.training.recipe import Recipe
+from runoff_lstm.files import LOCK, check_netcdf_path, folder_name, locked, new_folder
+
+if TYPE_CHECKING:
+    import torch
+
+    from runoff_lstm.prediction.trained_model import TrainedModel
+
+TEST = "test"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths of one run, or of many runs: an ensemble has members, a cross-validation has folds.
+
+    Attributes
+    ----------
+    path
+        The folder; it need not exist.
+    """
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def label(self) -> str:
+        """The last part of its path, such as `seed-3` or `fold-1` of runs below another folder."""
+        return self.path.name
+
+    @property
+    def experiment(self) -> Path:
+        """What was asked for; written first."""
+        return self.path / "experiment.toml"
+
+    @property
+    def provenance(self) -> Path:
+        """Versions, commit, device and date."""
+        return self.path / "provenance.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """State of the training."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def model(self) -> Path:
+        """The trained model."""
+        return self.path / "model.safetensors"
+
+    @property
+    def history(self) -> Path:
+        """A row for each validation."""
+        return self.path / "history.csv"
+
+    @property
+    def history_plot(self) -> Path:
+        """The history, drawn."""
+        return self.path / "history.png"
+
+    @property
+    def coverage(self) -> Path:
+        """What was used of each period."""
+        return self.path / "coverage.csv"
+
+    @property
+    def runs(self) -> Path:
+        """Of many runs: a row for each; written last."""
+        return self.path / "runs.csv"
+
+    @property
+    def folds(self) -> Path:
+        """Of a cross-validation: what each fold holds out."""
+        return self.path / "folds.csv"
+
+    def metrics(self, period: str = TEST) -> Path:
+        """Scores of a simulation; written last."""
+        return self.path / f"{period}_metrics.csv"
+
+    def baselines(self, period: str = TEST) -> Path:
+        """Scores of climatology and persistence beside a simulation."""
+        return self.path / f"{period}_baselines.csv"
+
+    def simulation(self, period: str = TEST) -> Path:
+        """Observed and simulated discharge."""
+        return self.path / f"{period}_simulation.nc"
+
+    def worst_basins(self, period: str = TEST) -> Path:
+        """The basins with the lowest scores, and what may explain them."""
+        return self.path / f"{period}_worst_basins.csv"
+
+    def forecasts(self, period: str = TEST) -> Path:
+        """Forecast discharge, and what was observed."""
+        return self.path / f"{period}_forecasts.nc"
+
+    def lead_scores(self, period: str = TEST) -> Path:
+        """Scores of forecasts by lead time; written last."""
+        return self.path / f"{period}_lead_scores.csv"
+
+    def lead_scores_by_season(self, period: str = TEST) -> Path:
+        """The same for each season of the issue date."""
+        return self.path / f"{period}_lead_scores_by_season.csv"
+
+    def hydrograph_plot(self, period: str = TEST) -> Path:
+        """The median basin."""
+        return self._plot("hydrograph", period)
+
+    def distribution_plot(self, period: str = TEST) -> Path:
+        """A metric over all basins."""
+        return self._plot("distribution", period)
+
+    def map_plot(self, period: str = TEST) -> Path:
+        """A metric at the gauges' places."""
+        return self._plot("map", period)
+
+    def lead_times_plot(self, period: str = TEST) -> Path:
+        """A metric against lead time."""
+        return self._plot("lead_times", period)
+
+    def forecasts_plot(self, period: str = TEST) -> Path:
+        """Forecasts of the median basin."""
+        return self._plot("forecasts", period)
+
+    def _plot(self, what: str, period: str) -> Path:
+        return self.path / f"{'' if period == TEST else f'{period}_'}{what}.png"
+
+    def member(self, seed: int) -> "RunFolder":
+        """The run of a seed in an ensemble."""
+        return RunFolder(self.path / f"seed-{seed}")
+
+    def fold(self, number: int) -> "RunFolder":
+        """The run of a fold, counted from 1."""
+        return RunFolder(self.path / f"fold-{number}")
+
+    def below(self, label: str) -> "RunFolder":
+        """The run of this label."""
+        return RunFolder(self.path / label)
+
+    @property
+    def members(self) -> list["RunFolder"]:
+        """The runs of an ensemble, by seed; none of a single run."""
+        return self._below("seed-")
+
+    @property
+    def fold_runs(self) -> list["RunFolder"]:
+        """The runs of a cross-validation, by number; none of a single run."""
+        return self._below("fold-")
+
+    def _below(self, prefix: str) -> list["RunFolder"]:
+        found = {one.name.removeprefix(prefix): one for one in self.path.glob(f"{prefix}*") if one.is_dir()}
+        return [RunFolder(found[number]) for number in sorted(filter(str.isdecimal, found), key=int)]
+
+    @property
+    def models(self) -> list[Path]:
+        """The models of this run and of all runs below it that are there."""
+        return sorted(self.path.rglob(self.model.name))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the test period is scored: its table of scores is written last."""
+        return self.metrics().is_file() or self.lead_scores().is_file()
+
+    def settings(self) -> dict[str, Any]:
+        """What is in experiment.toml; empty where there is none."""
+        if not self.experiment.is_file():
+            return {}
+        return tomllib.loads(self.experiment.read_text(encoding="utf-8"))
+
+    def period_scored(self, table: Path) -> str | None:
+        """The period that one of its tables of scores is of; None of any other file."""
+        period, is_ours, _ = table.name.partition(self.metrics("").name)
+        return period if is_ours else None
 
 
 def default_folder(name: str) -> Path:
@@ -51,98 +208,7 @@ def check_free(folder: Path) -> None:
         pass
 
 
-@contextmanager
-def held_folder(folder: Path, settings: Mapping[str, Any], device: Device, *, resume: bool) -> Iterator[None]:
-    """Hold a run folder for this process alone: a new one, with what was asked for and where it runs, or one to resume.
-
-    Raises
-    ------
-    InputError
-        The folder is not empty, or with `resume` not there; another process holds it.
-    """
-    place = resolve_device(device)
-    if not resume:
-        check_new_folder(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{folder} cannot be made ({error}); choose another --run-dir") from None
-    elif not folder.is_dir():
-        raise InputError(f"{folder} is not there, so that nothing can be resumed; train first")
-    with locked(folder):
-        if resume:
-            remove_parts(folder)
-        else:
-            check_new_folder(folder)  # another process may have been faster
-            _write_settings(folder, settings, place)
-        yield
-
-
-def _write_settings(folder: Path, settings: Mapping[str, Any], place: torch.device) -> None:
-    with written_whole(folder / "experiment.toml") as part:
-        part.write_text(tomli_w.dumps(settings), encoding="utf-8")
-    with written_whole(folder / "provenance.json") as part:
-        part.write_text(json.dumps(_provenance(place, settings.get("training", {})), indent=2) + "\n", encoding="utf-8")
-
-
-def given(settings: Architecture | Dropout | Recipe | Walk) -> dict[str, Any]:
-    """What is set, as a table; TOML knows no None."""
-    return {key: value for key, value in asdict(settings).items() if value is not None}
-
-
-def settings_of(
-    dataset: xr.Dataset, *, name: str, periods: Periods, inputs: Inputs, recipe: Recipe, architecture: Architecture
-) -> dict[str, Any]:
-    """The experiment as a table that the command line reads back: the form of an experiment file."""
-    source = json.loads(dataset.attrs.get(SOURCE, "{}"))
-    source |= {key: literal_path(source[key]) for key in ("path", "attributes") if source.get(key)}
-    asked = asdict(inputs)
-    return {
-        "name": name,
-        "data": {**source, "forcing": list(asked["forcing"]), "static_attributes": list(asked["static_attributes"])},
-        "periods": {key: _dates(period) for key, period in periods.named().items()},
-        "windows": {key: value for key, value in asked.items() if key not in ("forcing", "static_attributes") and value},
-        "model": {**given(architecture), "dropout": given(architecture.dropout)},
-        "training": given(recipe),
-    }
-
-
-def _dates(period: AnyPeriod) -> list[Any]:
-    """First and last day, of several stretches a list of such."""
-    pairs = [[_moment(one.start), _moment(one.end)] for one in period.parts]
-    return pairs[0] if len(pairs) == 1 else pairs
-
-
-def _moment(moment: pd.Timestamp) -> datetime.date:
-    """A date, with the time of day where that is not midnight."""
-    return moment.date() if moment == moment.normalize() else moment.to_pydatetime()
-
-
-def _provenance(device: torch.device, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Versions, commit, device, the precision used there, and date."""
-    packages = ("runoff-lstm", "torch", "xarray", "pandas", "numpy", "netCDF4", "hydroeval")
-    return {
-        "versions": {"python": platform.python_version(), **{package: version(package) for package in packages}},
-        "git_commit": _commit(),
-        "device": str(device),
-        "precision": resolve_precision(recipe.get("precision", "float32"), device),
-        "platform": platform.platform(),
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _commit() -> str | None:
-    """The commit of this package where it runs from its own repository; None where it is installed, or git is not there."""
-    package = Path(__file__).parent
-    asked = ["git", "-C", str(package), "rev-parse", "--show-prefix", "HEAD"]
-    try:
-        told = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
-    except OSError:
-        return None
-    return told[1] if told[:1] == [f"{package.name}/"] else None
-
-
-def load_models(path: str | Path, *, device: str | torch.device = "cpu") -> list[TrainedModel]:
+def load_models(path: str | Path, *, device: "str | torch.device" = "cpu") -> "list[TrainedModel]":
     """The model of a bundle's file or of a run folder, or all members of an ensemble's folder, by seed.
 
     Raises
@@ -150,39 +216,39 @@ def load_models(path: str | Path, *, device: str | torch.device = "cpu") -> list
     InputError
         The folder is no run folder, a cross-validation, or not finished.
     """
-    path = Path(path)
-    if not path.is_dir() or (path / "model.safetensors").is_file():
-        return [load_model(path / "model.safetensors" if path.is_dir() else path, device=device)]
-    if (path / "fold-1").is_dir():
-        raise InputError(f"{path} is a cross-validation; name one of its folds, such as {path / 'fold-1'}")
-    members = sorted(path.glob("seed-*"), key=lambda member: int(member.name.removeprefix("seed-")))
-    if not members or not (path / "runs.csv").is_file():
+    from runoff_lstm.prediction.bundle import load_model
+
+    return [load_model(file, device=device) for file in _model_files(Path(path))]
+
+
+def _model_files(path: Path) -> Iterator[Path]:
+    folder = RunFolder(path)
+    if not path.is_dir() or folder.model.is_file():
+        yield folder.model if path.is_dir() else path
+        return
+    if folder.fold_runs:
+        raise InputError(f"{path} is a cross-validation; name one of its folds, such as {folder.fold_runs[0]}")
+    if not folder.members or not folder.runs.is_file():
         raise InputError(f"{path} has no trained model; give a model.safetensors or a finished run folder")
-    return [load_model(member / "model.safetensors", device=device) for member in members]
+    yield from (member.model for member in folder.members)
 
 
-def is_done(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in ("test_metrics.csv", "test_lead_scores.csv"))
-
-
-def made_before(folder: Path) -> xr.DataArray:
+def made_before(folder: RunFolder) -> xr.DataArray:
     """What a run has simulated, or forecast, of its test period."""
-    forecasts = folder / "test_forecasts.nc"
-    file, name = (forecasts, "forecast") if forecasts.is_file() else (folder / "test_simulation.nc", "simulated")
-    with xr.open_dataset(file) as opened:
-        made: xr.DataArray = opened[name].load()
+    is_forecast = folder.forecasts().is_file()
+    with xr.open_dataset(folder.forecasts() if is_forecast else folder.simulation()) as opened:
+        made: xr.DataArray = opened["forecast" if is_forecast else "simulated"].load()
     return made
 
 
-def medians_of_run(folder: Path) -> dict[str, float]:
+def medians_of_run(folder: RunFolder) -> dict[str, float]:
     """The medians of a run over its basins, then the numbers of basins."""
-    by_lead = folder / "test_lead_scores.csv"
-    if by_lead.is_file():
-        table = pd.read_csv(by_lead, dtype={"gauge_id": str})
-        own = table[~table["model"].isin(YARDSTICKS)]
+    if folder.lead_scores().is_file():
+        table = pd.read_csv(folder.lead_scores(), dtype={"gauge_id": str})
+        own = table[~table["model"].isin(BASELINES)]
         scores = own.pivot(index="gauge_id", columns="lead_time", values="NSE").add_prefix("NSE lead ")
     else:
-        scores = pd.read_csv(folder / "test_metrics.csv", index_col=0)
+        scores = pd.read_csv(folder.metrics(), index_col=0)
     found = medians(scores)
     counts = {f"{name}_basins": basins for name, (_, basins) in found.items()}
     return {**{name: median for name, (median, _) in found.items()}, "basins": len(scores), **counts}

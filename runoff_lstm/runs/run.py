@@ -30,9 +30,10 @@ from runoff_lstm.plots.style import write_figure
 from runoff_lstm.prediction.bundle import load_model, write_bundle
 from runoff_lstm.prediction.stages import check_unseen
 from runoff_lstm.prediction.trained_model import TrainedModel, as_ungauged
-from runoff_lstm.runs.folder import given, held_folder, settings_of
+from runoff_lstm.runs.folder import RunFolder
 from runoff_lstm.runs.progress import training_bar
 from runoff_lstm.runs.scores import METRICS, LeadScores, Scores, check_scored, evaluate_run, score
+from runoff_lstm.runs.settings import given, held_folder, settings_of
 from runoff_lstm.runs.walk_forward import Walk, check_walked, walk_with
 from runoff_lstm.training.fine_tuning import check_periods_unseen
 from runoff_lstm.training.recipe import Progress, Recipe
@@ -113,7 +114,7 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     InputError
         The folder is not empty, or settings, data or periods do not fit.
     """
-    folder = Path(path)
+    folder = RunFolder(Path(path))
     dataset = check_basins(dataset)
     asked: dict[str, Any] = {"metrics": metrics, "held_out": held_out, "walk": walk, "start_from": start_from, "recipe": recipe}
     check_run(dataset, name=name, periods=periods, inputs=inputs, **asked)
@@ -142,22 +143,22 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
         settings["walk_forward"] = given(walk)
     with held_folder(folder, settings, device, resume=resume):
         with nullcontext(observe) if observe is not None else training_bar(name, show=True) as told:
-            trained = training.run(checkpoint=folder / "checkpoint.pt", resume=resume, observe=told)
-        write_csv(trained.history.set_index("update"), folder / "history.csv")
-        write_csv(trained.coverage, folder / "coverage.csv")
-        write_figure(plot_history(history=trained.history), folder / "history.png")
+            trained = training.run(checkpoint=folder.checkpoint, resume=resume, observe=told)
+        write_csv(trained.history.set_index("update"), folder.history)
+        write_csv(trained.coverage, folder.coverage)
+        write_figure(plot_history(history=trained.history), folder.history_plot)
         model, scores = trained.model, None
-        write_bundle(model, folder / "model.safetensors")
+        write_bundle(model, folder.model)
         if walk is not None:
             asked = {"periods": periods, "inputs": inputs, "recipe": recipe, "seed": seed, "device": device}
             with as_ungauged(on_purpose=bool(held_out)):
                 made, model = walk_with(model, dataset, walk, **asked)
-            write_bundle(model, folder / "model.safetensors")
+            write_bundle(model, folder.model)
             scores = score(folder, dataset, made, name=name, periods=periods)
         elif periods.test is not None:
             chosen: dict[str, Any] = {"name": name, "periods": periods, "metrics": metrics, "ungauged": bool(held_out)}
-            scores = evaluate_run(folder, [model], dataset, **chosen)
-    return Run(name, folder, model, trained.history, trained.coverage, scores)
+            scores = evaluate_run(folder.path, [model], dataset, **chosen)
+    return Run(name, folder.path, model, trained.history, trained.coverage, scores)
 
 
 def check_run(

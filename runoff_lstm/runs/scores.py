@@ -1,6 +1,7 @@
 """From what a model makes of a period, a simulation or forecasts, to the scores, tables, netCDF and pictures of a run folder."""
 
 import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,7 @@ from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.data.times import times_of
 from runoff_lstm.errors import InputError, nearest
-from runoff_lstm.evaluation.baselines import score_yardsticks
+from runoff_lstm.evaluation.baselines import score_baselines
 from runoff_lstm.evaluation.basins import count_of, defined, median_basin, share_of_basins, worst_basins
 from runoff_lstm.evaluation.lead_times import score_lead_times
 from runoff_lstm.evaluation.matching import observed_ahead
@@ -31,6 +32,7 @@ from runoff_lstm.plots.style import plain, shortened, write_figure
 from runoff_lstm.prediction.forecast import last_issue_dates
 from runoff_lstm.prediction.stages import check_unseen
 from runoff_lstm.prediction.trained_model import TrainedModel, as_ungauged, each_warning_once
+from runoff_lstm.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,15 +52,23 @@ class Scores:
 
     Attributes
     ----------
-    metrics, yardsticks
+    metrics, baselines
         A row per gauge: the model's, and those of climatology and persistence.
     simulation
         `observed` and `simulated`, dims (basin, time), mm d-1 (mm h-1).
     """
 
     metrics: pd.DataFrame
-    yardsticks: pd.DataFrame
+    baselines: pd.DataFrame
     simulation: xr.Dataset
+
+    @property
+    def yardsticks(self) -> pd.DataFrame:
+        """`baselines` with its first column under its old name, `yardstick`; gone in the next release."""
+        warnings.warn(
+            "Scores.yardsticks is now Scores.baselines, its column yardstick is baseline", DeprecationWarning, stacklevel=2
+        )
+        return self.baselines.rename(columns={"baseline": "yardstick"})
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,7 @@ class LeadScores:
     Attributes
     ----------
     table
-        A row for each model or yardstick, gauge and lead time; see `score_lead_times`.
+        A row for each model or baseline, gauge and lead time; see `score_lead_times`.
     forecast
         (basin, issue_date, lead_time), mm d-1 (mm h-1).
     """
@@ -106,7 +116,9 @@ def evaluate_run(
         check_unseen(model.seen, dataset[BASIN].values, period_name, period)
     with each_warning_once(), as_ungauged(on_purpose=ungauged):
         parts = [made_by(model, dataset, period) for model in models]
-    return score(folder, dataset, mean_of(parts), name=name, periods=periods, period_name=period_name, metrics=metrics)
+    return score(
+        RunFolder(Path(folder)), dataset, mean_of(parts), name=name, periods=periods, period_name=period_name, metrics=metrics
+    )
 
 
 def made_by(model: TrainedModel, dataset: xr.Dataset, period: AnyPeriod) -> xr.DataArray:
@@ -123,7 +135,7 @@ def mean_of(members: Sequence[xr.DataArray]) -> xr.DataArray:
 
 
 def score(
-    folder: Path,
+    folder: RunFolder,
     dataset: xr.Dataset,
     made: xr.DataArray,
     *,
@@ -155,21 +167,20 @@ def check_scored(dataset: xr.Dataset, periods: Periods, name: str) -> AnyPeriod:
 
 
 def _score_forecasts(
-    folder: Path, dataset: xr.Dataset, forecast: xr.DataArray, *, name: str, periods: Periods, period_name: str
+    folder: RunFolder, dataset: xr.Dataset, forecast: xr.DataArray, *, name: str, periods: Periods, period_name: str
 ) -> LeadScores:
     dataset = measured(dataset.sel({BASIN: forecast[BASIN]}))
     train = periods.train.labels(times_of(dataset))
     scored = partial(score_lead_times, forecast, observed=dataset[DISCHARGE], train=train, name="lstm")
     scores, by_season = LeadScores(scored(), forecast), scored(by="season")
-    write_csv(by_season.set_index("model"), folder / f"{period_name}_lead_scores_by_season.csv")
+    write_csv(by_season.set_index("model"), folder.lead_scores_by_season(period_name))
     made = xr.Dataset({"forecast": forecast, "observed": observed_ahead(dataset[DISCHARGE], forecast)})
     made[BASIN].attrs = {"cf_role": "timeseries_id", "long_name": "gauge id"}
     made = made.assign_attrs(Conventions="CF-1.11", title=f"{name}: forecast and observed discharge")
-    write_netcdf(made, folder / f"{period_name}_forecasts.nc")
-    prefix = "" if period_name == "test" else f"{period_name}_"
-    write_figure(plot_lead_times(scores=scores.table), folder / f"{prefix}lead_times.png")
-    write_figure(_spaghetti(dataset[DISCHARGE], scores, name=name), folder / f"{prefix}forecasts.png")
-    write_csv(scores.table.set_index("model"), folder / f"{period_name}_lead_scores.csv")  # last: where it is, all is
+    write_netcdf(made, folder.forecasts(period_name))
+    write_figure(plot_lead_times(scores=scores.table), folder.lead_times_plot(period_name))
+    write_figure(_spaghetti(dataset[DISCHARGE], scores, name=name), folder.forecasts_plot(period_name))
+    write_csv(scores.table.set_index("model"), folder.lead_scores(period_name))  # last: where it is, all is
     return scores
 
 
@@ -189,7 +200,7 @@ def _spaghetti(observed: xr.DataArray, scores: LeadScores, *, name: str) -> "Axe
 
 
 def _score_simulation(
-    folder: Path,
+    folder: RunFolder,
     dataset: xr.Dataset,
     simulated: xr.DataArray,
     *,
@@ -203,7 +214,7 @@ def _score_simulation(
     observed = dataset[DISCHARGE].sel({TIME: simulated[TIME]})
     scores = Scores(
         metrics=evaluate(observed=observed, simulated=simulated, metrics=metrics),
-        yardsticks=score_yardsticks(
+        baselines=score_baselines(
             observed=dataset[DISCHARGE],
             train=train,
             test=test,
@@ -212,24 +223,23 @@ def _score_simulation(
         ),
         simulation=_simulation(observed, simulated, name),
     )
-    write_csv(scores.yardsticks, folder / f"{period_name}_yardsticks.csv")
-    write_netcdf(scores.simulation, folder / f"{period_name}_simulation.nc")
-    prefix = "" if period_name == "test" else f"{period_name}_"
-    write_figure(_hydrograph(dataset, scores, name=name), folder / f"{prefix}hydrograph.png")
+    write_csv(scores.baselines, folder.baselines(period_name))
+    write_netcdf(scores.simulation, folder.simulation(period_name))
+    write_figure(_hydrograph(dataset, scores, name=name), folder.hydrograph_plot(period_name))
     if dataset.sizes[BASIN] > 1:
         first = str(scores.metrics.columns[0])
         values = scores.metrics[first]
         number = WORST + len(values) - len(defined(values))  # however many are undefined, the worst of those scored are there
         worst = worst_basins(dataset, values, train=train, test=test, number=number)
-        write_csv(worst, folder / f"{period_name}_worst_basins.csv")
+        write_csv(worst, folder.worst_basins(period_name))
         curves = {"model": values} | {
-            str(one).partition(" (")[0]: table[first] for one, table in scores.yardsticks.groupby("yardstick")
+            str(one).partition(" (")[0]: table[first] for one, table in scores.baselines.groupby("baseline")
         }
-        write_figure(plot_distribution(scores=curves, metric=first), folder / f"{prefix}distribution.png")
+        write_figure(plot_distribution(scores=curves, metric=first), folder.distribution_plot(period_name))
         if "gauge_lat" in dataset and "gauge_lon" in dataset:
             chart = plot_map(scores=values, latitude=dataset["gauge_lat"], longitude=dataset["gauge_lon"], metric=first)
-            write_figure(chart, folder / f"{prefix}map.png")
-    write_csv(scores.metrics, folder / f"{period_name}_metrics.csv")  # last: where it is, all is
+            write_figure(chart, folder.map_plot(period_name))
+    write_csv(scores.metrics, folder.metrics(period_name))  # last: where it is, all is
     return scores
 
 

@@ -83,7 +83,7 @@ def _cell(value: Any) -> str:
 
 
 def show_scores(scores: "Scores | LeadScores", title: str) -> None:
-    """One table, a row a metric: the model beside its yardsticks; over many basins their medians. Forecasts: by lead time.
+    """One table, a row a metric: the model beside its baselines; over many basins their medians. Forecasts: by lead time.
 
     A median over other basins than the title says is followed by their number.
     """
@@ -97,8 +97,8 @@ def show_scores(scores: "Scores | LeadScores", title: str) -> None:
         return
 
     columns = {"model": medians(scores.metrics)}
-    for name, table in scores.yardsticks.groupby("yardstick"):
-        columns[str(name)] = medians(table.drop(columns="yardstick"))
+    for name, table in scores.baselines.groupby("baseline"):
+        columns[str(name)] = medians(table.drop(columns="baseline"))
     basins, scored = len(scores.metrics), columns["model"]["days"][1]
     shown = Table(title=title if basins == 1 else f"{title}, median of {share_of_basins(scored, of=basins)}")
     for heading in ("", *columns):
@@ -124,7 +124,7 @@ def _nse_line(nse: "pd.Series[float]") -> str:
 
 
 def _show_lead_scores(scores: "LeadScores", title: str) -> None:
-    """NSE by lead time of the model and its yardsticks (over many basins medians), then a line of RMSE for each."""
+    """NSE by lead time of the model and its baselines (over many basins medians), then a line of RMSE for each."""
     from rich.table import Table
 
     from runoff_lstm.evaluation.basins import count_of, median_text

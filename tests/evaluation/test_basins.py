@@ -8,7 +8,8 @@ from conftest import make_basins
 
 from runoff_lstm.errors import InputError
 from runoff_lstm.evaluation.basins import median_basin, summary, worst_basins
-from runoff_lstm.evaluation.comparison import compare, compare_tables, read_scores
+from runoff_lstm.evaluation.comparison import compare, read_scores
+from runoff_lstm.runs.comparison import compare_tables
 
 TRAIN, TEST = slice("2000-01-01", "2000-12-31"), slice("2001-01-01", "2001-11-30")
 
@@ -56,7 +57,7 @@ def test_the_p_value_is_that_of_the_signed_rank_test(differences, p_value):
 def test_many_differences_have_nearly_the_same_p_value_counted_and_approximated(monkeypatch):
     differences = scores(np.random.default_rng(1).normal(0.15, 1.0, size=50))
     counted = compare(differences, scores(np.zeros(50))).p_value
-    monkeypatch.setattr("runoff_lstm.evaluation.basins.EXACT", 0)
+    monkeypatch.setattr("runoff_lstm.evaluation.comparison.EXACT", 0)
     assert compare(differences, scores(np.zeros(50))).p_value == pytest.approx(counted, rel=0.02)
 
 

@@ -12,8 +12,9 @@ from hypothesis.extra.numpy import arrays
 from runoff_lstm.errors import InputError
 from runoff_lstm.evaluation import metrics as evaluation
 from runoff_lstm.evaluation import signatures
-from runoff_lstm.evaluation.baselines import climatology, persistence, score_yardsticks
+from runoff_lstm.evaluation.baselines import climatology, persistence, score_baselines, score_yardsticks
 from runoff_lstm.evaluation.metrics import METRICS, evaluate
+from runoff_lstm.runs.scores import Scores
 
 FIVE_OBSERVED = [1.0, 2.0, 3.0, 4.0, 5.0]
 FIVE_SIMULATED = [2.0, 2.0, 3.0, 4.0, 4.0]
@@ -552,7 +553,7 @@ def test_a_series_without_basins_is_refused():
         evaluate(observed=observed.drop_vars("time"), simulated=simulated)
 
 
-# Yardsticks
+# Baselines
 
 
 THREE_YEARS = slice("2001-01-01", "2003-12-31")
@@ -629,14 +630,14 @@ def test_persistence_is_the_observation_of_the_step_before():
     assert simulated.attrs["units"] == "mm d-1"
 
 
-def test_the_yardsticks_are_scored_over_the_test_period_alone():
+def test_the_baselines_are_scored_over_the_test_period_alone():
     observed = calendar_record()
     test = slice("2004-01-01", "2004-12-31")
-    table = score_yardsticks(observed=observed, train=THREE_YEARS, test=test, metrics=["RMSE", "PBIAS"])
-    assert list(table.columns) == ["yardstick", "RMSE", "PBIAS", "days"]
+    table = score_baselines(observed=observed, train=THREE_YEARS, test=test, metrics=["RMSE", "PBIAS"])
+    assert list(table.columns) == ["baseline", "RMSE", "PBIAS", "days"]
     assert table.index.tolist() == ["a", "b", "a", "b"]
     assert table.index.name == "gauge_id"
-    assert table["yardstick"].tolist() == ["climatology"] * 2 + ["persistence (uses yesterday's observation)"] * 2
+    assert table["baseline"].tolist() == ["climatology"] * 2 + ["persistence (uses yesterday's observation)"] * 2
     # the climatology is 2 short on every day of 2004, 2.5 short, or 1.5, never; the first test day knows the day before it
     assert (table["days"] == 366).all()
     expected = np.sqrt((365 * 2**2 + 1.5**2) / 366)
@@ -645,14 +646,25 @@ def test_the_yardsticks_are_scored_over_the_test_period_alone():
     assert table["RMSE"].iloc[2] == pytest.approx(np.sqrt(np.mean(jumps**2)))
 
 
-def test_yardsticks_beside_a_simulation_are_scored_on_its_days_and_know_what_they_knew():
+def test_the_old_name_of_the_baselines_gives_the_old_table_and_a_warning():
+    asked = {"observed": calendar_record(), "train": THREE_YEARS, "test": slice("2004-01-01", "2004-12-31"), "metrics": ["RMSE"]}
+    new = score_baselines(**asked)
+    with pytest.warns(DeprecationWarning, match="score_yardsticks is now score_baselines, its column yardstick is baseline"):
+        old = score_yardsticks(**asked)
+    pd.testing.assert_frame_equal(old, new.rename(columns={"baseline": "yardstick"}))
+    scores = Scores(new, new, xr.Dataset())
+    with pytest.warns(DeprecationWarning, match=r"Scores.yardsticks is now Scores.baselines"):
+        pd.testing.assert_frame_equal(scores.yardsticks, old)
+
+
+def test_baselines_beside_a_simulation_are_scored_on_its_days_and_know_what_they_knew():
     observed = calendar_record()
     test = slice("2004-01-01", "2004-12-31")
     simulated = observed.sel(time=test).copy()
     simulated[0, ::2] = np.nan
     simulated[1] = np.nan
     asked = {"observed": observed, "train": THREE_YEARS, "test": test, "metrics": ["RMSE"]}
-    table = score_yardsticks(**asked, beside=simulated)
+    table = score_baselines(**asked, beside=simulated)
     assert table["days"].tolist() == [183, 0, 183, 0]
     assert table["RMSE"].isna().tolist() == [False, True, False, True]
     jumps = np.diff(observed.sel(basin="a", time=slice("2003-12-31", "2004-12-31")))
@@ -661,7 +673,7 @@ def test_yardsticks_beside_a_simulation_are_scored_on_its_days_and_know_what_the
 
 def test_a_test_period_outside_the_record_is_refused():
     with pytest.raises(InputError, match="test period 1990-01-01 to 1991-12-31 holds no step"):
-        score_yardsticks(observed=calendar_record(), train=THREE_YEARS, test=slice("1990-01-01", "1991-12-31"))
+        score_baselines(observed=calendar_record(), train=THREE_YEARS, test=slice("1990-01-01", "1991-12-31"))
 
 
 def test_only_evaluation_knows_hydroeval():

@@ -24,7 +24,7 @@ def lines(axes):
     return {one.get_label(): one for one in axes.get_lines()}
 
 
-def test_a_line_for_each_model_and_yardstick_at_its_medians():
+def test_a_line_for_each_model_and_baseline_at_its_medians():
     axes = plot_lead_times(scores=table(5))
     drawn = lines(axes)
     assert list(drawn) == ["lstm", "persistence", "climatology"]

@@ -129,7 +129,7 @@ def test_the_ensemble_is_the_mean_of_its_members_hydrographs(data, ensemble):
 def test_a_member_is_the_single_run_of_its_seed(data, ensemble, tmp_path):
     train_run(tmp_path / "single", data, **ARGUMENTS, seed=4, device="cpu", observe=lambda _: None)
     assert_equal(weights(tmp_path / "single"), weights(ensemble.path / "seed-4"))
-    for name in ("test_metrics.csv", "test_yardsticks.csv", "coverage.csv"):
+    for name in ("test_metrics.csv", "test_baselines.csv", "coverage.csv"):
         assert (tmp_path / "single" / name).read_text() == (ensemble.path / "seed-4" / name).read_text()
 
 
@@ -162,7 +162,7 @@ def test_evaluating_the_ensemble_gives_its_scores(data, ensemble, tmp_path):
     models = load_models(tmp_path / "copy")
     again = evaluate_run(tmp_path / "copy", models, data, **chosen)
     pd.testing.assert_frame_equal(again.metrics, ensemble.scores.metrics)
-    for name in ("test_metrics.csv", "test_yardsticks.csv"):
+    for name in ("test_metrics.csv", "test_baselines.csv"):
         assert (tmp_path / "copy" / name).read_text() == (ensemble.path / name).read_text()
     with pytest.raises(InputError, match="no spring period; there is train, validation, test"):
         evaluate_run(tmp_path / "copy", models, data, **chosen, period_name="spring")

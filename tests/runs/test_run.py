@@ -13,12 +13,14 @@ import tomli_w
 import xarray as xr
 from conftest import make_basins
 
+import runoff_lstm
+from runoff_lstm import device
 from runoff_lstm.data.names import SOURCE
 from runoff_lstm.data.periods import Period, Stretches
 from runoff_lstm.data.readers import read_netcdf, write_dataset
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.errors import InputError
-from runoff_lstm.evaluation.baselines import climatology, score_yardsticks
+from runoff_lstm.evaluation.baselines import climatology, score_baselines
 from runoff_lstm.evaluation.lead_times import score_lead_times
 from runoff_lstm.experiment import read_experiment
 from runoff_lstm.files import locked
@@ -27,10 +29,10 @@ from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.prediction.bundle import load_model
 from runoff_lstm.runs import run as run_folder
 from runoff_lstm.runs import scores as run_scores
+from runoff_lstm.runs.folder import RunFolder
 from runoff_lstm.runs.run import train_run
 from runoff_lstm.runs.scores import evaluate_run
 from runoff_lstm.runs.walk_forward import Walk
-from runoff_lstm.training import precision
 from runoff_lstm.training.recipe import Recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
@@ -51,7 +53,7 @@ FILES = {
     "test_metrics.csv",
     "test_simulation.nc",
     "test_worst_basins.csv",
-    "test_yardsticks.csv",
+    "test_baselines.csv",
 }
 
 
@@ -77,16 +79,16 @@ def test_a_run_leaves_everything_a_hydrologist_needs(tmp_path, basins, periods):
         error = ((simulation["simulated"] - simulation["observed"]) ** 2).sum("time")
         nse = 1 - error / ((simulation["observed"] - simulation["observed"].mean("time")) ** 2).sum("time")
         np.testing.assert_allclose(metrics["NSE"], nse, rtol=1e-4)
-    yardsticks = pd.read_csv(tmp_path / "run" / "test_yardsticks.csv")
-    assert len(yardsticks) == 6
-    assert yardsticks["yardstick"].str.contains("yesterday").sum() == 3
+    baselines = pd.read_csv(tmp_path / "run" / "test_baselines.csv")
+    assert len(baselines) == 6
+    assert baselines["baseline"].str.contains("yesterday").sum() == 3
     provenance = json.loads((tmp_path / "run" / "provenance.json").read_text())
     assert {"torch", "python", "runoff-lstm"} <= set(provenance["versions"])
     assert (provenance["device"], provenance["precision"]) == ("cpu", "float32")
 
 
 def test_a_run_keeps_the_precision_it_asked_for_and_the_one_it_had(tmp_path, basins, periods, monkeypatch):
-    monkeypatch.setattr(precision, "_has_bfloat16", lambda _: False)
+    monkeypatch.setattr(device, "_has_bfloat16", lambda _: False)
     run(tmp_path / "run", basins, periods, recipe=dataclasses.replace(RECIPE, precision="bfloat16"))
     assert tomllib.loads((tmp_path / "run" / "experiment.toml").read_text())["training"]["precision"] == "bfloat16"
     assert json.loads((tmp_path / "run" / "provenance.json").read_text())["precision"] == "float32"
@@ -194,9 +196,9 @@ def test_the_commit_is_that_of_the_package_and_not_of_a_repository_around_it(tmp
         subprocess.run([*git, *asked], check=True)
     first = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     without_pictures(monkeypatch)
-    monkeypatch.setattr(run_folder, "__file__", str(tmp_path / "repository" / "runoff_lstm" / "run_folder.py"))
+    monkeypatch.setattr(runoff_lstm, "__file__", str(tmp_path / "repository" / "runoff_lstm" / "__init__.py"))
     assert commit(tmp_path / "own") == first
-    monkeypatch.setattr(run_folder, "__file__", str(tmp_path / "repository" / "environment" / "runoff_lstm" / "run_folder.py"))
+    monkeypatch.setattr(runoff_lstm, "__file__", str(tmp_path / "repository" / "environment" / "runoff_lstm" / "__init__.py"))
     assert commit(tmp_path / "around") is None
 
 
@@ -417,7 +419,7 @@ def test_a_picture_of_a_basin_without_a_score_is_drawn(tmp_path, basins, periods
     holed = unobserved(basins, periods, "01013500")
     nothing = holed["discharge"].sel(time=periods.test.label_slice).isel(basin=[0])
     simulated = nothing.fillna(1.0)
-    scores = run_scores.score(tmp_path, holed, simulated, name="small", periods=periods)
+    scores = run_scores.score(RunFolder(tmp_path), holed, simulated, name="small", periods=periods)
     assert scores.metrics["NSE"].isna().all()
     assert (tmp_path / "hydrograph.png").stat().st_size > 10_000
 
@@ -527,8 +529,8 @@ def test_training_in_stretches_is_told_by_the_folder_and_is_the_climatology(tmp_
     assert read_experiment_of(result, tmp_path).arguments()["periods"] == periods
     observed = basins["discharge"]
     labels = train.labels(basins.indexes["time"])
-    yardsticks = score_yardsticks(observed=observed, train=labels, test=periods.test.label_slice, metrics=run_scores.METRICS)
-    pd.testing.assert_frame_equal(result.scores.yardsticks, yardsticks)
+    baselines = score_baselines(observed=observed, train=labels, test=periods.test.label_slice, metrics=run_scores.METRICS)
+    pd.testing.assert_frame_equal(result.scores.baselines, baselines)
     within = climatology(observed=observed.sel(time=labels), train=slice(None), times=basins.indexes["time"])
     xr.testing.assert_equal(climatology(observed=observed, train=labels, times=basins.indexes["time"]), within)
     ahead = run(tmp_path / "ahead", basins, periods, inputs=dataclasses.replace(INPUTS, lead_times=2))

@@ -30,11 +30,11 @@ def test_counts_are_shown_whole_and_dates_as_days(value, text, capsys):
 
 
 def scored(**columns):
-    """Scores of a model, and the same of both yardsticks but for what a test changes."""
+    """Scores of a model, and the same of both baselines but for what a test changes."""
     gauge_ids = pd.Index([f"{place:02d}" for place in range(len(next(iter(columns.values()))))], name="gauge_id")
     metrics = pd.DataFrame(columns, index=gauge_ids)
-    yardsticks = pd.concat([metrics.assign(yardstick=name) for name in ("climatology", "persistence")])
-    return Scores(metrics, yardsticks, xr.Dataset())
+    baselines = pd.concat([metrics.assign(baseline=name) for name in ("climatology", "persistence")])
+    return Scores(metrics, baselines, xr.Dataset())
 
 
 def rows_of(output):
@@ -45,7 +45,7 @@ def rows_of(output):
 
 def test_every_median_says_of_how_many_basins_it_is_where_the_title_does_not(capsys):
     found = scored(NSE=[0.9, NAN, 0.7, NAN, NAN], RMSE=[1.0, 2.0, 3.0, 4.0, NAN], KGE=[NAN] * 5, days=[10, 20, 30, 40, 0])
-    found.yardsticks.loc[found.yardsticks["yardstick"] == "climatology", "NSE"] = [0.1, 0.2, 0.3, 0.4, NAN]
+    found.baselines.loc[found.baselines["baseline"] == "climatology", "NSE"] = [0.1, 0.2, 0.3, 0.4, NAN]
     show_scores(found, "leaf")
     output = capsys.readouterr().out
     assert "leaf, median of 4 of 5 basins" in " ".join(output.split())
@@ -112,7 +112,7 @@ def test_names_and_gauge_ids_are_shown_as_they_stand(name, capsys, tmp_path):
     show_inventory(pd.DataFrame({"observed": [5]}, index=pd.Index([name], name="basin")))
     assert name in capsys.readouterr().out
     metrics = pd.DataFrame({"NSE": [0.5], "days": [10]}, index=[name])
-    scores = Scores(metrics, metrics.assign(yardstick=name), xr.Dataset())
+    scores = Scores(metrics, metrics.assign(baseline=name), xr.Dataset())
     counts = {"basins": [1], "NSE_basins": [1]}
     runs = pd.DataFrame({"folder": [name], "NSE": [0.5], **counts}, index=pd.Index([name], name=name))
     show_many(ManyRuns(tmp_path, runs, scores), name)

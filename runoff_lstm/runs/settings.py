@@ -1,0 +1,123 @@
+"""What a run was asked to do and where it ran, written into its folder before anything else."""
+
+import datetime
+import json
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import tomli_w
+import torch
+import xarray as xr
+
+import runoff_lstm
+from runoff_lstm.data.names import SOURCE
+from runoff_lstm.data.periods import AnyPeriod
+from runoff_lstm.data.splits import Periods
+from runoff_lstm.device import Device, resolve_device, resolve_precision
+from runoff_lstm.errors import InputError
+from runoff_lstm.files import literal_path, locked, remove_parts, written_whole
+from runoff_lstm.inputs.spec import Inputs
+from runoff_lstm.models.architecture import Architecture
+from runoff_lstm.models.dropout import Dropout
+from runoff_lstm.runs.folder import RunFolder, check_new_folder
+from runoff_lstm.runs.walk_forward import Walk
+from runoff_lstm.training.recipe import Recipe
+
+
+@contextmanager
+def held_folder(folder: RunFolder, settings: Mapping[str, Any], device: Device, *, resume: bool) -> Iterator[None]:
+    """Hold a run folder for this process alone: a new one, with what was asked for and where it runs, or one to resume.
+
+    Raises
+    ------
+    InputError
+        The folder is not empty, or with `resume` not there; another process holds it.
+    """
+    place = resolve_device(device)
+    path = folder.path
+    if not resume:
+        check_new_folder(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder} cannot be made ({error}); choose another --run-dir") from None
+    elif not path.is_dir():
+        raise InputError(f"{folder} is not there, so that nothing can be resumed; train first")
+    with locked(path):
+        if resume:
+            remove_parts(path)
+        else:
+            check_new_folder(path)  # another process may have been faster
+            _write_settings(folder, settings, place)
+        yield
+
+
+def _write_settings(folder: RunFolder, settings: Mapping[str, Any], place: torch.device) -> None:
+    with written_whole(folder.experiment) as part:
+        part.write_text(tomli_w.dumps(settings), encoding="utf-8")
+    with written_whole(folder.provenance) as part:
+        part.write_text(json.dumps(_provenance(place, settings.get("training", {})), indent=2) + "\n", encoding="utf-8")
+
+
+def given(settings: Architecture | Dropout | Recipe | Walk) -> dict[str, Any]:
+    """What is set, as a table; TOML knows no None."""
+    return {key: value for key, value in asdict(settings).items() if value is not None}
+
+
+def settings_of(
+    dataset: xr.Dataset, *, name: str, periods: Periods, inputs: Inputs, recipe: Recipe, architecture: Architecture
+) -> dict[str, Any]:
+    """The experiment as a table that the command line reads back: the form of an experiment file."""
+    source = json.loads(dataset.attrs.get(SOURCE, "{}"))
+    source |= {key: literal_path(source[key]) for key in ("path", "attributes") if source.get(key)}
+    asked = asdict(inputs)
+    return {
+        "name": name,
+        "data": {**source, "forcing": list(asked["forcing"]), "static_attributes": list(asked["static_attributes"])},
+        "periods": {key: _dates(period) for key, period in periods.named().items()},
+        "windows": {key: value for key, value in asked.items() if key not in ("forcing", "static_attributes") and value},
+        "model": {**given(architecture), "dropout": given(architecture.dropout)},
+        "training": given(recipe),
+    }
+
+
+def _dates(period: AnyPeriod) -> list[Any]:
+    """First and last day, of several stretches a list of such."""
+    pairs = [[_moment(one.start), _moment(one.end)] for one in period.parts]
+    return pairs[0] if len(pairs) == 1 else pairs
+
+
+def _moment(moment: pd.Timestamp) -> datetime.date:
+    """A date, with the time of day where that is not midnight."""
+    return moment.date() if moment == moment.normalize() else moment.to_pydatetime()
+
+
+def _provenance(device: torch.device, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Versions, commit, device, the precision used there, and date."""
+    packages = ("runoff-lstm", "torch", "xarray", "pandas", "numpy", "netCDF4", "hydroeval")
+    return {
+        "versions": {"python": platform.python_version(), **{package: version(package) for package in packages}},
+        "git_commit": _commit(),
+        "device": str(device),
+        "precision": resolve_precision(recipe.get("precision", "float32"), device),
+        "platform": platform.platform(),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of this package where it runs from its own repository; None where it is installed, or git is not there."""
+    package = Path(runoff_lstm.__file__).parent
+    asked = ["git", "-C", str(package), "rev-parse", "--show-prefix", "HEAD"]
+    try:
+        told = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
+    except OSError:
+        return None
+    return told[1] if told[:1] == [f"{package.name}/"] else None
