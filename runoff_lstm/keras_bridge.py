@@ -291,8 +291,8 @@ def _parts(module: nn.Module, return_sequences: bool | None) -> list[nn.Module]:
             last = module.return_sequences if return_sequences is None else return_sequences
             parts = [HiddenStates(layer, return_sequences=True) for layer in module.layers[:-1]]
             parts.append(HiddenStates(module.layers[-1], return_sequences=last))
-        case RecurrentModel(head=LinearHead()):
-            parts = [*_parts(module.stack, return_sequences), module.head.linear]
+        case RecurrentModel(head=LinearHead() as head):
+            parts = [*_parts(module.stack, return_sequences), head.linear]
         case nn.Sequential():
             parts = [one for part in module for one in _parts(part, None)]
         case _:
@@ -374,8 +374,7 @@ def _x_y(windows: Windows, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
     """Inputs and targets of a batch as arrays, in the shapes of `keras_windows`."""
     if batch.future is not None:
         raise InputError("windows with future_forcing have inputs of two kinds; leave it out for Keras")
-    y = batch.discharge if windows.lead_times else batch.discharge[..., None]
-    y = y[:, 0] if windows.targets_per_window == 1 else y
+    y = batch.discharge[:, 0] if windows.targets_per_window == 1 else batch.discharge
     return joined(batch.forcing, batch.static_attributes).cpu().numpy(), y.cpu().numpy()
 
 

@@ -46,7 +46,7 @@ MISSPELT = {
     "dropout per": (lambda: rl.Dropout(kind="recurrent", recurrent=0.1, per="stepp"), "did you mean 'step'"),
     "dropout weights": (lambda: rl.Dropout(kind="weight_drop", recurrent=0.1, weights="al"), "did you mean 'all'"),
     "layer_type": (lambda: Stack(1, layer_type="lsmt"), "layer_type = 'lsmt' is not known; did you mean 'lstm'"),
-    "head of build_head": (lambda: build_head("liner", 3, 0.0), "head = 'liner' is not known; did you mean 'linear'"),
+    "head of build_head": (lambda: build_head("liner", 3), "head = 'liner' is not known; did you mean 'linear'"),
     "schedule of a rate": (lambda: learning_rate("stepp", peak=1, progress=0, epoch=1), "did you mean 'step'"),
     "storage": (lambda: rl.Windows(BASINS, ["rain"], storage="devise"), "storage = 'devise' is not known; did you mean 'device'"),
     "device of windows": (lambda: rl.Windows(BASINS, ["rain"], device="gpu"), "device = 'gpu' is not known; did you mean 'cpu'"),

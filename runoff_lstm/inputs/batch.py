@@ -17,9 +17,9 @@ class Batch:
     static_attributes
         (batch, attribute), attribute may be 0.
     discharge
-        (batch, target): the last `targets_per_window` steps of the window. NaN: nothing is to be learned from this step, be it
-        that it was not observed, lies outside the period or belongs to another window. Of forecasts (batch, target, lead): what
-        follows each of these steps.
+        (batch, target, lead): of each of the last `targets_per_window` steps of the window the discharge at each lead; a simulation
+        has the one lead 0, the step itself. NaN: nothing is to be learned from this entry; it was not observed, lies outside the
+        period or belongs to another window.
     basin, day
         (batch,) integers: position of the basin, and of the last target step on the time axis.
     future
@@ -38,11 +38,9 @@ class Batch:
         size = self.forcing.shape[0]
         shapes = [tuple(one.shape) for one in (self.forcing, self.static_attributes, self.discharge, self.basin, self.day)]
         ranks = [len(shape) for shape in shapes]
-        if ranks not in ([3, 2, 2, 1, 1], [3, 2, 3, 1, 1]) or any(shape[0] != size for shape in shapes):
-            raise ValueError(
-                "a batch is (batch, window, forcing), (batch, attribute), (batch, target) or (batch, target, lead), (batch,) and "
-                f"(batch,), not {shapes}"
-            )
+        if ranks != [3, 2, 3, 1, 1] or any(shape[0] != size for shape in shapes):
+            expected = "(batch, window, forcing), (batch, attribute), (batch, target, lead), (batch,) and (batch,)"
+            raise ValueError(f"a batch is {expected}, not {shapes}")
         if shapes[2][1] > shapes[0][1]:
             raise ValueError(f"a batch has more targets than steps: {shapes}")
 

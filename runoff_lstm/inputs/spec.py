@@ -6,6 +6,15 @@ from runoff_lstm.errors import InputError, nearest
 from runoff_lstm.inputs.features import check_lags, input_names, refuse_made_names
 
 
+def leads_of(lead_times: int) -> range:
+    """The steps from the last one that is seen to those that are predicted: a simulation is a forecast with the one lead 0.
+
+    >>> list(leads_of(0)), list(leads_of(3))
+    ([0], [1, 2, 3])
+    """
+    return range(1, lead_times + 1) if lead_times else range(1)
+
+
 @dataclass(frozen=True)
 class Inputs:
     """What a model sees.
@@ -51,3 +60,8 @@ class Inputs:
         for name in self.forecast_forcing:
             if name not in self.forcing:
                 raise InputError(f"forecast_forcing: '{name}' is not among the forcing; {nearest(name, self.forcing)}")
+
+    @property
+    def leads(self) -> range:
+        """The leads a model predicts: `range(1)`, the step itself, for a simulation, `range(1, n + 1)` for forecasts."""
+        return leads_of(self.lead_times)

@@ -22,6 +22,7 @@ from runoff_lstm.data.times import date_label, times_of
 from runoff_lstm.device import resolve_device
 from runoff_lstm.errors import InputError, check_choice
 from runoff_lstm.inputs.batch import Batch, Tiles
+from runoff_lstm.inputs.spec import leads_of
 
 Storage = Literal["auto", "device", "host"]
 
@@ -80,6 +81,8 @@ class Windows:
 
     Attributes
     ----------
+    leads
+        What is predicted from each target step: `range(1)`, the step itself, or `range(1, lead_times + 1)` from an issue date.
     in_period
         (time,) bool: the steps that may be predicted, of forecasts the issue dates.
     """
@@ -106,7 +109,10 @@ class Windows:
         self.device = resolve_device(device)
         if lead_times < 0 or (also_predict and lead_times != 1):
             raise InputError("lead_times must be 0 or more, and 1 where forcing is predicted too")
+        if future_forcing and not lead_times:
+            raise InputError(f"future_forcing = {list(future_forcing)} needs lead_times, such as lead_times = 7")
         self.sequence_length, self.targets_per_window, self.lead_times = sequence_length, targets_per_window, lead_times
+        self.leads = leads_of(lead_times)
         self.gauge_ids = [str(gauge_id) for gauge_id in dataset[BASIN].values]
         self.times = times_of(dataset)
         self.forcing = list(forcing)
@@ -119,8 +125,8 @@ class Windows:
             inside[:] = False
             inside[period.positions(self.times)] = True
         self.in_period = inside
-        if target is not None and lead_times:  # an issue date counts where all that follows it lies in the period too
-            self.in_period = inside & _ahead(inside[None], lead_times)[:, 0].all(axis=0)
+        if target is not None:  # a step counts where all its leads lie in the period too
+            self.in_period = inside & _ahead(inside[None], self.leads)[:, 0].all(axis=0)
 
         forcings = [dataset[name].values for name in forcing]
         history = _history(np.logical_and.reduce([~np.isnan(one) for one in forcings]))
@@ -129,20 +135,19 @@ class Windows:
         self._has_history = self._history.copy()
         if future_forcing:
             known = np.logical_and.reduce([~np.isnan(dataset[name].values) for name in future_forcing])
-            self._has_history &= _ahead(known, lead_times).all(axis=0)
+            self._has_history &= _ahead(known, self.leads).all(axis=0)
         self._valid = self._has_history & self.in_period
         predicted = [] if target is None else [_target_values(dataset, target)]
         predicted += [dataset[name].values for name in also_predict]
         if target is not None:
-            observed = ~np.isnan(predicted[0])
-            self._valid &= _ahead(observed, lead_times).any(axis=0) if lead_times else observed
+            self._valid &= _ahead(~np.isnan(predicted[0]), self.leads).any(axis=0)
         if not self._valid.any():
             raise InputError(self._why_nothing(target.name if isinstance(target, xr.DataArray) else target, period))
 
         rows_after = targets_per_window + lead_times
         self._block = self._place(_block(forcings, rows_after=rows_after), storage)
         self._future = [self.forcing.index(name) for name in future_forcing]
-        targets = [np.where(self._target_steps(inside), one, np.nan) for one in predicted]
+        targets = [np.where(inside, one, np.nan) for one in predicted]
         self._targets = self._place(_target_block(targets, history.shape, rows_after=rows_after), storage)
         self._attributes = _attributes(dataset, static_attributes).to(self.device)
 
@@ -150,10 +155,6 @@ class Windows:
     def window_length(self) -> int:
         """Steps of a window: `sequence_length + targets_per_window - 1`."""
         return self.sequence_length + self.targets_per_window - 1
-
-    def _target_steps(self, inside: np.ndarray) -> np.ndarray:
-        """(basin, time): the steps that may be targets; of forecasts all of the period, since what follows an issue date counts."""
-        return np.broadcast_to(inside, self._valid.shape) if self.lead_times else self._valid
 
     @property
     def valid(self) -> np.ndarray:
@@ -239,7 +240,7 @@ class Windows:
             basin = torch.from_numpy(self._runs.basin[(dates == (first, last)).all(axis=1)])
             forcing = self._rows(self._block, basin * len(self.times) + first, last - first + 1)
             basin = basin.to(self.device)
-            nothing = torch.full(forcing.shape[:2], torch.nan, device=self.device)
+            nothing = torch.full((*forcing.shape[:2], len(self.leads)), torch.nan, device=self.device)
             yield basin.cpu().numpy(), first, Batch(forcing, self._attributes[basin], nothing, basin, torch.full_like(basin, last))
 
     @property
@@ -256,8 +257,8 @@ class Windows:
             return self._describe(int(batch.basin[window]), day, self.forcing[feature], float(batch.forcing[window, step, feature]))
         infinite = torch.isinf(batch.discharge).nonzero()
         if len(infinite):
-            window, step, *lead = infinite[0].tolist()
-            day = int(batch.day[window]) - (self.targets_per_window - 1) + step + sum(lead) + (self.lead_times > 0)
+            window, step, lead = infinite[0].tolist()
+            day = int(batch.day[window]) - (self.targets_per_window - 1) + step + self.leads[0] + lead
             return self._describe(int(batch.basin[window]), day, "discharge", float(batch.discharge[tuple(infinite[0])]))
         return None
 
@@ -275,7 +276,7 @@ class Windows:
             begin, stop = torch.from_numpy(tiles.begin).to(self.device), torch.from_numpy(tiles.stop).to(self.device)
             target = torch.arange(self.targets_per_window, device=self.device)
             counts = (target >= begin[:, None]) & (target < stop[:, None])
-            discharge = discharge.masked_fill(~(counts if discharge.ndim == 2 else counts[..., None]), torch.nan)
+            discharge = discharge.masked_fill(~counts[..., None], torch.nan)
         if self._future:
             future = self._rows(self._block, row + 1, self.targets_per_window + self.lead_times - 1)[..., self._future]
         day = torch.from_numpy(tiles.first).long() + self.targets_per_window - 1
@@ -283,11 +284,9 @@ class Windows:
         return Batch(forcing, self._attributes[basin], discharge, basin, day, future)
 
     def _gather_targets(self, row: Tensor) -> Tensor:
-        """(batch, target), of forecasts (batch, target, lead); NaN where nothing is observed or the period ends."""
-        if not self.lead_times:
-            return self._rows(self._targets, row, self.targets_per_window)[..., 0]
-        ahead = self._rows(self._targets, row + 1, self.targets_per_window + self.lead_times - 1)
-        return ahead.unfold(1, self.lead_times, 1).flatten(2)
+        """(batch, target, lead); NaN where nothing is observed or the period ends."""
+        ahead = self._rows(self._targets, row + self.leads[0], self.targets_per_window + len(self.leads) - 1)
+        return ahead.unfold(1, len(self.leads), 1).flatten(2)
 
     def batches(self, tiles: Tiles, batch_size: int, *, skip: int = 0) -> Iterator[Batch]:
         """The tiles as batches in their order, the last one as small as it comes; `skip` leaves out that many batches."""
@@ -397,10 +396,10 @@ def _target_block(targets: Sequence[np.ndarray], shape: tuple[int, ...], *, rows
     return torch.from_numpy(block)
 
 
-def _ahead(present: np.ndarray, lead_times: int) -> np.ndarray:
-    """(lead, basin, time): what is true 1 to `lead_times` steps after each step; False beyond the end."""
-    padded = np.pad(present, ((0, 0), (0, lead_times)))
-    return np.stack([padded[:, lead : lead + present.shape[1]] for lead in range(1, lead_times + 1)])
+def _ahead(present: np.ndarray, leads: range) -> np.ndarray:
+    """(lead, basin, time): what is true at each lead after each step; False beyond the end."""
+    padded = np.pad(present, ((0, 0), (0, leads[-1])))
+    return np.stack([padded[:, lead : lead + present.shape[1]] for lead in leads])
 
 
 def _attributes(dataset: xr.Dataset, names: Sequence[str]) -> Tensor:

@@ -46,7 +46,7 @@ def build_model(
     match architecture.forecast:
         case None:
             size = stack.sizes[-1] + (stack.sizes[0] if from_discharge else 0)
-            return RecurrentModel(stack, build_head(architecture.head, size, zero_flow), inputs_to_head=from_discharge)
+            return RecurrentModel(stack, build_head(architecture.head, size, zero_flow=zero_flow), inputs_to_head=from_discharge)
         case "direct":
             return DirectForecast(stack, lead_times=lead_times, n_future=len(future))
         case "encoder_decoder":

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from runoff_lstm.models.cells import CELLS, Step
 from runoff_lstm.models.dropout import Masks
-from runoff_lstm.models.heads import LinearHead, SoftplusHead
 from runoff_lstm.models.stack import Stack, State
 
 
@@ -40,7 +39,7 @@ class RecurrentModel(OverLayers):
         what it has to know is there already.
     """
 
-    def __init__(self, stack: Stack, head: LinearHead | SoftplusHead, *, inputs_to_head: bool = False) -> None:
+    def __init__(self, stack: Stack, head: nn.Module, *, inputs_to_head: bool = False) -> None:
         super().__init__(stack)
         self.head, self.inputs_to_head = head, inputs_to_head
 
@@ -71,7 +70,7 @@ class RecurrentModel(OverLayers):
         Returns
         -------
         discharge, state
-            (batch, targets) in scaled units, and the state after the last step.
+            (batch, targets, lead) in scaled units, with the one lead 0, and the state after the last step.
         """
         inputs = joined(forcing, static_attributes)
         hidden, after = self.stack(inputs, state, last=targets, masks=masks)

@@ -45,11 +45,10 @@ def simulate_windows(model: nn.Module, windows: Windows, *, batch_size: int = 25
     Returns
     -------
     ndarray
-        (basin, time), of forecasts (basin, issue date, lead), scaled, over the whole time axis; NaN where a step has too little
-        history or lies outside the period.
+        (basin, time, lead), scaled, over the whole time axis; of forecasts time is the issue date, a simulation has the one lead 0.
+        NaN where a step has too little history or lies outside the period.
     """
-    leads = (windows.lead_times,) if windows.lead_times else ()
-    simulated = np.full((len(windows.gauge_ids), len(windows.times), *leads), np.nan, dtype=np.float32)
+    simulated = np.full((len(windows.gauge_ids), len(windows.times), len(windows.leads)), np.nan, dtype=np.float32)
     tiles = windows.calendar_tiles()
     for start in range(0, len(tiles), batch_size):
         some = tiles[start : start + batch_size]
@@ -72,10 +71,10 @@ def simulate_continuously(model: nn.Module, windows: Windows) -> np.ndarray:
     Returns
     -------
     ndarray
-        (basin, time), scaled, over the whole time axis; NaN on the first `sequence_length - 1` steps of each unbroken stretch, and
-        after the period's end.
+        (basin, time, lead), scaled, over the whole time axis, with the one lead 0; NaN on the first `sequence_length - 1` steps of
+        each unbroken stretch, and after the period's end.
     """
-    simulated = np.full((len(windows.gauge_ids), len(windows.times)), np.nan, dtype=np.float32)
+    simulated = np.full((len(windows.gauge_ids), len(windows.times), len(windows.leads)), np.nan, dtype=np.float32)
     warm_up = windows.sequence_length - 1
     for basin, first, batch in windows.runs():
         length, state = batch.forcing.shape[1], None

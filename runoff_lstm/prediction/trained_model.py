@@ -207,7 +207,7 @@ class TrainedModel:
             with dropout_kept_on(self.module, seed):
                 scaled = np.stack([run(self.module, windows) for _ in range(mc_samples)])
         steps = slice(None) if period is None else period.steps(windows.times)
-        return self._dataset(scaled[..., steps], inputs[BASIN], inputs[TIME][steps])
+        return self._dataset(self._discharge(scaled[..., steps, :])[..., 0], inputs[BASIN], inputs[TIME][steps])
 
     def forecast(self, dataset: xr.Dataset, *, period: Period | None = None) -> xr.Dataset:
         """Forecast discharge from every issue date of a period, of what comes after it using nothing but `forecast_forcing`.
@@ -531,7 +531,7 @@ class TrainedModel:
             today = torch.cat([today, made.expand(len(today), -1)], dim=1)
         scaled, layers = self.module(today[:, None], fixed, state.layers)
         after = StreamState(layers, state.steps + 1)
-        discharge = self._discharge(scaled[:, 0].float().cpu().numpy())
+        discharge = self._discharge(scaled[:, 0].float().cpu().numpy())[:, 0]
         return (discharge if after.steps >= self.sequence_length else np.full_like(discharge, np.nan)), after
 
     def _row(self, values: Mapping[str, np.ndarray | float], names: list[str], rows: int = 1) -> torch.Tensor:
@@ -541,7 +541,7 @@ class TrainedModel:
         return torch.from_numpy(np.ascontiguousarray(table))
 
     def _discharge(self, scaled: np.ndarray) -> np.ndarray:
-        """`scaled` ends with the lead times where there are some."""
+        """In `units`; the last dimension of `scaled` is the lead."""
         discharge: np.ndarray = np.maximum(self.scaler.invert(DISCHARGE, scaled), 0.0)  # NaN stays NaN
         if self.residual_variance:
             discharge *= 1 + np.asarray(self.residual_variance, dtype=np.float32)
@@ -555,13 +555,13 @@ class TrainedModel:
                 "the model was trained without dropout, so all Monte-Carlo samples would be the same; train it with some"
             )
 
-    def _dataset(self, scaled: np.ndarray, basin: xr.DataArray, time: xr.DataArray) -> xr.Dataset:
-        """`scaled` is (basin, time), or (member, basin, time)."""
+    def _dataset(self, discharge: np.ndarray, basin: xr.DataArray, time: xr.DataArray) -> xr.Dataset:
+        """`discharge` is (basin, time), or (member, basin, time)."""
         attrs = {"units": self.units, "long_name": "simulated discharge"}
-        dims = (BASIN, TIME) if scaled.ndim == 2 else ("member", BASIN, TIME)
-        simulated = xr.Dataset({"simulated": (dims, self._discharge(scaled), attrs)}, coords={BASIN: basin, TIME: time})
-        if scaled.ndim == 3:
-            simulated = simulated.assign_coords(member=("member", np.arange(len(scaled)), {"standard_name": "realization"}))
+        dims = (BASIN, TIME) if discharge.ndim == 2 else ("member", BASIN, TIME)
+        simulated = xr.Dataset({"simulated": (dims, discharge, attrs)}, coords={BASIN: basin, TIME: time})
+        if discharge.ndim == 3:
+            simulated = simulated.assign_coords(member=("member", np.arange(len(discharge)), {"standard_name": "realization"}))
         return simulated
 
     def _inputs(self, dataset: xr.Dataset, period: Period | None) -> xr.Dataset:

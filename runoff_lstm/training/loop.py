@@ -60,7 +60,8 @@ def fit(
     Parameters
     ----------
     model
-        Called as `model(forcing, static_attributes, targets=k) -> (discharge, state)`, on the device of the windows.
+        Called as `model(forcing, static_attributes, targets=k) -> (discharge, state)`, on the device of the windows; discharge is
+        (batch, target, lead), as of `Batch`.
     windows
         Of the training period.
     recipe
@@ -247,8 +248,8 @@ class _Training:
         time of which a batch holds no observation is left out.
         """
         measured = partial(LOSSES[self.recipe.loss], basin_std=self.basin_std[batch.basin], zero_flow=self.zero_flow)
-        if simulated.ndim == 2:
-            return measured(observed=batch.discharge, simulated=simulated)
+        if batch.discharge.shape[2] == 1:  # of one lead the geometric mean is its loss, here without the rounding
+            return measured(observed=batch.discharge[..., 0], simulated=simulated[..., 0])
         seen = (~torch.isnan(batch.discharge)).any(dim=0).any(dim=0)
         observed = torch.where(seen, batch.discharge, simulated.detach())
         leads = zip(observed.unbind(2), simulated.unbind(2), strict=True)

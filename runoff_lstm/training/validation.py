@@ -14,6 +14,7 @@ from runoff_lstm.data.names import DISCHARGE, TIME
 from runoff_lstm.device import products_in
 from runoff_lstm.evaluation.metrics import evaluate
 from runoff_lstm.inputs.scaling import DischargeScale
+from runoff_lstm.inputs.spec import leads_of
 from runoff_lstm.inputs.windows import Windows
 from runoff_lstm.prediction.inference import simulate_windows
 from runoff_lstm.prediction.trained_model import TrainedModel
@@ -92,7 +93,7 @@ class Training:
         if not np.isfinite(simulated[windows.valid]).all():
             return math.nan
         errors = 1 - self._basin_nse(simulated)[:, self.scored]
-        if not windows.lead_times:
+        if len(errors) == 1:  # the geometric mean of one, without the rounding
             return float(np.median(1 - errors[0]))
         return float(np.median(1 - np.exp(np.mean(np.log(np.maximum(errors, 1e-12)), axis=0))))
 
@@ -103,14 +104,13 @@ class Training:
         It takes two different values of discharge that are observed on steps that can be simulated.
         """
         windows = self.windows["validation"]
-        leads = (windows.lead_times,) if windows.lead_times else ()
-        flat = np.full((*windows.valid.shape, *leads), np.nan, dtype=np.float32)
+        flat = np.full((*windows.valid.shape, len(windows.leads)), np.nan, dtype=np.float32)
         flat[windows.valid] = 0.0
         scored: np.ndarray = np.isfinite(self._basin_nse(flat)).all(axis=0)
         return scored
 
     def _basin_nse(self, simulated: np.ndarray) -> np.ndarray:
-        """(lead, basin) of a scaled simulation, or of forecasts; NaN where it is not defined."""
+        """(lead, basin) of what is simulated, (basin, time, lead) and scaled; NaN where it is not defined."""
         scores, scaler = [], self.model.scaler
         for observed, made in self._pairs(simulated):
             if scaler.root_transform:
@@ -122,15 +122,14 @@ class Training:
         return np.stack(scores)
 
     def _simulated(self, windows: Windows) -> np.ndarray:
-        """What the model as it stands makes of windows, scaled, (basin, time) or (basin, time, lead)."""
+        """What the model as it stands makes of windows, scaled, (basin, time, lead)."""
         with products_in(self.recipe.precision, windows.device):
             return simulate_windows(self.model.module, windows)
 
     def _pairs(self, simulated: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Observed and simulated discharge (basin, time), scaled; of forecasts a pair for each lead time, at the issue dates."""
-        if simulated.ndim == 2:
-            return [(self.observed.values, simulated)]
-        return [(self.observed.shift({TIME: -lead - 1}).values, simulated[..., lead]) for lead in range(simulated.shape[2])]
+        """For each lead observed and simulated discharge (basin, time), scaled, at the step that the lead is counted from."""
+        leads = leads_of(self.model.lead_times)
+        return [(self.observed.shift({TIME: -lead}).values, simulated[..., place]) for place, lead in enumerate(leads)]
 
     def _residual_variance(self, observed: np.ndarray, simulated: np.ndarray) -> float:
         """Mean square of what the simulated root misses, over the mean square of the simulated root."""

@@ -57,7 +57,7 @@ def bare_update(windows: Windows) -> Callable[[], None]:
     batch = windows.gather(windows.training_tiles(seed=0, epoch=0)[:BATCH])
 
     def update() -> None:
-        loss = (linear(layer(batch.forcing)[0][:, -1]) - batch.discharge).square().mean()
+        loss = (linear(layer(batch.forcing)[0][:, -1]) - batch.discharge[..., 0]).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

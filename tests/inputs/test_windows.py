@@ -30,9 +30,9 @@ def visited(windows, *, seed=0, epoch=0):
     found = []
     for batch in windows.batches(windows.training_tiles(seed=seed, epoch=epoch), 7):
         k = batch.discharge.shape[1]
-        for window, target in (~torch.isnan(batch.discharge)).nonzero().tolist():
+        for window, target in (~torch.isnan(batch.discharge[..., 0])).nonzero().tolist():
             day = int(batch.day[window]) - k + 1 + target
-            found.append((int(batch.basin[window]), day, float(batch.discharge[window, target])))
+            found.append((int(batch.basin[window]), day, float(batch.discharge[window, target, 0])))
     return found
 
 
@@ -90,7 +90,7 @@ def test_an_epoch_visits_every_valid_day_exactly_once(days, length, k, gaps, sil
 def test_every_target_that_counts_has_its_own_history_and_no_gap_before_it(length, k, gap, epoch):
     windows = Windows(numbered(60, forcing_gaps=[(0, gap)]), FORCING, sequence_length=length, targets_per_window=k)
     for batch in windows.batches(windows.training_tiles(seed=1, epoch=epoch), 5):
-        for window, target in (~torch.isnan(batch.discharge)).nonzero().tolist():
+        for window, target in (~torch.isnan(batch.discharge[..., 0])).nonzero().tolist():
             until = length - 1 + target
             rain = batch.forcing[window, : until + 1, 0].numpy()
             assert rain[-1] == batch.discharge[window, target]  # the day's own number
@@ -244,9 +244,9 @@ def test_a_missing_attribute_is_refused_by_basin_and_name():
 def test_a_batch_of_the_wrong_shape_is_refused():
     one = torch.zeros(3)
     with pytest.raises(ValueError, match="a batch is"):
-        Batch(torch.zeros(3, 5, 2), torch.zeros(3, 0), torch.zeros(3), one, one)
+        Batch(torch.zeros(3, 5, 2), torch.zeros(3, 0), torch.zeros(3, 5), one, one)
     with pytest.raises(ValueError, match="more targets than steps"):
-        Batch(torch.zeros(3, 5, 2), torch.zeros(3, 0), torch.zeros(3, 6), one, one)
+        Batch(torch.zeros(3, 5, 2), torch.zeros(3, 0), torch.zeros(3, 6, 1), one, one)
 
 
 def test_a_value_that_is_not_finite_is_named_by_basin_day_and_variable():
@@ -344,3 +344,8 @@ def test_the_bytes_of_index_and_data_are_those_of_the_arrays_held(basins):
     assert windows.index_bytes == 3 * steps + 700 + one_run_a_basin
     rows_after = windows.targets_per_window
     assert windows.data_bytes == 4 * (2 * (steps + rows_after) + (steps + rows_after) + 3)
+
+
+def test_forcing_to_come_without_lead_times_is_refused(basin):
+    with pytest.raises(InputError, match=r"future_forcing = \['rain'\] needs lead_times, such as lead_times = 7"):
+        Windows(basin, ["rain"], future_forcing=["rain"])

@@ -17,7 +17,7 @@ def test_one_layer_equals_torchs_lstm_and_a_linear_head():
     reference.load_state_dict(model.stack.layers[0].state_dict())
     forcing = torch.randn(4, 20, 3)
     hidden, _ = reference(forcing)
-    expected = model.head.linear(hidden)[..., 0]
+    expected = model.head.linear(hidden)
     torch.testing.assert_close(model(forcing, NOTHING)[0], expected)
 
 
@@ -29,13 +29,13 @@ def test_equal_layers_equal_torchs_stacked_lstm():
         weights |= {name.replace("l0", f"l{place}"): value for name, value in layer.state_dict().items()}
     reference.load_state_dict(weights)
     forcing = torch.randn(4, 20, 3)
-    torch.testing.assert_close(model(forcing, NOTHING)[0], model.head.linear(reference(forcing)[0])[..., 0])
+    torch.testing.assert_close(model(forcing, NOTHING)[0], model.head.linear(reference(forcing)[0]))
 
 
 def test_layers_may_differ_in_size():
     model = model_of(3, 2, hidden_sizes=[8, 5, 7])
     discharge, state = model(torch.randn(4, 20, 3), torch.randn(4, 2))
-    assert discharge.shape == (4, 20)
+    assert discharge.shape == (4, 20, 1)
     assert [tuple(h.shape) for h, _ in state] == [(1, 4, 8), (1, 4, 5), (1, 4, 7)]
 
 

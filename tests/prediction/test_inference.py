@@ -27,6 +27,16 @@ def spoiled(dataset, day, value=1e3):
     return dataset.assign({name: dataset[name].where(~later, value) for name in FORCING})
 
 
+@pytest.mark.parametrize("simulate", [simulate_windows, simulate_continuously])
+def test_a_simulation_is_a_forecast_with_the_one_lead_0(simulate):
+    model, windows = setting(k=7)
+    assert windows.leads == range(1)
+    batch = windows.gather(windows.calendar_tiles()[:3])
+    assert batch.discharge.shape == (3, 7, 1)
+    assert model(batch.forcing, batch.static_attributes, targets=7)[0].shape == (3, 7, 1)
+    assert simulate(model, windows).shape == (2, 150, 1)
+
+
 @pytest.mark.parametrize("k", [1, 7, 40])
 def test_windows_simulate_every_day_with_enough_history_and_no_other(k):
     simulated = simulate_windows(*setting(k=k))

@@ -152,7 +152,7 @@ def test_what_a_layer_remembers_makes_the_continuous_simulation(basins):
     np.testing.assert_allclose(hidden[:, 1:][both], (gate["output"] * np.tanh(cell[:, 1:]))[both], atol=1e-6)
     there = ~np.isnan(hidden).any(axis=2)
     with torch.no_grad():
-        scaled = model.module.head(torch.from_numpy(hidden[there])[:, None])[:, 0].numpy()
+        scaled = model.module.head(torch.from_numpy(hidden[there])[:, None])[:, 0, 0].numpy()
     simulated = model.simulate(basins, mode="continuous")["simulated"].values
     np.testing.assert_array_equal(there, ~np.isnan(simulated))
     np.testing.assert_allclose(np.maximum(model.scaler.invert("discharge", scaled), 0), simulated[there], atol=1e-4)

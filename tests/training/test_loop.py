@@ -324,7 +324,7 @@ def counted_days(windows, tiles, basin):
     """The days of a basin that count, in the order of their windows."""
     days = []
     for batch in windows.batches(tiles, 64):
-        for window, target in (~torch.isnan(batch.discharge)).nonzero().tolist():
+        for window, target in (~torch.isnan(batch.discharge[..., 0])).nonzero().tolist():
             if int(batch.basin[window]) == basin:
                 days.append(int(batch.day[window]) - batch.discharge.shape[1] + 1 + target)
     return days

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from runoff_lstm.models.forecasts.base import ForecastModel, each_lead
+from runoff_lstm.models.heads import build_head
 from runoff_lstm.models.stack import Stack
 
 
@@ -21,8 +22,8 @@ class DirectForecast(ForecastModel):
     def __init__(self, stack: Stack, *, lead_times: int, n_future: int = 0) -> None:
         super().__init__(stack, lead_times=lead_times)
         size = stack.sizes[-1] + stack.sizes[0]
-        mixed = nn.Sequential(nn.Linear(size + lead_times * n_future, size), nn.ReLU(), nn.Linear(size, lead_times))
-        self.head = mixed if n_future else nn.Linear(size, lead_times)
+        mixed = nn.Sequential(nn.Linear(size + lead_times * n_future, size), nn.ReLU(), build_head("leads", size, lead_times))
+        self.head = mixed if n_future else build_head("leads", size, lead_times)
 
     def leads(self, hidden: Tensor, static_attributes: Tensor, future: Tensor | None) -> Tensor:  # noqa: ARG002
         if future is not None:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from runoff_lstm.models.forecasts.base import ForecastModel, each_lead
+from runoff_lstm.models.heads import build_head
 from runoff_lstm.models.stack import Stack
 
 
@@ -34,7 +35,7 @@ class EncoderDecoderForecast(ForecastModel):
         size = stack.sizes[-1]
         self.hand_over = nn.Linear(size + stack.sizes[0], 2 * size)
         self.decoder = nn.LSTM(n_future + n_static_attributes + 1, size, batch_first=True)
-        self.dropout, self.head = nn.Dropout(dropout), nn.Linear(size, 1)
+        self.dropout, self.head = nn.Dropout(dropout), build_head("leads", size)
 
     def leads(self, hidden: Tensor, static_attributes: Tensor, future: Tensor | None) -> Tensor:
         batch, issued, _ = hidden.shape

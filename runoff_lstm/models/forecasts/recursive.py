@@ -1,11 +1,12 @@
 """A forecast one step at a time, fed back as if it had been observed."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from runoff_lstm.inputs.features import observation_inputs
 from runoff_lstm.models.dropout import Masks
 from runoff_lstm.models.forecasts.base import ForecastModel, each_lead
+from runoff_lstm.models.heads import build_head
 from runoff_lstm.models.recurrent import beside, joined
 from runoff_lstm.models.stack import Stack, State
 
@@ -36,7 +37,7 @@ class RecursiveForecast(ForecastModel):
         self.zero_flow = zero_flow
         self.n_forcings, self.future = n_forcings, list(future)
         self.predicted = [place for place in range(n_forcings) if place not in future]
-        self.head = nn.Linear(stack.sizes[-1] + stack.sizes[0], 1 + len(self.predicted))
+        self.head = build_head("leads", stack.sizes[-1] + stack.sizes[0], 1 + len(self.predicted))
 
     def forward(
         self,
