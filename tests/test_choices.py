@@ -81,8 +81,11 @@ MISSPELT = {
     "decimal": (lambda: CsvForm(decimal=";"), "csv: decimal = ';' is not known"),
     "method": (lambda: rl.mend(BASINS, fill={"rain": {"method": "erlier", "limit": 1}}), "did you mean 'earlier'"),
     "metric": (lambda: rl.evaluate(observed=one_day(), simulated=one_day(), metrics=["NSEE"]), "did you mean 'NSE'"),
-    "metric alone": (lambda: rl.evaluate(observed=one_day(), simulated=one_day(), metrics="NSE"), r'write metrics = \["NSE"\]'),
-    "metric as a function": (lambda: rl.evaluate(observed=one_day(), simulated=one_day(), metrics=[len]), "is not known; there is"),
+    "metric alone": (lambda: rl.evaluate(observed=one_day(), simulated=one_day(), metrics="NSEE"), "did you mean 'NSE'"),
+    "metric as a function": (
+        lambda: rl.evaluate(observed=one_day(), simulated=one_day(), metrics=[len]),
+        "metrics holds .*, which is no name",
+    ),
     "keyword of read_csv": (lambda: rl.read_csv("x.csv", unitz={}), "read_csv has no argument 'unitz'; did you mean 'units'"),
     "keyword of read_netcdf": (
         lambda: rl.read_netcdf("x.nc", unit={"rain": "mm"}),

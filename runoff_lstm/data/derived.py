@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from runoff_lstm.data.filling import log_counts, numbers_of
+from runoff_lstm.data.given import as_dataset
 from runoff_lstm.data.masks import has_mask, mask_of, sees_later, with_mask
 from runoff_lstm.data.names import AREA, BASIN, DISCHARGE, TIME, refuse_mask
 from runoff_lstm.data.times import times_in_order
@@ -49,7 +50,7 @@ def derive(dataset: xr.Dataset, name: str, formula: str, *, units: str) -> xr.Da
     >>> made["mid"].values.tolist()
     [2.5]
     """
-    if name in dataset.variables or name in dataset.dims:
+    if name in as_dataset(dataset).variables or name in dataset.dims:
         raise InputError(f"derive: the data have '{name}' already; choose another name")
     refuse_mask(dataset, name, "derive")
     names = formula_names(formula)

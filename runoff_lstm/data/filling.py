@@ -10,7 +10,7 @@ import xarray as xr
 from runoff_lstm.data.climatology import calendar_day_means
 from runoff_lstm.data.masks import mask_of, sees_later, with_mask
 from runoff_lstm.data.names import BASIN, TIME
-from runoff_lstm.data.periods import AnyPeriod
+from runoff_lstm.data.periods import AnyPeriod, as_period
 from runoff_lstm.data.times import Span, span, times_in_order
 from runoff_lstm.data.units import Values
 from runoff_lstm.errors import InputError, nearest
@@ -103,7 +103,7 @@ def fill_by_climatology(dataset: xr.Dataset, name: str, *, period: AnyPeriod, li
     calendar day stays missing. Other parameters, result and errors: see `fill_from_earlier`.
     """
     times = times_in_order(dataset)
-    steps = period.positions(times)
+    steps = as_period("period", period).positions(times)
 
     def propose(known: np.ndarray) -> np.ndarray:
         return calendar_day_means(known[:, steps], times=times[steps], at=times)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from runoff_lstm.data.given import as_dataset
 from runoff_lstm.data.names import BASIN, DISCHARGE, SET_MISSING, TIME
 from runoff_lstm.data.times import times_of
 
@@ -19,6 +20,7 @@ def inventory(dataset: xr.Dataset) -> pd.DataFrame:
         `forcing_missing`, steps of the record on which any forcing is NaN; `set_missing`, values that a reader made NaN
         (sentinels, negative flows); `attributes_missing`, attributes without a value; counts of flags where the reader has some.
     """
+    as_dataset(dataset)
     forcing = [str(name) for name, values in dataset.data_vars.items() if TIME in values.dims and name != DISCHARGE]
     fixed = [str(name) for name, values in dataset.data_vars.items() if values.dims == (BASIN,) and values.dtype.kind in "fiu"]
     rows: dict[str, np.ndarray] = {}

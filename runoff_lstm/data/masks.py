@@ -6,13 +6,14 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from runoff_lstm.data.given import as_dataset
 from runoff_lstm.data.names import BASIN, DISCHARGE, FILLED, LATER, TIME, is_mask, refuse_taken_names
 from runoff_lstm.errors import InputError
 
 
 def measured(dataset: xr.Dataset) -> xr.Dataset:
     """The dataset with discharge as it was measured, for targets and scores: NaN where it was filled, and without its mask."""
-    if not has_mask(dataset, DISCHARGE):
+    if not has_mask(as_dataset(dataset), DISCHARGE):
         return dataset
     kept = dataset[DISCHARGE].transpose(BASIN, TIME)
     return dataset.assign({DISCHARGE: kept.where(~mask_of(dataset, DISCHARGE))}).drop_vars(DISCHARGE + FILLED)

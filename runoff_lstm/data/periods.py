@@ -2,7 +2,7 @@
 
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from runoff_lstm.data.times import date_label
+from runoff_lstm.data.times import Labels, date_label
 from runoff_lstm.errors import InputError
 
 Date = str | datetime.date | pd.Timestamp | np.datetime64
@@ -128,11 +128,19 @@ class Stretches:
     ------
     InputError
         There are fewer than two, they overlap or are out of order.
+
+    Examples
+    --------
+    >>> str(Stretches([("1980-10-01", "1989-09-30"), ("1999-10-01", "2008-09-30")]))
+    '1980-10-01 to 1989-09-30 and 1999-10-01 to 2008-09-30'
     """
 
-    parts: tuple[Period, ...]
+    parts: Sequence[Period]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.parts, Iterable) or isinstance(self.parts, str | Period):
+            raise InputError(f"parts = {self.parts} must be a list of periods, such as parts = [Period(...), Period(...)]")
+        object.__setattr__(self, "parts", tuple(as_single_period("parts", one) for one in self.parts))
         if len(self.parts) < 2:
             raise InputError("stretches are two periods or more; give a single one as [first day, last day]")
         for one, after in pairwise(self.parts):
@@ -172,6 +180,50 @@ def period_of(dates: Sequence[Any]) -> AnyPeriod:
     if not isinstance(dates[0], list | tuple):
         return Period(*dates)
     return Period(*dates[0]) if len(dates) == 1 else Stretches(tuple(Period(*one) for one in dates))
+
+
+def as_period(name: str, value: object) -> AnyPeriod:
+    """A period given as one, as (first day, last day), as a list of such pairs, or as a slice of dates.
+
+    Parameters
+    ----------
+    name
+        Of the argument, which an error begins with.
+    value
+        What was given.
+
+    Examples
+    --------
+    >>> str(as_period("period", ("1999-10-01", "2000-09-30"))), str(as_period("period", slice("1999-10-01", "2000-09-30")))
+    ('1999-10-01 to 2000-09-30', '1999-10-01 to 2000-09-30')
+    """
+    if isinstance(value, Period | Stretches):
+        return value
+    if isinstance(value, slice):
+        value = [value.start, value.stop]
+    if not isinstance(value, list | tuple) or len(value) == 0:
+        raise InputError(f'{name} = {value!r} is no period; write {name} = Period("1999-10-01", "2008-09-30")')
+    pairs = value if all(isinstance(one, list | tuple | Period) for one in value) else [value]
+    if any(not isinstance(one, Period) and len(one) != 2 for one in pairs):
+        raise InputError(f'{name} = {value!r} has not two dates; write {name} = Period("1999-10-01", "2008-09-30")')
+    try:
+        parts = [one if isinstance(one, Period) else Period(*one) for one in pairs]
+        return parts[0] if len(parts) == 1 else Stretches(parts)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def as_labels(name: str, value: object, times: pd.DatetimeIndex) -> Labels:
+    """Labels of time for `dataset.sel(time=...)`: a slice or an index of times as they are, else those of the period given."""
+    return value if isinstance(value, slice | pd.DatetimeIndex) else as_period(name, value).labels(times)
+
+
+def as_single_period(name: str, value: object) -> Period:
+    """As `as_period`, several stretches refused."""
+    period = as_period(name, value)
+    if isinstance(period, Stretches):
+        raise InputError(f"{name} is {period}, and only a training period may have several stretches; give a single one")
+    return period
 
 
 def _timestamp(date: Date) -> pd.Timestamp:

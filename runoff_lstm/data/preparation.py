@@ -9,6 +9,7 @@ import xarray as xr
 
 from runoff_lstm.data.derived import derive
 from runoff_lstm.data.filling import fill_by_climatology, fill_by_interpolation, fill_from_earlier
+from runoff_lstm.data.given import as_dataset
 from runoff_lstm.data.names import SOURCE
 from runoff_lstm.data.periods import AnyPeriod
 from runoff_lstm.data.resampling import resample
@@ -61,7 +62,7 @@ def mend(
     """
     tables = {"derive": derive, "resample": resample, "fill": fill}
     given = {key: _without_none(table) for key, table in tables.items() if table}
-    source = json.loads(dataset.attrs.get(SOURCE, "{}"))
+    source = json.loads(as_dataset(dataset).attrs.get(SOURCE, "{}"))
     for key in given.keys() & source.keys():
         raise InputError(f"{key}: the data were mended before, which a run could not repeat; read them again and mend them at once")
     if resample:

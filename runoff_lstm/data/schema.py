@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from runoff_lstm.data.given import as_dataset
 from runoff_lstm.data.names import (
     AREA,
     BASIN,
@@ -26,6 +27,7 @@ from runoff_lstm.errors import InputError
 
 def check_form(dataset: xr.Dataset) -> xr.Dataset:
     """Check the form of a Dataset and return it tidied: all that `check_basins` checks but the units."""
+    as_dataset(dataset)
     for dim in (BASIN, TIME):
         if dim not in dataset.dims or dim not in dataset.indexes:
             raise InputError(

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from runoff_lstm.data.periods import AnyPeriod, Period, Stretches
+from runoff_lstm.data.periods import AnyPeriod, Period, Stretches, as_period, as_single_period
 from runoff_lstm.errors import InputError
 
 
@@ -18,7 +18,13 @@ class Periods:
     Raises
     ------
     InputError
-        Two of them share a day: scores on days that were learned from mean nothing.
+        Two of them share a day: scores on days that were learned from mean nothing. Or one is no period, nor a pair of dates.
+
+    Examples
+    --------
+    >>> periods = Periods(train=("1999-10-01", "2008-09-30"), test=("1989-10-01", "1999-09-30"))
+    >>> str(periods.test)
+    '1989-10-01 to 1999-09-30'
     """
 
     train: AnyPeriod
@@ -26,6 +32,10 @@ class Periods:
     test: Period | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "train", as_period("train", self.train))
+        for name in ("validation", "test"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, as_single_period(name, getattr(self, name)))
         for (name, period), (other_name, other) in combinations(self.named().items(), 2):
             if period.overlaps(other):
                 raise InputError(

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from runoff_lstm.data.given import as_dataset
 from runoff_lstm.data.names import TIME
 from runoff_lstm.errors import InputError
 
@@ -42,7 +43,7 @@ def times_of(dataset: xr.Dataset | xr.DataArray) -> pd.DatetimeIndex:
 
 def times_in_order(dataset: xr.Dataset) -> pd.DatetimeIndex:
     """The time axis; an InputError unless it is one of plain dates in order, two at least."""
-    times = dataset.indexes.get(TIME)
+    times = as_dataset(dataset).indexes.get(TIME)
     if not isinstance(times, pd.DatetimeIndex) or times.tz is not None or times.hasnans:
         kind = "no dates" if times is None else f"{times.dtype}, not plain dates"
         raise InputError(f"the time axis holds {kind}; write all times in one time, without a zone, and convert them to datetime64")

@@ -10,6 +10,7 @@ import xarray as xr
 
 from runoff_lstm.data.climatology import calendar_day_means
 from runoff_lstm.data.names import BASIN, ISSUE_DATE, LEAD_TIME, TIME
+from runoff_lstm.data.periods import AnyPeriod, as_labels
 from runoff_lstm.data.times import Labels
 from runoff_lstm.errors import InputError
 from runoff_lstm.evaluation.matching import valid_positions
@@ -21,7 +22,7 @@ CLIMATOLOGY = "climatology"
 PERSISTENCE = "persistence (uses yesterday's observation)"
 
 
-def climatology(*, observed: xr.DataArray, train: Labels, times: pd.DatetimeIndex) -> xr.DataArray:
+def climatology(*, observed: xr.DataArray, train: Labels | AnyPeriod, times: pd.DatetimeIndex) -> xr.DataArray:
     """The mean of each calendar day over the training period as a simulation: the baseline that knows only the season.
 
     Parameters
@@ -44,7 +45,7 @@ def climatology(*, observed: xr.DataArray, train: Labels, times: pd.DatetimeInde
     InputError
         The training period holds no time step.
     """
-    seen = _select(observed.transpose(BASIN, TIME), period=train, name="training")
+    seen = _select(observed.transpose(BASIN, TIME), period=train, name="train")
     simulated = calendar_day_means(seen.values, times=pd.DatetimeIndex(seen.indexes[TIME]), at=times)
     attrs = {**observed.attrs, "long_name": "mean discharge of the calendar day over the training period"}
     return xr.DataArray(simulated, {BASIN: observed[BASIN], TIME: times}, (BASIN, TIME), attrs=attrs)
@@ -70,8 +71,8 @@ def persistence(*, observed: xr.DataArray) -> xr.DataArray:
 def score_baselines(
     *,
     observed: xr.DataArray,
-    train: Labels,
-    test: Labels,
+    train: Labels | AnyPeriod,
+    test: Labels | AnyPeriod,
     beside: xr.DataArray | None = None,
     metrics: Sequence[str] = tuple(METRICS),
 ) -> pd.DataFrame:
@@ -101,7 +102,7 @@ def score_baselines(
     tested = _select(observed, period=test, name="test")
     baselines = {
         CLIMATOLOGY: climatology(observed=observed, train=train, times=pd.DatetimeIndex(tested.indexes[TIME])),
-        PERSISTENCE: persistence(observed=observed).sel({TIME: test}),
+        PERSISTENCE: persistence(observed=observed).sel({TIME: tested[TIME]}),
     }
     tested = tested if beside is None else tested.where(beside.notnull())
     tables = []
@@ -118,11 +119,14 @@ def score_yardsticks(**arguments: Any) -> pd.DataFrame:
     return score_baselines(**arguments).rename(columns={"baseline": "yardstick"})
 
 
-def _select(observed: xr.DataArray, *, period: Labels, name: str) -> xr.DataArray:
+def _select(observed: xr.DataArray, *, period: Labels | AnyPeriod, name: str) -> xr.DataArray:
+    period = as_labels(name, period, pd.DatetimeIndex(observed.indexes[TIME]))
     selected = observed.sel({TIME: period})
     if selected.sizes[TIME] == 0:
         asked = f" {period.start} to {period.stop}" if isinstance(period, slice) else ""
-        raise InputError(f"the {name} period{asked} holds no step of the record; correct the period")
+        raise InputError(
+            f"the {'training' if name == 'train' else name} period{asked} holds no step of the record; correct the period"
+        )
     return selected
 
 
@@ -136,7 +140,7 @@ def persistence_forecast(observed: xr.DataArray, forecast: xr.DataArray) -> xr.D
     return forecast.copy(data=np.repeat(last[:, :, None], forecast.sizes[LEAD_TIME], axis=2).astype(np.float32))
 
 
-def climatology_forecast(observed: xr.DataArray, forecast: xr.DataArray, *, train: Labels) -> xr.DataArray:
+def climatology_forecast(observed: xr.DataArray, forecast: xr.DataArray, *, train: Labels | AnyPeriod) -> xr.DataArray:
     """The mean of the valid time's calendar day over the training period; dims and coordinates of `forecast`."""
     times, position = valid_positions(observed, forecast)
     ahead = pd.date_range(times[0], periods=len(times) + forecast.sizes[LEAD_TIME], freq=times[1] - times[0])

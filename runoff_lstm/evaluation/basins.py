@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from runoff_lstm.data.given import as_dataset
 from runoff_lstm.data.names import BASIN, DISCHARGE, TIME, is_precipitation
-from runoff_lstm.data.times import Labels
+from runoff_lstm.data.periods import AnyPeriod, as_labels
+from runoff_lstm.data.times import Labels, times_of
 from runoff_lstm.errors import InputError
 from runoff_lstm.evaluation.metrics import METRICS, known_metric
 
@@ -89,8 +91,8 @@ def worst_basins(
     dataset: xr.Dataset,
     scores: "pd.Series[float]",
     *,
-    train: Labels,
-    test: Labels,
+    train: Labels | AnyPeriod,
+    test: Labels | AnyPeriod,
     number: int = 10,
     best: float | None = None,
 ) -> pd.DataFrame:
@@ -121,6 +123,8 @@ def worst_basins(
     InputError
         The best value of the metric is not known.
     """
+    times = times_of(as_dataset(dataset))
+    train, test = as_labels("train", train, times), as_labels("test", test, times)
     rain = [str(name) for name in dataset.data_vars if is_precipitation(str(name)) and TIME in dataset[name].dims]
     rows = {}
     for gauge_id, score in _from_the_worst(scores, best).head(number).items():

@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from runoff_lstm.data.names import ISSUE_DATE, LEAD_TIME, TIME
+from runoff_lstm.data.periods import AnyPeriod
 from runoff_lstm.data.times import Labels
 from runoff_lstm.errors import InputError, check_choice, nearest
 from runoff_lstm.evaluation.baselines import BASELINES, climatology_forecast, persistence_forecast
@@ -46,7 +47,7 @@ _SEASONS = {
 
 
 def score_lead_times(
-    forecast: xr.DataArray, *, observed: xr.DataArray, train: Labels, name: str = "model", by: Season | None = None
+    forecast: xr.DataArray, *, observed: xr.DataArray, train: Labels | AnyPeriod, name: str = "model", by: Season | None = None
 ) -> pd.DataFrame:
     """Scores of a forecast and of its baselines, a row for each of them, basin and lead time.
 

@@ -17,7 +17,7 @@ import pandas as pd
 import xarray as xr
 
 from runoff_lstm.data.names import BASIN, TIME
-from runoff_lstm.errors import InputError, nearest
+from runoff_lstm.errors import InputError, as_names, nearest
 from runoff_lstm.evaluation import signatures
 from runoff_lstm.evaluation.matching import Series, SharedDays, check_pair, per_basin
 
@@ -228,7 +228,7 @@ def evaluate(*, observed: xr.DataArray, simulated: xr.DataArray, metrics: Sequen
     gauge_id
     01022500  0.5   0.5   25.0     4
     """
-    check_metrics(metrics)
+    metrics = check_metrics(metrics)
     observed, simulated = check_pair(observed=observed, simulated=simulated)
     columns = {name: METRICS[name].function(observed=observed, simulated=simulated).values for name in metrics}
     days = (observed.notnull() & simulated.notnull()).sum(TIME).values
@@ -236,10 +236,9 @@ def evaluate(*, observed: xr.DataArray, simulated: xr.DataArray, metrics: Sequen
     return pd.DataFrame({**columns, "days": days}, index=gauge_ids)
 
 
-def check_metrics(metrics: Sequence[str]) -> None:
-    """Refuse a name that is not in `METRICS`, with the nearest one, one that comes twice, and none at all."""
-    if isinstance(metrics, str):
-        raise InputError(f'metrics = "{metrics}" is one name, not a list; write metrics = ["{metrics}"]')
+def check_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
+    """The names as a tuple, one text as one name; refuse one that is not in `METRICS` or comes twice, and none at all."""
+    metrics = as_names("metrics", metrics)
     if not metrics:
         raise InputError('metrics is empty; name at least one, such as metrics = ["NSE"]')
     for name in metrics:
@@ -247,6 +246,7 @@ def check_metrics(metrics: Sequence[str]) -> None:
             raise InputError(f"metric '{name}' is named twice; name it once")
         if name not in METRICS:
             raise InputError(f"metric '{name}' is not known; {nearest(str(name), METRICS)}")
+    return metrics
 
 
 def known_metric(name: str) -> str | None:

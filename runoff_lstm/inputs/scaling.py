@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
+from runoff_lstm.data.given import as_dataset
 from runoff_lstm.data.names import BASIN, DISCHARGE, TIME
-from runoff_lstm.data.periods import AnyPeriod
+from runoff_lstm.data.periods import AnyPeriod, as_period
 from runoff_lstm.data.times import times_of
-from runoff_lstm.errors import InputError
+from runoff_lstm.errors import InputError, as_names
 from runoff_lstm.inputs.checks import check_names
 
 
@@ -66,7 +67,9 @@ class Scaler:
             A variable is missing, has no value in the training period or the same value throughout (it cannot be scaled and tells
             the model nothing), or a basin has no discharge at all in the training period.
         """
-        check_names(dataset, forcing=forcing, static_attributes=static_attributes, from_discharge=True)
+        forcing, static_attributes = as_names("forcing", forcing), as_names("static_attributes", static_attributes)
+        period = as_period("period", period)
+        check_names(as_dataset(dataset), forcing=forcing, static_attributes=static_attributes, from_discharge=True)
         training = dataset[[*forcing, DISCHARGE]].isel(time=period.positions(times_of(dataset)))
         unobserved = training[DISCHARGE].isnull().all(TIME)
         if bool(unobserved.any()):

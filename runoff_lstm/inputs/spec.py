@@ -1,8 +1,9 @@
 """Inputs: what a model sees."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runoff_lstm.errors import InputError, nearest
+from runoff_lstm.errors import InputError, as_flag, as_integer, as_integers, as_names, nearest
 from runoff_lstm.inputs.features import check_lags, input_names, refuse_made_names
 
 
@@ -38,19 +39,30 @@ class Inputs:
         0: simulate. n: forecast discharge at lead times 1 to n from an issue date; a window's targets are then issue dates.
     forecast_forcing
         Names out of `forcing` that are known beyond the issue date too, up to the last lead.
+
+    Raises
+    ------
+    InputError
+        A value is of another type (one name is a list of one), a name is kept for what is made, or settings exclude each other.
+
+    Examples
+    --------
+    >>> Inputs(["rain", "temperature"], sequence_length=30).forcing
+    ('rain', 'temperature')
     """
 
-    forcing: tuple[str, ...]
-    static_attributes: tuple[str, ...] = ()
+    forcing: Sequence[str]
+    static_attributes: Sequence[str] = ()
     sequence_length: int = 365
     targets_per_window: int = 1
-    discharge_lags: tuple[int, ...] = ()
+    discharge_lags: Sequence[int] = ()
     season: bool = False
     root_transform: bool = False
     lead_times: int = 0
-    forecast_forcing: tuple[str, ...] = ()
+    forecast_forcing: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        self._coerce()
         if self.lead_times and not self.discharge_lags:
             object.__setattr__(self, "discharge_lags", (0,))
         check_lags(self.discharge_lags, lead_times=self.lead_times)
@@ -65,3 +77,15 @@ class Inputs:
     def leads(self) -> range:
         """The leads a model predicts: `range(1)`, the step itself, for a simulation, `range(1, n + 1)` for forecasts."""
         return leads_of(self.lead_times)
+
+    def _coerce(self) -> None:
+        """Names and lags as tuples, so that two of the same inputs are equal; a value of another type is refused by name."""
+        coerced: dict[str, object] = {
+            name: as_names(name, getattr(self, name)) for name in ("forcing", "static_attributes", "forecast_forcing")
+        }
+        coerced["discharge_lags"] = as_integers("discharge_lags", self.discharge_lags)
+        coerced |= {name: as_integer(name, getattr(self, name), least=1) for name in ("sequence_length", "targets_per_window")}
+        coerced["lead_times"] = as_integer("lead_times", self.lead_times, least=0)
+        coerced |= {name: as_flag(name, getattr(self, name)) for name in ("season", "root_transform")}
+        for name, value in coerced.items():
+            object.__setattr__(self, name, value)

@@ -16,11 +16,12 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from runoff_lstm.data.given import as_dataset
 from runoff_lstm.data.names import BASIN, TIME
-from runoff_lstm.data.periods import AnyPeriod
+from runoff_lstm.data.periods import AnyPeriod, as_period
 from runoff_lstm.data.times import date_label, times_of
 from runoff_lstm.device import resolve_device
-from runoff_lstm.errors import InputError, check_choice
+from runoff_lstm.errors import InputError, as_names, check_choice
 from runoff_lstm.inputs.batch import Batch, Tiles
 from runoff_lstm.inputs.spec import leads_of
 
@@ -103,6 +104,7 @@ class Windows:
         device: str | torch.device = "cpu",
         storage: Storage = "auto",
     ) -> None:
+        as_dataset(dataset)
         if sequence_length < 1 or not 1 <= targets_per_window < 2**15:
             raise InputError("sequence_length must be at least 1, and targets_per_window from 1 to 32767")
         check_choice("storage", storage, get_args(Storage))
@@ -115,20 +117,22 @@ class Windows:
         self.leads = leads_of(lead_times)
         self.gauge_ids = [str(gauge_id) for gauge_id in dataset[BASIN].values]
         self.times = times_of(dataset)
-        self.forcing = list(forcing)
+        self.forcing = list(as_names("forcing", forcing))
+        static_attributes = as_names("static_attributes", static_attributes)
         if sequence_length > len(self.times):
             raise InputError(
                 f"sequence_length is {sequence_length} steps, the record has {len(self.times)}; shorten it or lengthen the record"
             )
         inside = np.ones(len(self.times), dtype=bool)
         if period is not None:
+            period = as_period("period", period)
             inside[:] = False
             inside[period.positions(self.times)] = True
         self.in_period = inside
         if target is not None:  # a step counts where all its leads lie in the period too
             self.in_period = inside & _ahead(inside[None], self.leads)[:, 0].all(axis=0)
 
-        forcings = [dataset[name].values for name in forcing]
+        forcings = [dataset[name].values for name in self.forcing]
         history = _history(np.logical_and.reduce([~np.isnan(one) for one in forcings]))
         self._runs = _Spans.of(history > 0)
         self._history = history >= sequence_length

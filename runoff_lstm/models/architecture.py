@@ -1,9 +1,10 @@
 """Architecture: the form of a model, checked."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from runoff_lstm.errors import InputError, check_choice
+from runoff_lstm.errors import InputError, as_instance, as_integers, as_number, check_choice
 from runoff_lstm.models.dropout import Dropout, LayerType
 from runoff_lstm.models.forecasts.base import METHODS, ForecastMethod
 from runoff_lstm.models.heads import HeadKind
@@ -34,10 +35,20 @@ class Architecture:
     forecast
         How lead times are forecast: "direct" (one head with an output for each), "encoder_decoder" (a second LSTM over the lead
         times) or "recursive" (one step at a time, fed back); None: nothing is forecast.
+
+    Raises
+    ------
+    InputError
+        A word is not known, a value is of another type (one size is a list of one), or settings exclude each other.
+
+    Examples
+    --------
+    >>> Architecture(hidden_sizes=[64, 32]).hidden_sizes
+    (64, 32)
     """
 
     type: ModelType = "lstm"
-    hidden_sizes: tuple[int, ...] = (64,)
+    hidden_sizes: Sequence[int] = (64,)
     dropout: Dropout = field(default_factory=Dropout)
     forget_bias: float | None = None
     initial_state: InitialState = "zero"
@@ -48,6 +59,10 @@ class Architecture:
         check_choice("type", self.type, get_args(ModelType))
         check_choice("initial_state", self.initial_state, get_args(InitialState))
         check_choice("head", self.head, get_args(HeadKind))
+        object.__setattr__(self, "hidden_sizes", as_integers("hidden_sizes", self.hidden_sizes))
+        as_instance("dropout", self.dropout, Dropout, "dropout = Dropout(output=0.4)")
+        if self.forget_bias is not None:
+            object.__setattr__(self, "forget_bias", as_number("forget_bias", self.forget_bias))
         if self.forecast is not None:
             check_choice("forecast", self.forecast, METHODS)
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from runoff_lstm.errors import InputError, check_choice
+from runoff_lstm.errors import InputError, as_flag, as_number, check_choice
 
 DropoutKind = Literal["naive", "non_recurrent", "variational", "rnndrop", "recurrent", "weight_drop"]
 DropoutSpan = Literal["step", "sequence"]
@@ -92,8 +92,14 @@ class Dropout:
                 check_choice(f"dropout {name}", getattr(self, name), get_args(choices))
         for place in ("input", "between", "recurrent", "output"):
             p = getattr(self, place)
-            if p is not None and not 0 <= p < 1:
+            if p is None:
+                continue
+            object.__setattr__(self, place, as_number(f"dropout {place}", p))
+            if not 0 <= p < 1:
                 raise InputError(f"dropout {place} = {p} is not a probability in [0, 1)")
+        for variant in ("tied", "rows"):
+            if getattr(self, variant) is not None:
+                object.__setattr__(self, variant, as_flag(f"dropout {variant}", getattr(self, variant)))
         for variant, kind in {"tied": "variational", "per": "recurrent", "weights": "weight_drop", "rows": "weight_drop"}.items():
             if getattr(self, variant) is not None and self.kind != kind:
                 raise InputError(f'dropout {variant} is a variant of kind = "{kind}"; set that kind, or leave {variant} out')

@@ -11,9 +11,10 @@ import pandas as pd
 import torch
 import xarray as xr
 
+from runoff_lstm.data.given import as_dataset
 from runoff_lstm.data.masks import refuse_later
 from runoff_lstm.data.names import BASIN, DISCHARGE, TIME, discharge_units
-from runoff_lstm.data.periods import AnyPeriod, Period
+from runoff_lstm.data.periods import AnyPeriod, Period, as_single_period
 from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.times import date_label, step_label, time_step, times_of
 from runoff_lstm.data.units import convert
@@ -198,6 +199,7 @@ class TrainedModel:
         check_choice("mode", mode, get_args(Mode))
         if mc_samples is not None:
             self._check_samples(mc_samples)
+        period = None if period is None else as_single_period("period", period)
         inputs = self._inputs(dataset, period)
         windows = self.windows(self.scaler.apply(inputs), period=period)
         run = simulate_windows if mode == "windows" else simulate_continuously
@@ -249,7 +251,8 @@ class TrainedModel:
         if period is None:
             self._checked(dataset)
             period = last_observed(dataset)
-        _check_issue_dates(times_of(dataset), period)
+        period = as_single_period("period", period)
+        _check_issue_dates(times_of(as_dataset(dataset)), period)
         inputs = self._inputs(dataset, period)
         steps = period.steps(times_of(inputs))
         try:
@@ -578,7 +581,9 @@ class TrainedModel:
     def _checked(self, dataset: xr.Dataset) -> xr.Dataset:
         """The inputs alone, checked, in the units the model was trained in."""
         observed = [DISCHARGE] if self.discharge_lags else []
-        check_names(dataset, forcing=list(self.forcing), static_attributes=self.static_attributes, from_discharge=bool(observed))
+        check_names(
+            as_dataset(dataset), forcing=list(self.forcing), static_attributes=self.static_attributes, from_discharge=bool(observed)
+        )
         if observed and DISCHARGE not in dataset:
             raise InputError(
                 "the data have no discharge, and the model takes what was observed as an input; add it, NaN where missing"

@@ -22,7 +22,7 @@ from runoff_lstm.data.periods import Period
 from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.splits import Periods, temporal_folds, ungauged_folds
 from runoff_lstm.device import Device, resolve_device
-from runoff_lstm.errors import InputError, check_choice, check_keywords
+from runoff_lstm.errors import InputError, as_integers, check_choice, check_keywords
 from runoff_lstm.files import part_of, write_csv
 from runoff_lstm.runs.folder import RunFolder, made_before, medians_of_run
 from runoff_lstm.runs.progress import training_bars
@@ -31,6 +31,7 @@ from runoff_lstm.runs.scores import LeadScores, Scores, mean_of, score
 from runoff_lstm.runs.settings import held_folder
 from runoff_lstm.runs.workers import run_beside
 from runoff_lstm.training.recipe import Progress
+from runoff_lstm.training.setup import check_kinds
 
 FoldKind = Literal["basin", "period"]
 
@@ -93,9 +94,11 @@ def train_ensemble(
         There is no test period to score, a seed is there twice, or one of the runs raises it.
     """
     _check_arguments(train_ensemble, arguments, apart=["seed"])
+    check_kinds(**arguments)
     folder, dataset, periods = RunFolder(Path(path)), check_basins(dataset), arguments["periods"]
     if periods.test is None:
         raise InputError("an ensemble is scored on the test period; name one in [periods]")
+    seeds = as_integers("seeds", seeds, least=0)
     if len(set(seeds)) < len(seeds):
         raise InputError(f"seeds = {list(seeds)}: each may come once")
     jobs = {folder.member(seed).label: {**arguments, "seed": seed} for seed in seeds}
@@ -138,6 +141,7 @@ def cross_validate(
     """
     check_choice("by", by, get_args(FoldKind))
     _check_arguments(cross_validate, arguments)
+    check_kinds(**arguments)
     folder, dataset, periods = RunFolder(Path(path)), check_basins(dataset), arguments["periods"]
     if arguments.get("held_out"):
         raise InputError("[folds] holds out basins itself; leave [evaluation] held_out out")

@@ -15,7 +15,7 @@ from runoff_lstm.data.readers import OnMissing, check_on_missing, leave_out
 from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.device import Device
-from runoff_lstm.errors import InputError, nearest
+from runoff_lstm.errors import InputError, as_instance, as_names, nearest
 from runoff_lstm.evaluation.metrics import check_metrics
 from runoff_lstm.files import (
     check_name,
@@ -37,7 +37,7 @@ from runoff_lstm.runs.settings import given, held_folder, settings_of
 from runoff_lstm.runs.walk_forward import Walk, check_walked, walk_with
 from runoff_lstm.training.fine_tuning import check_periods_unseen
 from runoff_lstm.training.recipe import Progress, Recipe
-from runoff_lstm.training.setup import check_settings, prepare
+from runoff_lstm.training.setup import check_kinds, check_settings, prepare
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,8 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
         The folder is not empty, or settings, data or periods do not fit.
     """
     folder = RunFolder(Path(path))
+    metrics = as_names("metrics", metrics)
+    held_out, frozen = as_names("held_out", held_out), as_names("frozen", frozen)
     dataset = check_basins(dataset)
     asked: dict[str, Any] = {"metrics": metrics, "held_out": held_out, "walk": walk, "start_from": start_from, "recipe": recipe}
     check_run(dataset, name=name, periods=periods, inputs=inputs, **asked)
@@ -176,6 +178,9 @@ def check_run(
     """Refuse what cannot be a run before any work is done; arguments as for `train_run`."""
     check_name(name)
     check_metrics(metrics)
+    check_kinds(inputs=inputs, periods=periods, recipe=recipe)
+    if walk is not None:
+        as_instance("walk", walk, Walk, "walk = Walk(every=1)")
     check_inputs(dataset, periods, inputs)
     if recipe is not None:
         check_settings(inputs=inputs, periods=periods, recipe=recipe)

@@ -11,20 +11,21 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from runoff_lstm.data.given import as_dataset
 from runoff_lstm.data.masks import refuse_later
 from runoff_lstm.data.names import BASIN, ISSUE_DATE, LEAD_TIME, TIME
-from runoff_lstm.data.periods import AnyPeriod, Period
+from runoff_lstm.data.periods import AnyPeriod, Period, as_single_period
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.data.times import date_label, times_of
 from runoff_lstm.device import Device, resolve_device
-from runoff_lstm.errors import InputError
+from runoff_lstm.errors import InputError, as_instance, as_integer, as_number
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.prediction.forecast import last_issue_dates
 from runoff_lstm.prediction.stages import merged
 from runoff_lstm.prediction.trained_model import TrainedModel, each_warning_once
 from runoff_lstm.training.recipe import Recipe
-from runoff_lstm.training.setup import train
+from runoff_lstm.training.setup import check_kinds, train
 
 
 class Forecaster(Protocol):
@@ -48,6 +49,8 @@ class FineTune:
     learning_rate: float
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", as_integer("steps", self.steps))
+        object.__setattr__(self, "learning_rate", as_number("learning_rate", self.learning_rate))
         _check_above_zero(self, "steps", "learning_rate")
 
 
@@ -70,6 +73,11 @@ class Walk:
     fine_tune: FineTune | None = None
 
     def __post_init__(self) -> None:
+        for name in ("every", "fit_every", "window"):
+            if name == "every" or getattr(self, name) is not None:
+                object.__setattr__(self, name, as_integer(name, getattr(self, name)))
+        if self.fine_tune is not None:
+            as_instance("fine_tune", self.fine_tune, FineTune, "fine_tune = FineTune(steps=20, learning_rate=1e-4)")
         _check_above_zero(self, "every", "fit_every", "window")
         if self.fine_tune is not None and self.fit_every is None:
             raise InputError("fine_tune says how a model is fitted again; set fit_every, the number of origins between two fits")
@@ -123,6 +131,7 @@ class LSTMForecaster:
         fine_tune: Recipe | None = None,
     ) -> None:
         resolve_device(device)
+        check_kinds(inputs=inputs, recipe=recipe, architecture=architecture)
         self.inputs, self.recipe, self.architecture, self.seed, self.device = inputs, recipe, architecture, seed, device
         self.model, self.validation_steps, self.fine_tune = model, validation_steps, fine_tune
 
@@ -212,6 +221,8 @@ def walk_forward(
         forecaster gives has another form.
     """
     _check_window(window, fit_every)
+    dataset, period = as_dataset(dataset), as_single_period("period", period)
+    lead_times, every = as_integer("lead_times", lead_times, least=1), as_integer("every", every, least=1)
     refuse_later(dataset, map(str, dataset.data_vars))
     times = times_of(dataset)
     steps = period.steps(times)

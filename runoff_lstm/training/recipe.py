@@ -1,12 +1,13 @@
 """Recipe: how to optimise, checked; Progress: where a training stands."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 
 from runoff_lstm.device import Precision
-from runoff_lstm.errors import InputError, check_choice
+from runoff_lstm.errors import InputError, as_flag, as_integer, as_number, check_choice
 from runoff_lstm.training.losses import LOSSES, LossName
 from runoff_lstm.training.schedules import SCHEDULES, ScheduleName
 
@@ -59,7 +60,7 @@ class Recipe:
     batch_size: int = 256
     learning_rate: float = 1e-3
     schedule: ScheduleName = "constant"
-    milestones: tuple[tuple[int, float], ...] = ()
+    milestones: Sequence[tuple[int, float]] = ()
     optimizer: Literal["adam", "adamw"] = "adam"
     weight_decay: float = 0.0
     gradient_clip: float = 1.0
@@ -76,6 +77,7 @@ class Recipe:
         check_choice("optimizer", self.optimizer, _OPTIMIZERS)
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("precision", self.precision, get_args(Precision))
+        self._coerce()
         if (self.steps is None) == (self.epochs is None):
             raise InputError("[training] needs a budget: either steps (updates) or epochs (visits of every day), not both")
         for name in (
@@ -97,6 +99,26 @@ class Recipe:
             )
         if (self.schedule == "step") != bool(self.milestones):
             raise InputError('[training] schedule = "step" and milestones = [[epoch, rate], ...] go together')
+
+    def _coerce(self) -> None:
+        """Numbers as int or float, milestones as tuples; a value of another type is refused by name."""
+        coerced: dict[str, object] = {"balance_basins": as_flag("balance_basins", self.balance_basins)}
+        for name in ("batch_size", "validate_every", "steps", "epochs", "gradient_length", "patience"):
+            if getattr(self, name) is not None or type(self).__dataclass_fields__[name].default is not None:
+                coerced[name] = as_integer(name, getattr(self, name))
+        for name in ("learning_rate", "weight_decay", "gradient_clip", "hide_discharge"):
+            coerced[name] = as_number(name, getattr(self, name))
+        coerced["milestones"] = _milestones(self.milestones)
+        for name, value in coerced.items():
+            object.__setattr__(self, name, value)
+
+
+def _milestones(given: object) -> tuple[tuple[int, float], ...]:
+    try:
+        pairs = [(epoch, rate) for epoch, rate in given]  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise InputError(f"milestones = {given!r} must be pairs (epoch, rate), such as milestones = [(10, 5e-4)]") from None
+    return tuple((as_integer("milestones: epoch", epoch), as_number("milestones: rate", rate)) for epoch, rate in pairs)
 
 
 @dataclass(frozen=True)

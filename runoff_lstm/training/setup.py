@@ -15,7 +15,7 @@ from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.data.times import time_step, times_of
 from runoff_lstm.device import Device, resolve_device
-from runoff_lstm.errors import InputError
+from runoff_lstm.errors import InputError, as_instance, as_integer, as_names
 from runoff_lstm.inputs.checks import check_inputs, refuse_unusable
 from runoff_lstm.inputs.features import input_names
 from runoff_lstm.inputs.scaling import DischargeScale, Scaler
@@ -76,7 +76,8 @@ def prepare(
     InputError
         Data, names or periods do not fit; the message says which and what to do.
     """
-    check_settings(inputs=inputs, periods=periods, recipe=recipe)
+    check_settings(inputs=inputs, periods=periods, recipe=recipe, architecture=architecture, start_from=start_from)
+    seed, frozen = as_integer("seed", seed, least=0), as_names("frozen", frozen)
     dataset = check_basins(dataset)
     if start_from is None or architecture is not None:
         architecture = _with_forecast(architecture, inputs)
@@ -120,10 +121,10 @@ def prepare(
         time_step=pd.Timedelta(time_step(times_of(dataset))),
         training_period=periods.train,
         gauge_ids=tuple(str(gauge_id) for gauge_id in dataset[BASIN].values),
-        discharge_lags=inputs.discharge_lags,
+        discharge_lags=tuple(inputs.discharge_lags),
         season=inputs.season,
         lead_times=inputs.lead_times,
-        forecast_forcing=inputs.forecast_forcing,
+        forecast_forcing=tuple(inputs.forecast_forcing),
     )
     observed = scaler.apply(dataset[[DISCHARGE]])[DISCHARGE]
     scaled = scaler.apply(with_filled)
@@ -173,8 +174,16 @@ def _with_forecast(architecture: Architecture | None, inputs: Inputs) -> Archite
     return replace(architecture or Architecture(), forecast=method)
 
 
-def check_settings(*, inputs: Inputs, periods: Periods, recipe: Recipe) -> None:
-    """Refuse a setting that was given and would do nothing, for want of another; arguments as for `prepare`."""
+def check_settings(
+    *,
+    inputs: Inputs,
+    periods: Periods,
+    recipe: Recipe,
+    architecture: Architecture | None = None,
+    start_from: TrainedModel | None = None,
+) -> None:
+    """Refuse an argument of another class, and a setting that would do nothing for want of another; arguments as for `prepare`."""
+    check_kinds(inputs=inputs, periods=periods, recipe=recipe, architecture=architecture, start_from=start_from)
     if recipe.patience is not None and periods.validation is None:
         raise InputError(
             f"patience = {recipe.patience} waits for a better validation score, and there is no validation period; "
@@ -185,6 +194,23 @@ def check_settings(*, inputs: Inputs, periods: Periods, recipe: Recipe) -> None:
             f"hide_discharge = {recipe.hide_discharge} hides the observed discharge among the inputs, and there is none; "
             "set discharge_lags or lead_times, or leave hide_discharge out"
         )
+
+
+KINDS: dict[str, tuple[type, str]] = {
+    "periods": (Periods, 'periods = Periods(train=("1999-10-01", "2008-09-30"))'),
+    "inputs": (Inputs, 'inputs = Inputs(["precipitation"])'),
+    "recipe": (Recipe, "recipe = Recipe(steps=240)"),
+    "architecture": (Architecture, "architecture = Architecture(hidden_sizes=[64])"),
+    "start_from": (TrainedModel, 'start_from = load_model("model.safetensors")'),
+}
+"""The class of each argument that is not plain, and how one is made."""
+
+
+def check_kinds(**given: object) -> None:
+    """Refuse an argument of another class than `KINDS` has for its name; None is left to who takes it."""
+    for name, value in given.items():
+        if name in KINDS and (value is not None or name in ("periods", "inputs")):
+            as_instance(name, value, *KINDS[name])
 
 
 def check_used(training: Training, periods: Periods) -> None:

@@ -16,7 +16,7 @@ from runoff_lstm.data.readers.canonical import mend_times, to_canonical
 from runoff_lstm.data.readers.markers import MARKERS, markers_of
 from runoff_lstm.data.readers.options import ReaderOptions, check_options
 from runoff_lstm.data.times import step_label, time_step, times_of
-from runoff_lstm.errors import InputError, check_choice, nearest
+from runoff_lstm.errors import InputError, as_text, check_choice, nearest
 
 TIME_NAMES = ("time", "date", "datetime", "timestamp", "day")
 SEPARATORS = ",;\t"
@@ -45,6 +45,9 @@ class CsvForm:
     date_format: str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("separator", "encoding", "date_format"):
+            if name == "encoding" or getattr(self, name) is not None:
+                as_text(f"csv: {name}", getattr(self, name))
         check_choice("csv: decimal", self.decimal, (".", ","))
         if self.separator is not None and len(self.separator) != 1:
             raise InputError(f"csv: separator = {self.separator!r} must be one character")

@@ -7,6 +7,7 @@ from typing import Unpack
 
 import xarray as xr
 
+from runoff_lstm.data.given import as_dataset
 from runoff_lstm.data.names import BASIN, SOURCE, TIME
 from runoff_lstm.data.readers.canonical import rename_variables, to_canonical
 from runoff_lstm.data.readers.options import ReaderOptions, check_options
@@ -80,6 +81,7 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, *, force: bool = False)
         The name has another ending, the folder is not there, the file or store exists, the dataset was read from it, or the disk is
         full.
     """
+    as_dataset(dataset)
     path = Path(path)
     check_target(path, endings=WRITTEN, inputs=_sources(dataset), force=force)
     dataset = dataset.assign_attrs(Conventions="CF-1.11", featureType="timeSeries")
