@@ -11,9 +11,23 @@ from runoff_lstm.plots.basins import plot_distribution, plot_map
 from runoff_lstm.plots.forecasts import plot_forecasts, plot_lead_times
 from runoff_lstm.plots.history import plot_history
 from runoff_lstm.plots.hydrograph import figure_hydrograph, plot_flow_duration, plot_hydrograph, plot_scatter
-from runoff_lstm.plots.style import write_figure
+from runoff_lstm.plots.style import (
+    GRID,
+    OBSERVED_COLOUR,
+    PRECIPITATION_COLOUR,
+    QUIET,
+    SIMULATED_COLOUR,
+    VALIDATION_COLOUR,
+    write_figure,
+)
 
 __all__ = [
+    "GRID",
+    "OBSERVED_COLOUR",
+    "PRECIPITATION_COLOUR",
+    "QUIET",
+    "SIMULATED_COLOUR",
+    "VALIDATION_COLOUR",
     "figure_hydrograph",
     "plot_distribution",
     "plot_flow_duration",
