@@ -13,6 +13,7 @@ import tomli_w
 import xarray as xr
 from conftest import make_basins
 
+from runoff_lstm import device as precision
 from runoff_lstm.data.names import SOURCE
 from runoff_lstm.data.periods import Period, Stretches
 from runoff_lstm.data.readers import read_netcdf, write_dataset
@@ -30,7 +31,6 @@ from runoff_lstm.runs import scores as run_scores
 from runoff_lstm.runs.run import train_run
 from runoff_lstm.runs.scores import evaluate_run
 from runoff_lstm.runs.walk_forward import Walk
-from runoff_lstm.training import precision
 from runoff_lstm.training.recipe import Recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
