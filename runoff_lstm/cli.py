@@ -5,7 +5,7 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -55,6 +55,9 @@ def _all_commands(
 Debug = Annotated[bool, typer.Option("--debug", help="Show the full traceback of an error.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, no table.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, mps or auto.")]
+ThreadsOption = Annotated[
+    str | None, typer.Option("--threads", help='On a CPU: a number, or "auto", which times the first updates; default: by a rule.')
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists; never an input.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Take the place of a value of the config: training.steps=500")]
 Workers = Annotated[int | None, typer.Option("--workers", help="Runs at a time; default: one a processor, two on a GPU.", min=1)]
@@ -86,10 +89,11 @@ def template(
 
 
 @app.command()
-def train(
+def train(  # noqa: PLR0913 - typer makes an option of each
     config: Annotated[Path, typer.Argument(help="Experiment file (TOML).", show_default=False)],
     run_dir: NewRunDir = None,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
     seed: SeedOption = None,
     seeds: SeedsOption = None,
     start_from: Annotated[Path | None, typer.Option("--start-from", help="A model.safetensors to go on from.")] = None,
@@ -104,7 +108,7 @@ def train(
         from runoff_lstm.experiment import read_experiment
         from runoff_lstm.files import literal_path
 
-        settings = _overrides(overrides, seed=seed, seeds=seeds)
+        settings = _overrides(overrides, seed=seed, seeds=seeds, threads=threads)
         if start_from is not None:
             settings += [f"fine_tuning.start_from={json.dumps(literal_path(start_from.resolve()), ensure_ascii=False)}"]
         experiment = read_experiment(config, overrides=settings)
@@ -114,11 +118,18 @@ def train(
 
 @app.command()
 def resume(
-    run_dir: RunDir, device: DeviceOption = "auto", workers: Workers = None, *, quiet: Quiet = False, debug: Debug = False
+    run_dir: RunDir,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    workers: Workers = None,
+    *,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
     """Go on with a run that was stopped, to the very result it would have had."""
     with _one_sentence(debug=debug):
-        _train(_experiment_of(run_dir), run_dir, device=device, workers=workers, resume=True, quiet=quiet)
+        experiment = _experiment_of(run_dir, overrides=_overrides(None, threads=threads))
+        _train(experiment, run_dir, device=device, workers=workers, resume=True, quiet=quiet)
 
 
 @app.command()
@@ -126,6 +137,7 @@ def evaluate(
     run_dir: RunDir,
     period: Annotated[str, typer.Option("--period", help="test, validation or train.")] = "test",
     device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
     *,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -138,7 +150,7 @@ def evaluate(
         from runoff_lstm.runs.run import split_basins
         from runoff_lstm.runs.scores import evaluate_run
 
-        experiment = _experiment_of(run_dir)
+        experiment = _experiment_of(run_dir, overrides=_overrides(None, threads=threads))
         if experiment.walk_forward is not None:  # its last model may have been fitted to any period
             raise InputError(f"{run_dir} is a walk through the test period, scored already; evaluate a run without [walk_forward]")
         models = load_models(run_dir, device=resolve_device(device))
@@ -147,6 +159,7 @@ def evaluate(
         _, dataset = split_basins(dataset, **{key: arguments[key] for key in ("periods", "inputs", "held_out", "on_missing")})
         chosen = {key: arguments[key] for key in ("name", "periods", "metrics")}
         ungauged = bool(arguments["held_out"])
+        chosen["threads"] = experiment.training.threads
         scores = evaluate_run(run_dir, models, dataset, period_name=period, ungauged=ungauged, **chosen)
         if not quiet:
             show_scores(scores, f"{experiment.name}, {period} period")
@@ -205,13 +218,14 @@ def simulate(  # noqa: PLR0913 - typer makes an option of each
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the dropout masks of --mc-samples.")] = 0,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
     *,
     force: Force = False,
     debug: Debug = False,
 ) -> None:
     """Simulate discharge from forcing; observations are needed only by a model trained with discharge_lags."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.device import resolve_device
+        from runoff_lstm.device import read_threads, resolve_device
         from runoff_lstm.errors import InputError, check_choice
         from runoff_lstm.files import check_target, write_netcdf
         from runoff_lstm.prediction.inference import Mode
@@ -220,6 +234,7 @@ def simulate(  # noqa: PLR0913 - typer makes an option of each
         from runoff_lstm.runs.scores import mean_of
 
         check_choice("mode", mode, get_args(Mode))
+        asked_threads = read_threads(threads)
         check_target(out, endings=(".nc",), inputs=[data, *_bundles(model)], force=force)
         models = load_models(model, device=resolve_device(device))
         trained = models[0]
@@ -229,7 +244,7 @@ def simulate(  # noqa: PLR0913 - typer makes an option of each
         given = {"units": _pairs(unit, "--unit"), "rename": _pairs(rename, "--rename")}
         options = {"variables": wanted, **{name: value for name, value in given.items() if value}}
         dataset = _call_reader(_source_of(data), data, options, quiet=False)
-        passed: Any = {"mode": mode, "mc_samples": mc_samples, "seed": seed}
+        passed: Any = {"mode": mode, "mc_samples": mc_samples, "seed": seed, "threads": asked_threads}
         with each_warning_once():
             made = [one.simulate(dataset, **passed) for one in models]
         simulated = made[0].assign(simulated=mean_of([one["simulated"] for one in made]))
@@ -258,6 +273,7 @@ def forecast(  # noqa: PLR0913 - typer makes an option of each
     rename: Annotated[list[str] | None, typer.Option("--rename", help="Name in the data: precipitation=P")] = None,
     area: Annotated[list[str] | None, typer.Option("--area", help="Area of a basin in km2: 01013500=2252.7")] = None,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
     *,
     force: Force = False,
     debug: Debug = False,
@@ -265,13 +281,14 @@ def forecast(  # noqa: PLR0913 - typer makes an option of each
     """Forecast discharge from an issue date; of what comes after it only the forecast forcing is used."""
     with _one_sentence(debug=debug):
         from runoff_lstm.data.times import date_label
-        from runoff_lstm.device import resolve_device
+        from runoff_lstm.device import read_threads, resolve_device
         from runoff_lstm.files import check_target, write_netcdf
         from runoff_lstm.prediction.forecast import issue_dates
         from runoff_lstm.prediction.trained_model import each_warning_once
         from runoff_lstm.runs.folder import load_models
         from runoff_lstm.runs.scores import mean_of
 
+        asked_threads = read_threads(threads)
         check_target(out, endings=(".nc",), inputs=[data, *_bundles(model)], force=force)
         models = load_models(model, device=resolve_device(device))
         trained = models[0]
@@ -285,7 +302,7 @@ def forecast(  # noqa: PLR0913 - typer makes an option of each
         dataset = _call_reader(_source_of(data), data, options, quiet=False)
         period = issue_dates(dataset, issue_date, until)
         with each_warning_once():
-            members = [one.forecast(dataset, period=period) for one in models]
+            members = [one.forecast(dataset, period=period, threads=asked_threads) for one in models]
         made = members[0].assign(forecast=mean_of([one["forecast"] for one in members]))
         write_netcdf(made, out)
         done = int(made["forecast"].notnull().all("lead_time").sum())
@@ -298,6 +315,7 @@ def walk_forward(
     config: Annotated[Path, typer.Argument(help="Experiment file (TOML) with lead_times.", show_default=False)],
     run_dir: NewRunDir = None,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
     seed: SeedOption = None,
     seeds: SeedsOption = None,
     workers: Workers = None,
@@ -312,7 +330,7 @@ def walk_forward(
         from runoff_lstm.experiment import read_experiment
         from runoff_lstm.runs.walk_forward import check_walked
 
-        experiment = read_experiment(config, overrides=_overrides(overrides, seed=seed, seeds=seeds))
+        experiment = read_experiment(config, overrides=_overrides(overrides, seed=seed, seeds=seeds, threads=threads))
         if not experiment.windows.lead_times:
             raise InputError(f"{config} simulates; set [windows] lead_times, such as lead_times = 7, to forecast")
         check_walked(experiment.arguments()["periods"])
@@ -513,12 +531,15 @@ def _train(experiment: Any, folder: Path, *, device: str, workers: int | None, r
         show_many(done, experiment.name)
 
 
-def _overrides(given: list[str] | None, **options: int | None) -> list[str]:
+def _overrides(given: list[str] | None, *, threads: str | None = None, **options: int | None) -> list[str]:
     """What --set says, and what options of their own say."""
-    return [*(given or []), *(f"{name}={value}" for name, value in options.items() if value is not None)]
+    from runoff_lstm.device import read_threads
+
+    said = {**options, "training.threads": json.dumps(read_threads(threads)) if threads is not None else None}
+    return [*(given or []), *(f"{name}={value}" for name, value in said.items() if value is not None)]
 
 
-def _experiment_of(run_dir: Path) -> Any:
+def _experiment_of(run_dir: Path, *, overrides: Sequence[str] = ()) -> Any:
     from runoff_lstm.errors import InputError
     from runoff_lstm.experiment import read_experiment
     from runoff_lstm.runs.folder import RunFolder
@@ -526,7 +547,7 @@ def _experiment_of(run_dir: Path) -> Any:
     file = RunFolder(run_dir).experiment
     if not file.is_file():
         raise InputError(f"{run_dir} is not a run folder: it has no {file.name}; give the folder that train has written")
-    return read_experiment(file)
+    return read_experiment(file, overrides=overrides)
 
 
 def _bundles(model: Path) -> list[Path]:

@@ -159,6 +159,7 @@ def script(monkeypatch, tmp_path, data):
         ("dropout", ["--threads", 1], r"lstm, hidden 4, .* median of 1 rounds\nbare .* 1\.00\n(.*\n)+recurrent, per sequence"),
         ("dropout", ["--threads", 1, "--type", "gru"], "gru, hidden 4"),
         ("memory", ["--threads", 1], r"batch   2, 8 steps, hidden   4, float32: .* ratio \d"),
+        ("threads", [], r"1 and 2 threads.*\n.*\nfloat32 +4 +2 .* update "),
         ("sampler", [], r"fresh process, 3 basin.*index 12 bytes(.*\n)+strict update, hidden 4, batch 8: \d.*(\n.*)+after updates"),
         ("archives", ["{data}/camels_us"], r"first update(.*\n)+2 basins, 10593 days"),
         ("first_update", ["{data}/canonical.nc"], "simulation of 2 basins, 3652 days"),

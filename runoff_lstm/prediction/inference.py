@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from runoff_lstm.device import ThreadCount, Threads, precision_now
 from runoff_lstm.inputs.windows import Windows
 from runoff_lstm.models.recurrent import RecurrentModel
 from runoff_lstm.models.stack import State
@@ -28,7 +29,7 @@ class StreamState:
 
 
 @torch.no_grad()
-def simulate_windows(model: nn.Module, windows: Windows, *, batch_size: int = 256) -> np.ndarray:
+def simulate_windows(model: nn.Module, windows: Windows, *, batch_size: int = 256, threads: Threads = None) -> np.ndarray:
     """Simulate the way the model was trained: every window begins with an empty state and `sequence_length` steps of history.
 
     A model of lead times forecasts from every valid step as an issue date.
@@ -41,6 +42,8 @@ def simulate_windows(model: nn.Module, windows: Windows, *, batch_size: int = 25
         Their valid steps are simulated; with several targets a window the borders lie on a fixed calendar.
     batch_size
         Windows per pass.
+    threads
+        See `Recipe.threads`; "auto" times the first passes.
 
     Returns
     -------
@@ -50,11 +53,13 @@ def simulate_windows(model: nn.Module, windows: Windows, *, batch_size: int = 25
     """
     simulated = np.full((len(windows.gauge_ids), len(windows.times), len(windows.leads)), np.nan, dtype=np.float32)
     tiles = windows.calendar_tiles()
+    counted = _thread_count(threads, model, min(batch_size, len(tiles)))
     for start in range(0, len(tiles), batch_size):
         some = tiles[start : start + batch_size]
         batch = windows.gather(some)
         known_ahead = {} if batch.future is None else {"future": batch.future}
-        values, _ = model(batch.forcing, batch.static_attributes, targets=windows.targets_per_window, **known_ahead)
+        with counted.one_pass():
+            values, _ = model(batch.forcing, batch.static_attributes, targets=windows.targets_per_window, **known_ahead)
         place = np.arange(windows.targets_per_window)
         window, target = np.nonzero((place >= some.begin[:, None]) & (place < some.stop[:, None]))
         simulated[some.basin[window], some.first[window] + target] = values.float().cpu().numpy()[window, target]
@@ -63,7 +68,7 @@ def simulate_windows(model: nn.Module, windows: Windows, *, batch_size: int = 25
 
 
 @torch.no_grad()
-def simulate_continuously(model: nn.Module, windows: Windows) -> np.ndarray:
+def simulate_continuously(model: nn.Module, windows: Windows, *, threads: Threads = None) -> np.ndarray:
     """Simulate in one pass from the first step on, the state kept throughout; after a gap in the forcing it begins anew.
 
     A model trained on windows has never seen a state older than its window: compare both ways before you rely on this one.
@@ -77,13 +82,21 @@ def simulate_continuously(model: nn.Module, windows: Windows) -> np.ndarray:
     simulated = np.full((len(windows.gauge_ids), len(windows.times), len(windows.leads)), np.nan, dtype=np.float32)
     warm_up = windows.sequence_length - 1
     for basin, first, batch in windows.runs():
+        counted = _thread_count(threads, model, len(batch.forcing))
         length, state = batch.forcing.shape[1], None
         at_once = length if model.training else STEPS_AT_ONCE  # dropout draws its masks for a whole sequence
         for begin in range(0, length, at_once):
-            values, state = model(batch.forcing[:, begin : begin + at_once], batch.static_attributes, state)
+            with counted.one_pass():
+                values, state = model(batch.forcing[:, begin : begin + at_once], batch.static_attributes, state)
             simulated[basin, first + begin : first + begin + values.shape[1]] = values.float().cpu().numpy()
         simulated[basin, first : first + warm_up] = np.nan
     return simulated
+
+
+def _thread_count(threads: Threads, model: nn.Module, at_once: int) -> ThreadCount:
+    """Those for a pass over so many windows or basins, in the precision of the context around."""
+    device = next(model.parameters()).device
+    return ThreadCount(threads, model, at_once, device=device, precision=precision_now(device))
 
 
 @contextmanager
@@ -103,7 +116,7 @@ def dropout_kept_on(model: nn.Module, seed: int) -> Iterator[None]:
 
 
 @torch.no_grad()
-def record_layer(model: RecurrentModel, windows: Windows, layer: int) -> dict[str, np.ndarray]:
+def record_layer(model: RecurrentModel, windows: Windows, layer: int, *, threads: Threads = None) -> dict[str, np.ndarray]:
     """States and gates of one layer in one pass from the first step on, as `simulate_continuously` runs it.
 
     Returns
@@ -116,7 +129,9 @@ def record_layer(model: RecurrentModel, windows: Windows, layer: int) -> dict[st
     recorded: dict[str, np.ndarray] = {}
     warm_up = windows.sequence_length - 1
     for basin, first, batch in windows.runs():
-        for name, values in model.record(batch.forcing, batch.static_attributes)[layer]._asdict().items():
+        with _thread_count(threads, model, len(batch.forcing)).one_pass():
+            seen = model.record(batch.forcing, batch.static_attributes)[layer]
+        for name, values in seen._asdict().items():
             whole = recorded.setdefault(name, np.full((*shape, values.shape[2]), np.nan, dtype=np.float32))
             whole[basin, first + warm_up : first + values.shape[1]] = values[:, warm_up:].cpu().numpy()
     return recorded

@@ -18,6 +18,7 @@ from runoff_lstm.data.periods import AnyPeriod, Period, as_single_period
 from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.times import date_label, step_label, time_step, times_of
 from runoff_lstm.data.units import convert
+from runoff_lstm.device import ThreadCount, Threads
 from runoff_lstm.errors import InputError, check_choice, nearest
 from runoff_lstm.inputs.checks import check_names
 from runoff_lstm.inputs.features import input_names, observation_inputs, with_made_inputs
@@ -158,6 +159,7 @@ class TrainedModel:
         mode: Mode = "windows",
         mc_samples: int | None = None,
         seed: int = 0,
+        threads: Threads = None,
     ) -> xr.Dataset:
         """Simulate discharge from forcing and attributes; observations are looked at only by a model with `discharge_lags`.
 
@@ -175,6 +177,9 @@ class TrainedModel:
             uncertainty; it knows nothing of errors in the data.
         seed
             Of those masks; with the same one the same members come out.
+        threads
+            On a CPU. None: by a fixed rule from the size of the work; a number, or "auto", which times the first passes; see
+            `Recipe.threads`.
 
         Returns
         -------
@@ -204,14 +209,14 @@ class TrainedModel:
         windows = self.windows(self.scaler.apply(inputs), period=period)
         run = simulate_windows if mode == "windows" else simulate_continuously
         if mc_samples is None:
-            scaled = run(self.module, windows)
+            scaled = run(self.module, windows, threads=threads)
         else:
             with dropout_kept_on(self.module, seed):
-                scaled = np.stack([run(self.module, windows) for _ in range(mc_samples)])
+                scaled = np.stack([run(self.module, windows, threads=threads) for _ in range(mc_samples)])
         steps = slice(None) if period is None else period.steps(windows.times)
         return self._dataset(self._discharge(scaled[..., steps, :])[..., 0], inputs[BASIN], inputs[TIME][steps])
 
-    def forecast(self, dataset: xr.Dataset, *, period: Period | None = None) -> xr.Dataset:
+    def forecast(self, dataset: xr.Dataset, *, period: Period | None = None, threads: Threads = None) -> xr.Dataset:
         """Forecast discharge from every issue date of a period, of what comes after it using nothing but `forecast_forcing`.
 
         Parameters
@@ -221,6 +226,8 @@ class TrainedModel:
             `forecast_forcing` up to the last lead, and the static attributes.
         period
             Of the issue dates; None: the last step at which discharge is observed in any basin, see `last_observed`.
+        threads
+            See `simulate`.
 
         Returns
         -------
@@ -262,7 +269,7 @@ class TrainedModel:
             if why:
                 raise InputError(f"basin {inputs[BASIN].values[0]}: no forecast from {why}") from None
             raise
-        scaled = simulate_windows(self.module, windows)[:, steps]
+        scaled = simulate_windows(self.module, windows, threads=threads)[:, steps]
         made = ~np.isnan(scaled[:, :, 0])
         self._warn_unissued(inputs, steps, made=made)
         self._warn_silent(inputs[DISCHARGE], steps, made=made)
@@ -532,7 +539,8 @@ class TrainedModel:
             observed = torch.from_numpy(np.stack(np.broadcast_arrays(*values), axis=1)).to(device)
             made = observation_inputs(observed, zero_flow=self.scaler.zero_flow).flatten(1)
             today = torch.cat([today, made.expand(len(today), -1)], dim=1)
-        scaled, layers = self.module(today[:, None], fixed, state.layers)
+        with ThreadCount(None, self.module, len(today), device=device).one_pass():
+            scaled, layers = self.module(today[:, None], fixed, state.layers)
         after = StreamState(layers, state.steps + 1)
         discharge = self._discharge(scaled[:, 0].float().cpu().numpy())[:, 0]
         return (discharge if after.steps >= self.sequence_length else np.full_like(discharge, np.nan)), after

@@ -4,7 +4,6 @@ Each run is one of `train_run`, in a process and a folder of its own; what is st
 """
 
 import inspect
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from runoff_lstm.data.names import BASIN, ISSUE_DATE, TIME
 from runoff_lstm.data.periods import Period
 from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.splits import Periods, temporal_folds, ungauged_folds
-from runoff_lstm.device import Device, resolve_device
+from runoff_lstm.device import Device, processors, resolve_device
 from runoff_lstm.errors import InputError, as_integers, check_choice, check_keywords
 from runoff_lstm.files import part_of, write_csv
 from runoff_lstm.runs.folder import RunFolder, made_before, medians_of_run
@@ -222,7 +221,7 @@ def _run_left(
     workers: int | None,
 ) -> None:
     """Run jobs one after the other, or side by side in processes of their own, with the cores shared among them."""
-    cores = os.cpu_count() or 1
+    cores = processors()
     workers = min(workers or (cores if resolve_device(device).type == "cpu" else 2), max(len(jobs), 1))
     if workers == 1:
         for label, job in jobs.items():
@@ -248,7 +247,7 @@ def _run_below(
 
 def _run_apart(folder: RunFolder, threads: int, *given: Any) -> None:
     """One run in a process of its own, on its share of the cores."""
-    torch.set_num_threads(threads)
+    torch.set_num_threads(min(threads, torch.get_num_threads()))
     _run_below(folder, *given)
 
 

@@ -33,7 +33,7 @@ from runoff_lstm.prediction.trained_model import TrainedModel, as_ungauged
 from runoff_lstm.runs.folder import RunFolder
 from runoff_lstm.runs.progress import training_bar
 from runoff_lstm.runs.scores import METRICS, LeadScores, Scores, check_scored, evaluate_run, score
-from runoff_lstm.runs.settings import given, held_folder, settings_of
+from runoff_lstm.runs.settings import given, held_folder, note_threads, settings_of
 from runoff_lstm.runs.walk_forward import Walk, check_walked, walk_with
 from runoff_lstm.training.fine_tuning import check_periods_unseen
 from runoff_lstm.training.recipe import Progress, Recipe
@@ -144,8 +144,11 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     if walk is not None:
         settings["walk_forward"] = given(walk)
     with held_folder(folder, settings, device, resume=resume):
+        if not resume:
+            note_threads(folder, training.threads)
         with nullcontext(observe) if observe is not None else training_bar(name, show=True) as told:
             trained = training.run(checkpoint=folder.checkpoint, resume=resume, observe=told)
+        note_threads(folder, trained.history.attrs["threads"])
         write_csv(trained.history.set_index("update"), folder.history)
         write_csv(trained.coverage, folder.coverage)
         write_figure(plot_history(history=trained.history), folder.history_plot)
@@ -159,6 +162,7 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
             scores = score(folder, dataset, made, name=name, periods=periods)
         elif periods.test is not None:
             chosen: dict[str, Any] = {"name": name, "periods": periods, "metrics": metrics, "ungauged": bool(held_out)}
+            chosen["threads"] = recipe.threads_after
             scores = evaluate_run(folder.path, [model], dataset, **chosen)
     return Run(name, folder.path, model, trained.history, trained.coverage, scores)
 

@@ -18,6 +18,7 @@ from runoff_lstm.data.periods import AnyPeriod
 from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.data.times import times_of
+from runoff_lstm.device import Threads
 from runoff_lstm.errors import InputError, nearest
 from runoff_lstm.evaluation.baselines import score_baselines
 from runoff_lstm.evaluation.basins import count_of, defined, median_basin, share_of_basins, worst_basins
@@ -97,6 +98,7 @@ def evaluate_run(
     period_name: str = "test",
     metrics: Sequence[str] = METRICS,
     ungauged: bool = False,
+    threads: Threads = None,
 ) -> Scores | LeadScores:
     """Simulate or forecast one period by the mean of the models, and score it; see `score`.
 
@@ -104,6 +106,8 @@ def evaluate_run(
     ----------
     ungauged
         The basins are scored as ungauged: that they were not in training is the purpose, and no warning.
+    threads
+        See `TrainedModel.simulate`.
 
     Raises
     ------
@@ -115,18 +119,20 @@ def evaluate_run(
     for model in models if period_name == "test" else ():
         check_unseen(model.seen, dataset[BASIN].values, period_name, period)
     with each_warning_once(), as_ungauged(on_purpose=ungauged):
-        parts = [made_by(model, dataset, period) for model in models]
+        parts = [made_by(model, dataset, period, threads=threads) for model in models]
     return score(
         RunFolder(Path(folder)), dataset, mean_of(parts), name=name, periods=periods, period_name=period_name, metrics=metrics
     )
 
 
-def made_by(model: TrainedModel, dataset: xr.Dataset, period: AnyPeriod) -> xr.DataArray:
+def made_by(model: TrainedModel, dataset: xr.Dataset, period: AnyPeriod, *, threads: Threads = None) -> xr.DataArray:
     """A simulation (basin, time) of a period, or the forecasts (basin, issue_date, lead_time) that end within it."""
     if not model.lead_times:
-        return xr.concat([model.simulate(dataset, period=one)["simulated"] for one in period.parts], dim=TIME)
+        parts = [model.simulate(dataset, period=one, threads=threads)["simulated"] for one in period.parts]
+        return xr.concat(parts, dim=TIME)
     issued = [last_issue_dates(times_of(dataset), one, model.lead_times) for one in period.parts]
-    return xr.concat([model.forecast(dataset, period=one)["forecast"] for one in issued], dim=ISSUE_DATE)
+    parts = [model.forecast(dataset, period=one, threads=threads)["forecast"] for one in issued]
+    return xr.concat(parts, dim=ISSUE_DATE)
 
 
 def mean_of(members: Sequence[xr.DataArray]) -> xr.DataArray:

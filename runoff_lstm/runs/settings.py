@@ -20,7 +20,7 @@ import runoff_lstm
 from runoff_lstm.data.names import SOURCE
 from runoff_lstm.data.periods import AnyPeriod
 from runoff_lstm.data.splits import Periods
-from runoff_lstm.device import Device, resolve_device, resolve_precision
+from runoff_lstm.device import Device, resolve_device, resolve_precision, threads_available
 from runoff_lstm.errors import InputError
 from runoff_lstm.files import literal_path, locked, remove_parts, written_whole
 from runoff_lstm.inputs.spec import Inputs
@@ -66,6 +66,16 @@ def _write_settings(folder: RunFolder, settings: Mapping[str, Any], place: torch
         part.write_text(json.dumps(_provenance(place, settings.get("training", {})), indent=2) + "\n", encoding="utf-8")
 
 
+def note_threads(folder: RunFolder, threads: int | None) -> None:
+    """Add to provenance.json how many threads the training took, once that is known, and how many there were for it."""
+    known = json.loads(folder.provenance.read_text(encoding="utf-8")) | {
+        "threads": threads,
+        "threads_available": threads_available(),
+    }
+    with written_whole(folder.provenance) as part:
+        part.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+
+
 def given(settings: Architecture | Dropout | Recipe | Walk) -> dict[str, Any]:
     """What is set, as a table; TOML knows no None."""
     return {key: value for key, value in asdict(settings).items() if value is not None}
@@ -100,13 +110,15 @@ def _moment(moment: pd.Timestamp) -> datetime.date:
 
 
 def _provenance(device: torch.device, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Versions, commit, device, the precision used there, and date."""
+    """Versions, commit, device, the precision used there, the threads that may be used, and date; see `note_threads`."""
     packages = ("runoff-lstm", "torch", "xarray", "pandas", "numpy", "netCDF4", "hydroeval")
     return {
         "versions": {"python": platform.python_version(), **{package: version(package) for package in packages}},
         "git_commit": _commit(),
         "device": str(device),
         "precision": resolve_precision(recipe.get("precision", "float32"), device),
+        "threads": None,
+        "threads_available": threads_available(),
         "platform": platform.platform(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }

@@ -170,7 +170,9 @@ class LSTMForecaster:
         for stage in self.model.seen:
             _check_before(issue_dates[0], stage.period, last=issue_dates[0] + self.model.time_step)
         first, last = times_of(known).get_indexer(issue_dates[[0, -1]])
-        made = self.model.forecast(known, period=Period.of_steps(times_of(known), slice(first, last + 1)))["forecast"]
+        threads = None if self.recipe is None else self.recipe.threads_after
+        period = Period.of_steps(times_of(known), slice(first, last + 1))
+        made = self.model.forecast(known, period=period, threads=threads)["forecast"]
         return made.sel({ISSUE_DATE: issue_dates})
 
 

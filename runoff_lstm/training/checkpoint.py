@@ -11,7 +11,9 @@ from torch import Tensor
 from runoff_lstm.errors import InputError
 from runoff_lstm.files import written_whole
 
-FORMAT = 2
+FORMAT = 3
+READABLE = (2, FORMAT)
+"""Of format 2 the number of threads is not known."""
 
 
 @dataclass
@@ -37,6 +39,8 @@ class TrainingState:
         One row a validation.
     finished
         Whether the training has come to its end.
+    threads
+        That it runs on, which a resumed run keeps; None while they are being tried.
     """
 
     asked: dict[str, Any]
@@ -57,6 +61,7 @@ class TrainingState:
     seconds: float = 0.0
     history: list[list[float]] = field(default_factory=list)
     finished: bool = False
+    threads: int | None = None
 
 
 def write_checkpoint(state: TrainingState, path: Path) -> None:
@@ -77,7 +82,7 @@ def read_checkpoint(path: Path) -> TrainingState:
         raise InputError(f"{path} is not there: the run was stopped before its first checkpoint; train again")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        if content.pop("format") != FORMAT:
+        if content.pop("format") not in READABLE:
             raise InputError(f"{path} was written by another version of runoff_lstm; resume it with that version, or train again")
         return TrainingState(**content)
     except InputError:

@@ -1,10 +1,11 @@
 """From windows and a model to trained weights: the loop, its checks, its checkpoints and its exact resume."""
 
 import json
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NoReturn, cast
@@ -14,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from runoff_lstm.device import ONE_THREAD, freed_memory_kept, products_in, with_threads
+from runoff_lstm.device import Pace, ThreadCount, Threads, freed_memory_kept, log_threads, products_in, with_threads
 from runoff_lstm.errors import InputError
 from runoff_lstm.files import written_whole
 from runoff_lstm.inputs.batch import Batch, Tiles
@@ -27,6 +28,8 @@ from runoff_lstm.training.checkpoint import TrainingState, random_state, read_ch
 from runoff_lstm.training.losses import LOSSES
 from runoff_lstm.training.recipe import _OPTIMIZERS, Progress, Recipe, TrainingError
 from runoff_lstm.training.schedules import has_settled, learning_rate
+
+LOG = logging.getLogger(__name__)
 
 HISTORY_COLUMNS = ["update", "epoch", "train_loss", "validation_NSE", "learning_rate", "seconds"]
 KEPT = "kept"
@@ -86,7 +89,8 @@ def fit(
     -------
     DataFrame
         A row for each validation: update, epoch (from 1), train_loss (mean since the row before, scaled units), validation_NSE,
-        learning_rate, seconds, and kept, true in the row of the weights that the model has now.
+        learning_rate, seconds, and kept, true in the row of the weights that the model has now. Its `attrs["threads"]` is the
+        number of threads that the last update took.
 
     Raises
     ------
@@ -97,20 +101,26 @@ def fit(
     training = _Training(
         model, windows, recipe, scale=scale, discharge_lags=discharge_lags, validate=validate, seed=seed, checkpoint=checkpoint
     )
-    small = windows.device.type == "cpu" and recipe.batch_size * sum(one.numel() for one in model.parameters()) <= ONE_THREAD
-    threads = 1 if small else torch.get_num_threads()
-    with freed_memory_kept(), with_threads(threads), torch.random.fork_rng(devices=_cuda(windows.device)):
+    with freed_memory_kept(keep=recipe.keep_memory), torch.random.fork_rng(devices=_cuda(windows.device)):
         torch.manual_seed(seed)
         if resume and checkpoint is not None:
             training.restore(read_checkpoint(checkpoint))
         if not training.state.finished:
-            training.run(observe)
+            training.choose_threads()
+            with with_threads(training.threads.count):
+                training.run(observe)
     state = training.state
     model.load_state_dict(state.best_weights or state.weights)
     model.eval()
     history = pd.DataFrame(state.history, columns=HISTORY_COLUMNS).astype({"update": int, "epoch": int})
     history[KEPT] = history["update"] == (state.best_update or state.update)
+    history.attrs["threads"] = state.threads
     return history
+
+
+def threads_of_update(threads: Threads, model: nn.Module, recipe: Recipe, device: torch.device) -> ThreadCount:
+    """Those that an update takes where so many are asked for."""
+    return ThreadCount(threads, model, recipe.batch_size, device=device, precision=recipe.precision)
 
 
 @dataclass(frozen=True)
@@ -156,10 +166,26 @@ class _Training:
             weight_decay=recipe.weight_decay,
             fused=windows.device.type == "cuda",
         )
-        asked = json.loads(json.dumps({**asdict(recipe), "seed": seed}))
+        asked = json.loads(json.dumps({**recipe.learned_by(), "seed": seed}))
         self.state = TrainingState(asked=asked, data=windows.fingerprint)
         self.unseen: list[_Seen] = []
         self.rate, self.progress = recipe.learning_rate, 0.0
+        self.threads, self.pace = threads_of_update(recipe.threads, model, recipe, windows.device), Pace()
+
+    def choose_threads(self) -> None:
+        """Keep the number of threads of a run that is resumed, unless another one is asked for."""
+        kept = self.state.threads
+        if kept is not None and not isinstance(self.recipe.threads, int):
+            self.threads = threads_of_update(kept, self.model, self.recipe, self.windows.device)
+        if kept is not None and self.threads.count != kept:
+            LOG.info("%d thread(s) in place of the %d before: the last digits may differ", self.threads.count, kept)
+        self.note_threads()
+
+    def note_threads(self) -> None:
+        """Put their number into the state and the log, once it is settled."""
+        if self.threads.settled:
+            self.state.threads = self.threads.count
+            log_threads(self.threads.count)
 
     def run(self, observe: Callable[[Progress], None]) -> None:
         """Update after update, from wherever the state stands to the end of the budget."""
@@ -173,11 +199,17 @@ class _Training:
             self.rate = learning_rate(
                 recipe.schedule, peak=recipe.learning_rate, progress=share, epoch=state.epoch + 1, milestones=recipe.milestones
             )
-            loss, norm = self.step(batch)
+            started, trying = time.perf_counter(), not self.threads.settled
+            with self.threads.one_pass():
+                loss, norm = self.step(batch)
             self.progress = share
             self.unseen.append(_Seen(state.update + 1, state.epoch, state.position, self.rate, loss, norm))
-            state.update, state.position, state.seconds = state.update + 1, state.position + 1, time.perf_counter() - began
-            if self.windows.device.type == "cpu" or len(self.unseen) >= LOOK_EVERY:
+            ended = time.perf_counter()
+            state.update, state.position, state.seconds = state.update + 1, state.position + 1, ended - began
+            if self.windows.device.type == "cpu":
+                self.look()
+                self.keep_pace(ended - started, trying=trying)
+            elif len(self.unseen) >= LOOK_EVERY:
                 self.look()
             if state.update % recipe.validate_every == 0:
                 self.add_row()
@@ -189,6 +221,13 @@ class _Training:
             self.add_row()
         state.finished = True
         self.save()
+
+    def keep_pace(self, seconds: float, *, trying: bool) -> None:
+        """Note what an update took; while numbers of threads are tried it is no measure of the machine."""
+        if not trying:
+            self.pace.add(seconds, update=self.state.update, threads=self.threads.count)
+        elif self.threads.settled:
+            self.note_threads()
 
     def batches(self) -> Iterator[tuple[Batch, float]]:
         """The batches that are still to come, each with the share of the budget done before it."""

@@ -1,12 +1,12 @@
 """Recipe: how to optimise, checked; Progress: where a training stands."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 import torch
 
-from runoff_lstm.device import Precision
+from runoff_lstm.device import Precision, Threads, check_threads
 from runoff_lstm.errors import InputError, as_flag, as_integer, as_number, check_choice
 from runoff_lstm.training.losses import LOSSES, LossName
 from runoff_lstm.training.schedules import SCHEDULES, ScheduleName
@@ -53,6 +53,14 @@ class Recipe:
         Validations without a better NSE after which training stops; None: never. Which weights are kept follows from this and the
         schedule. At a constant rate: the best validated ones. At a rate that falls: the last ones; with `patience` the best of
         the validations below half the peak rate, and only these count towards it.
+    threads
+        On a CPU, of training, validation and the scores after it. None: by a fixed rule from the size of the work, so that the same
+        seed gives the same run on a busy machine too (see `runoff_lstm.device.threads_by_rule`). A number: so many, never more than
+        the process may use. "auto": the first updates are timed, and another run may take another number and differ in last digits.
+        A resumed run keeps the number it began with, unless another one is given.
+    keep_memory
+        Whether the C library keeps what updates free, which is quicker and concerns the whole process; see
+        `runoff_lstm.device.freed_memory_kept`. The environment variable RUNOFF_LSTM_KEEP_MEMORY=0 turns it off for all.
     """
 
     steps: int | None = None
@@ -71,6 +79,8 @@ class Recipe:
     hide_discharge: float = 0.1
     balance_basins: bool = False
     patience: int | None = None
+    threads: Threads = None
+    keep_memory: bool = True
 
     def __post_init__(self) -> None:
         check_choice("loss", self.loss, LOSSES)
@@ -78,6 +88,7 @@ class Recipe:
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("precision", self.precision, get_args(Precision))
         self._coerce()
+        check_threads(self.threads)
         if (self.steps is None) == (self.epochs is None):
             raise InputError("[training] needs a budget: either steps (updates) or epochs (visits of every day), not both")
         for name in (
@@ -99,6 +110,15 @@ class Recipe:
             )
         if (self.schedule == "step") != bool(self.milestones):
             raise InputError('[training] schedule = "step" and milestones = [[epoch, rate], ...] go together')
+
+    @property
+    def threads_after(self) -> int | None:
+        """Of validation and scores: the number that was asked for, else None, the rule."""
+        return self.threads if isinstance(self.threads, int) else None
+
+    def learned_by(self) -> dict[str, Any]:
+        """What decides the weights, as plain values: all but how the machine goes about it."""
+        return {name: value for name, value in asdict(self).items() if name not in ("threads", "keep_memory")}
 
     def _coerce(self) -> None:
         """Numbers as int or float, milestones as tuples; a value of another type is refused by name."""

@@ -18,7 +18,7 @@ from runoff_lstm.inputs.spec import leads_of
 from runoff_lstm.inputs.windows import Windows
 from runoff_lstm.prediction.inference import simulate_windows
 from runoff_lstm.prediction.trained_model import TrainedModel
-from runoff_lstm.training.loop import fit
+from runoff_lstm.training.loop import fit, threads_of_update
 from runoff_lstm.training.recipe import Progress, Recipe
 
 
@@ -82,6 +82,12 @@ class Training:
             model = replace(model, residual_variance=tuple(self._residual_variance(*one) for one in compared))
         return Trained(model, history, coverage)
 
+    @property
+    def threads(self) -> int | None:
+        """The number of threads that a training takes which is not resumed; None where it is found by trial."""
+        chosen = threads_of_update(self.recipe.threads, self.model.module, self.recipe, self.windows["train"].device)
+        return chosen.count if chosen.settled else None
+
     def validation_nse(self) -> float:
         """Median NSE over the basins that can be scored in the validation period, of the model as it stands.
 
@@ -124,7 +130,7 @@ class Training:
     def _simulated(self, windows: Windows) -> np.ndarray:
         """What the model as it stands makes of windows, scaled, (basin, time, lead)."""
         with products_in(self.recipe.precision, windows.device):
-            return simulate_windows(self.model.module, windows)
+            return simulate_windows(self.model.module, windows, threads=self.recipe.threads_after)
 
     def _pairs(self, simulated: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """For each lead observed and simulated discharge (basin, time), scaled, at the step that the lead is counted from."""

@@ -1,4 +1,6 @@
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ import torch
 from conftest import make_basins, model_of, with_bfloat16
 from safetensors.torch import load_file
 
+from runoff_lstm import device
 from runoff_lstm.data.periods import Period
 from runoff_lstm.errors import InputError
 from runoff_lstm.inputs.scaling import DischargeScale, Scaler
@@ -245,19 +248,75 @@ def test_a_recipe_that_makes_no_sense_is_refused(arguments, message):
         Recipe(**arguments)
 
 
-@pytest.mark.parametrize(("batch_size", "threads"), [(4, 1), (4096, 2)])
-def test_a_small_problem_runs_on_one_thread_and_the_number_is_given_back(batch_size, threads):
+@pytest.fixture
+def _two_threads(monkeypatch):
+    """Two processors for this process, and threads of torch's for each."""
     before = torch.get_num_threads()
-    seen = []
+    monkeypatch.setattr(device, "processors", lambda: 2)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     torch.set_num_threads(2)
-    try:
-        model, windows, scale = setting()
-        recipe = Recipe(steps=1, batch_size=batch_size, validate_every=1)
-        fit(model, windows, recipe, scale=scale, observe=lambda _: seen.append(torch.get_num_threads()))
-        assert seen == [threads]
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_two_threads")
+@pytest.mark.parametrize(("batch_size", "asked", "threads"), [(4, None, 1), (4096, None, 2), (4, 2, 2), (4096, 1, 1)])
+def test_the_threads_follow_the_work_or_what_was_asked_for_and_the_number_is_given_back(batch_size, asked, threads):
+    seen = []
+    recipe = Recipe(steps=1, batch_size=batch_size, validate_every=1, threads=asked)
+    model, windows, scale = setting()
+    history = fit(model, windows, recipe, scale=scale, observe=lambda _: seen.append(torch.get_num_threads()))
+    assert seen == [threads]
+    assert history.attrs["threads"] == threads
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("_two_threads")
+@pytest.mark.parametrize(("then", "threads"), [(None, 2), ("auto", 2), (1, 1)])
+def test_a_resumed_run_keeps_its_threads_unless_others_are_asked_for(tmp_path, caplog, then, threads):
+    file, recipe = tmp_path / "checkpoint.pt", Recipe(steps=4, batch_size=4, validate_every=2)
+    with pytest.raises(StoppedError):
+        train(replace(recipe, threads=2), stop_at=2, checkpoint=file)
+    assert read_checkpoint(file).threads == 2
+    with caplog.at_level("INFO"):
+        _, history = train(replace(recipe, threads=then), checkpoint=file, resume=True)
+    assert history.attrs["threads"] == read_checkpoint(file).threads == threads
+    assert ("1 thread(s) in place of the 2 before: the last digits may differ" in caplog.messages) == (threads != 2)
+
+
+@pytest.mark.usefixtures("_two_threads")
+def test_threads_found_by_trial_are_kept_in_the_checkpoint_once_they_are_found(tmp_path):
+    file, recipe = tmp_path / "checkpoint.pt", Recipe(steps=15, batch_size=4, validate_every=20, threads="auto")
+    with pytest.raises(StoppedError):
+        train(recipe, stop_at=1, checkpoint=file)
+    assert read_checkpoint(file).threads is None
+    _, history = train(recipe, checkpoint=file, resume=True)
+    assert history.attrs["threads"] == read_checkpoint(file).threads
+    assert history.attrs["threads"] in (1, 2)
+
+
+def test_updates_that_become_slow_are_told_in_one_line(monkeypatch, caplog):
+    clock = SimpleNamespace(now=0.0)
+    clock.perf_counter = lambda: clock.now
+    step = fitting._Training.step
+
+    def slower(training, batch):
+        clock.now += 0.1 if training.state.update < 30 else 1.0
+        return step(training, batch)
+
+    monkeypatch.setattr(fitting, "time", clock)
+    monkeypatch.setattr(fitting._Training, "step", slower)
+    train(Recipe(steps=80, batch_size=4, validate_every=40))
+    (line,) = [one for one in caplog.messages if "busy" in one]
+    assert line.startswith("update 45: updates take 1 s, the first ones took 0.1 s: the machine is busy")
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_recipe_says_whether_freed_memory_is_kept(monkeypatch, keep):
+    asked = []
+    monkeypatch.setattr(fitting, "freed_memory_kept", lambda *, keep: (asked.append(keep), nullcontext())[1])
+    train(Recipe(steps=1, batch_size=4, keep_memory=keep))
+    assert asked == [keep]
 
 
 def test_a_gradient_as_long_as_the_sequence_changes_nothing():

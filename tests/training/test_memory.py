@@ -49,6 +49,15 @@ def test_memory_goes_back_at_the_end_of_a_failure_too():
     assert resident() < before + 20
 
 
+@pytest.mark.parametrize(("variable", "keep"), [("0", True), ("1", False), (None, False)])
+def test_switched_off_the_c_library_is_left_alone(monkeypatch, variable, keep):
+    if variable is not None:
+        monkeypatch.setenv("RUNOFF_LSTM_KEEP_MEMORY", variable)
+    monkeypatch.setattr(ctypes, "CDLL", None)
+    with freed_memory_kept(keep=keep):
+        use_and_free(1)
+
+
 def test_where_there_is_no_such_library_nothing_happens(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(ctypes, "CDLL", None)
