@@ -220,6 +220,10 @@ def simulate(  # noqa: PLR0913 - typer makes an option of each
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     *,
+    state_in: Annotated[Path | None, typer.Option("--state-in", help="State to continue from (--mode continuous).")] = None,
+    state_out: Annotated[
+        Path | None, typer.Option("--state-out", help="Write the state after the last step here (.safetensors).")
+    ] = None,
     force: Force = False,
     debug: Debug = False,
 ) -> None:
@@ -229,15 +233,23 @@ def simulate(  # noqa: PLR0913 - typer makes an option of each
         from runoff_lstm.errors import InputError, check_choice
         from runoff_lstm.files import check_target, write_netcdf
         from runoff_lstm.prediction.inference import Mode
+        from runoff_lstm.prediction.state import read_state, write_state
         from runoff_lstm.prediction.trained_model import each_warning_once
         from runoff_lstm.runs.folder import load_models
         from runoff_lstm.runs.scores import mean_of
 
         check_choice("mode", mode, get_args(Mode))
         asked_threads = read_threads(threads)
-        check_target(out, endings=(".nc",), inputs=[data, *_bundles(model)], force=force)
+        given_files = [one for one in (data, *_bundles(model), state_in) if one is not None]
+        check_target(out, endings=(".nc",), inputs=given_files, force=force)
+        if state_out is not None:
+            check_target(state_out, endings=(".safetensors",), inputs=given_files, force=force)
         models = load_models(model, device=resolve_device(device))
         trained = models[0]
+        with_state = state_in is not None or state_out is not None
+        if with_state and (mode != "continuous" or mc_samples is not None or len(models) > 1):
+            raise InputError("a state belongs to one model in --mode continuous without --mc-samples; give these")
+        before = None if state_in is None else read_state(state_in, trained)
         if mc_samples is not None and len(models) > 1:
             raise InputError(f"--mc-samples {mc_samples} is for one model; name one of the {len(models)} members of {model}")
         wanted = [*trained.forcing, *trained.static_attributes, *(["discharge"] if trained.discharge_lags else [])]
@@ -246,9 +258,15 @@ def simulate(  # noqa: PLR0913 - typer makes an option of each
         dataset = _call_reader(_source_of(data), data, options, quiet=False)
         passed: Any = {"mode": mode, "mc_samples": mc_samples, "seed": seed, "threads": asked_threads}
         with each_warning_once():
-            made = [one.simulate(dataset, **passed) for one in models]
+            if with_state:
+                one, after = trained.simulate_from(dataset, before)
+                made = [one]
+            else:
+                made = [one.simulate(dataset, **passed) for one in models]
         simulated = made[0].assign(simulated=mean_of([one["simulated"] for one in made]))
         write_netcdf(simulated.assign_attrs(Conventions="CF-1.11", featureType="timeSeries"), out)
+        if state_out is not None:
+            write_state(state_out, trained, after)
         members = "" if mc_samples is None else f"{mc_samples} member(s), "
         steps = int(simulated["simulated"].notnull().sum()) // (mc_samples or 1)
         typer.echo(f"{out}: {members}{simulated.sizes['basin']} basin(s), {steps} simulated steps")

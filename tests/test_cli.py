@@ -108,6 +108,28 @@ def test_simulate_needs_the_model_and_forcing_alone(leaf_run, tmp_path):
     expected.close()
 
 
+def test_a_simulation_goes_on_from_the_state_of_another_to_the_bit(leaf_run, tmp_path):
+    folder, whole = leaf_run[0], xr.open_dataset(LEAF.with_suffix(".nc")).load().isel(time=slice(600))
+    for name, part in {"all": whole, "early": whole.isel(time=slice(401)), "late": whole.isel(time=slice(390, None))}.items():
+        write_dataset(part, tmp_path / f"{name}.nc")
+
+    def made(name, *more):
+        result = call("simulate", folder, tmp_path / f"{name}.nc", "-o", tmp_path / f"{name}_q.nc", "--mode", "continuous", *more)
+        assert result.exit_code == 0, result.output
+        with xr.open_dataset(tmp_path / f"{name}_q.nc") as simulated:
+            return simulated["simulated"].values
+
+    state = tmp_path / "state.safetensors"
+    parts = [made("early", "--state-out", state), made("late", "--state-in", state)]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), made("all"))
+    again = ["simulate", folder, tmp_path / "late.nc", "-o", tmp_path / "new.nc"]
+    assert "--mode continuous" in refused(*again, "--state-in", state)
+    both = ["--mode", "continuous", "--state-in", state, "--state-out", state, "--force"]
+    assert "would be written over or into the input" in refused(*again, *both)
+    state.write_bytes(state.read_bytes()[:-5])
+    assert "not a whole safetensors file" in refused(*again, "--mode", "continuous", "--state-in", state)
+
+
 def test_monte_carlo_samples_are_a_member_dimension(leaf_run, tmp_path):
     folder, _ = leaf_run
     arguments = ("simulate", folder / "model.safetensors", ROOT / "catchments" / "leaf" / "leaf.nc", "-o", tmp_path / "mc.nc")

@@ -7,6 +7,7 @@ flag 0, so that no simulation or forecast fails because a gauge was silent.
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 import xarray as xr
 from torch import Tensor
@@ -70,10 +71,9 @@ def with_made_inputs(scaled: xr.Dataset, lags: Sequence[int], *, zero_flow: floa
     """
     added: dict[str, tuple[tuple[str, str], np.ndarray]] = {}
     if season:
-        times, shape = times_of(scaled), (scaled.sizes[BASIN], scaled.sizes[TIME])
-        angle = 2 * np.pi * (times.day_of_year + times.hour / 24).to_numpy() / 365.25
-        for name, values in zip(SEASON, (np.sin(angle), np.cos(angle)), strict=True):
-            added[name] = ((BASIN, TIME), np.broadcast_to(values.astype(np.float32), shape))
+        shape = (scaled.sizes[BASIN], scaled.sizes[TIME])
+        for name, values in zip(SEASON, season_of(times_of(scaled)), strict=True):
+            added[name] = ((BASIN, TIME), np.broadcast_to(values, shape))
     observed = scaled[DISCHARGE].values if lags else np.zeros((0, 0))
     for lag in lags:
         lagged = np.full(observed.shape, np.nan, dtype=np.float32)
@@ -82,6 +82,12 @@ def with_made_inputs(scaled: xr.Dataset, lags: Sequence[int], *, zero_flow: floa
         for place, name in enumerate(input_names([lag])):
             added[name] = ((BASIN, TIME), made[..., place])
     return scaled.assign(added)
+
+
+def season_of(times: pd.DatetimeIndex) -> np.ndarray:
+    """The time of the year of each step on a circle: (2, time) float32, in the order of `SEASON`."""
+    angle = 2 * np.pi * (times.day_of_year + times.hour / 24).to_numpy() / 365.25
+    return np.stack([np.sin(angle), np.cos(angle)]).astype(np.float32)
 
 
 def observation_inputs(scaled: Tensor, *, zero_flow: float) -> Tensor:

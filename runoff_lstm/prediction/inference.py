@@ -1,31 +1,61 @@
 """From a model and windows to a simulated series: in windows as trained, or in one continuous pass with a kept state."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
+from runoff_lstm.data.times import date_label
 from runoff_lstm.device import ThreadCount, Threads, precision_now
+from runoff_lstm.errors import InputError
 from runoff_lstm.inputs.windows import Windows
 from runoff_lstm.models.recurrent import RecurrentModel
 from runoff_lstm.models.stack import State
 
 Mode = Literal["windows", "continuous"]
 
-STEPS_AT_ONCE = 256
-"""Of a continuous pass over many basins: it is the same series, but the layers keep their hidden state at every step of a call."""
-
 
 @dataclass(frozen=True)
 class StreamState:
-    """What a model remembers between two steps: the state of its layers, and how many steps it has seen."""
+    """What a model remembers between two steps.
+
+    Attributes
+    ----------
+    layers
+        State of its layers; None at the start.
+    steps
+        How many steps of complete forcing in a row it has seen, of each basin (basin,) or of all.
+    gauge_ids, time
+        Of the basins, in their order, and of the last step; empty and None where they were not given.
+    observed
+        (basin, lag): discharge observed at the last steps, for a model that takes it; None where `step` was given it.
+    """
 
     layers: State | None = None
-    steps: int = 0
+    steps: int | np.ndarray = 0
+    gauge_ids: tuple[str, ...] = ()
+    time: pd.Timestamp | None = None
+    observed: np.ndarray | None = None
+
+
+def next_step(
+    state: StreamState | None, time: str | pd.Timestamp | None, gauge_ids: Sequence[str] | None, *, step: pd.Timedelta
+) -> tuple[pd.Timestamp | None, tuple[str, ...]]:
+    """Time and basins of the step after a state; refused where those given are others than it goes on with."""
+    now, known = None if time is None else pd.Timestamp(time), () if state is None else state.gauge_ids
+    if state is not None and state.time is not None:
+        expected = state.time + step
+        if now is not None and now != expected:
+            raise InputError(f"time = {date_label(now)}: the state goes on with {date_label(expected)}; give that step")
+        now = expected
+    if known and gauge_ids is not None and tuple(gauge_ids) != known:
+        raise InputError(f"gauge_ids = {list(gauge_ids)[:5]}: the state is of {list(known)[:5]}; give those, in that order")
+    return now, known or tuple(gauge_ids or ())
 
 
 @torch.no_grad()
@@ -84,10 +114,12 @@ def simulate_continuously(model: nn.Module, windows: Windows, *, threads: Thread
     for basin, first, batch in windows.runs():
         counted = _thread_count(threads, model, len(batch.forcing))
         length, state = batch.forcing.shape[1], None
-        at_once = length if model.training else STEPS_AT_ONCE  # dropout draws its masks for a whole sequence
+        at_once = (
+            length if model.training else 1
+        )  # dropout draws its masks for a whole sequence; else to the bit as `simulate_from`
         for begin in range(0, length, at_once):
             with counted.one_pass():
-                values, state = model(batch.forcing[:, begin : begin + at_once], batch.static_attributes, state)
+                values, state = model(batch.forcing[:, begin : begin + at_once].clone(), batch.static_attributes, state)
             simulated[basin, first + begin : first + begin + values.shape[1]] = values.float().cpu().numpy()
         simulated[basin, first : first + warm_up] = np.nan
     return simulated

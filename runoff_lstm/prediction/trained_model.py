@@ -21,7 +21,7 @@ from runoff_lstm.data.units import convert
 from runoff_lstm.device import ThreadCount, Threads
 from runoff_lstm.errors import InputError, check_choice, nearest
 from runoff_lstm.inputs.checks import check_names
-from runoff_lstm.inputs.features import input_names, observation_inputs, with_made_inputs
+from runoff_lstm.inputs.features import input_names, observation_inputs, season_of, with_made_inputs
 from runoff_lstm.inputs.scaling import Scaler
 from runoff_lstm.inputs.windows import Windows
 from runoff_lstm.models.architecture import Architecture
@@ -33,6 +33,7 @@ from runoff_lstm.prediction.inference import (
     Mode,
     StreamState,
     dropout_kept_on,
+    next_step,
     record_layer,
     simulate_continuously,
     simulate_windows,
@@ -472,6 +473,35 @@ class TrainedModel:
             device=next(self.module.parameters()).device,
         )
 
+    def simulate_from(
+        self, dataset: xr.Dataset, state: StreamState | None = None, *, until: str | pd.Timestamp | None = None
+    ) -> tuple[xr.Dataset, StreamState]:
+        """Simulate continuously from a state on, and give the state at the end.
+
+        Parameters
+        ----------
+        dataset
+            As for `simulate`, with the step after the state; steps up to the state may be there, and are not read again.
+        state
+            What an earlier call, `step` or `read_state` gave; None: begin with the first step of the data.
+        until
+            The last step to simulate; None: the last one of the data.
+
+        Returns
+        -------
+        simulated, state
+            As `simulate` in the mode "continuous", of the steps after the state; and the state after the last one. Stopping at any
+            step and going on gives the same numbers to the bit on the same machine.
+
+        Raises
+        ------
+        InputError
+            As for `simulate`; the model forecasts; the data have other basins than the state, or lack the step after it.
+        """
+        from runoff_lstm.prediction.state import simulate_from
+
+        return simulate_from(self, dataset, state, until=until)
+
     @torch.no_grad()
     def step(
         self,
@@ -480,6 +510,7 @@ class TrainedModel:
         *,
         attributes: Mapping[str, np.ndarray | float] | None = None,
         gauge_ids: Sequence[str] | None = None,
+        time: str | pd.Timestamp | None = None,
     ) -> tuple[np.ndarray, StreamState]:
         """Take one step: today's forcing in, today's discharge and the new state out.
 
@@ -493,7 +524,10 @@ class TrainedModel:
         attributes
             By name, arrays over basins; only where the model has static attributes.
         gauge_ids
-            Of the basins, in their order. None: taken to be those of the training where there are as many.
+            Of the basins, in their order. None: those of the state; at the first step taken to be those of the training where there
+            are as many.
+        time
+            Of the step. None: one time step after the state. Needed at the first step of a model with `season`.
 
         Returns
         -------
@@ -503,7 +537,8 @@ class TrainedModel:
         Raises
         ------
         InputError
-            The model does not step, a value lacks or is not finite, or there are more or fewer gauge ids than basins.
+            The model does not step, a value or the time lacks or is not finite, the basins or the time are not those that the state
+            goes on with, or there are more or fewer gauge ids than basins.
 
         Warns
         -----
@@ -511,8 +546,9 @@ class TrainedModel:
             At the first step: a basin was not in training.
         """
         self._refuse_lead_times("step")
-        if self.season:
-            raise InputError("the model takes the time of the year, which a step does not know; simulate instead")
+        now, basins = next_step(state, time, gauge_ids, step=self.time_step)
+        if self.season and now is None:
+            raise InputError('the model takes the time of the year; give the time of the step, such as time = "2024-05-01"')
         lagged = [f"{DISCHARGE}_lag_{lag}" for lag in self.discharge_lags]
         missing = [
             name for name in (*self.forcing, *lagged, *self.static_attributes) if name not in {**forcing, **(attributes or {})}
@@ -531,6 +567,9 @@ class TrainedModel:
             )
         if not bool(torch.isfinite(fixed).all()):
             raise InputError("a static attribute is missing or infinite; fill it in")
+        if self.season:
+            season = torch.from_numpy(season_of(pd.DatetimeIndex([now]))).to(device)
+            today = torch.cat([today, season.T.expand(len(today), -1)], dim=1)
         if lagged:
             for name in lagged:
                 if np.any(np.isinf(forcing[name]) | (np.asarray(forcing[name]) < 0)):
@@ -541,9 +580,9 @@ class TrainedModel:
             today = torch.cat([today, made.expand(len(today), -1)], dim=1)
         with ThreadCount(None, self.module, len(today), device=device).one_pass():
             scaled, layers = self.module(today[:, None], fixed, state.layers)
-        after = StreamState(layers, state.steps + 1)
+        after = StreamState(layers, state.steps + 1, gauge_ids=basins, time=now)
         discharge = self._discharge(scaled[:, 0].float().cpu().numpy())[:, 0]
-        return (discharge if after.steps >= self.sequence_length else np.full_like(discharge, np.nan)), after
+        return np.where(np.asarray(after.steps) >= self.sequence_length, discharge, np.float32(np.nan)), after
 
     def _row(self, values: Mapping[str, np.ndarray | float], names: list[str], rows: int = 1) -> torch.Tensor:
         """(basin, feature), scaled."""
