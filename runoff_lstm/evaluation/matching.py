@@ -86,7 +86,7 @@ def as_series(name: str, value: object, *, like: xr.DataArray | None = None) -> 
     """
     series = _labelled(name, value)
     for dim in (BASIN, TIME):
-        series = _own(name, series, dim) if like is None else _lent(name, series, like, dim)
+        series = _own(name, series, dim) if like is None or dim not in like.indexes else _lent(name, series, like, dim)
     return series
 
 
