@@ -248,7 +248,7 @@ def figure_hydrograph(
 
 
 def one_basin(**named: object) -> dict[str, xr.DataArray]:
-    """Each series as a DataArray (time,), of whatever kind it was given as; dates that one lacks are those of the first.
+    """Each series as a DataArray (time,), of whatever kind it was given as; dates that one lacks are those of another.
 
     Raises
     ------
@@ -256,11 +256,11 @@ def one_basin(**named: object) -> dict[str, xr.DataArray]:
         A series is of several basins, has another dimension or no step.
     """
     made: dict[str, xr.DataArray] = {}
-    for name, value in named.items():
+    for name in sorted(named, key=lambda one: not _has_dates(named[one])):  # those with dates lend them
         first = next(iter(made.values()), None)
         dated = first if first is not None and not first.attrs.get(UNKNOWN_DATES) else None
-        made[name] = _of_one_basin(name, value, dated)
-    return made
+        made[name] = _of_one_basin(name, named[name], dated)
+    return {name: made[name] for name in named}
 
 
 def _of_one_basin(name: str, value: object, like: xr.DataArray | None) -> xr.DataArray:
@@ -281,7 +281,7 @@ def _of_one_basin(name: str, value: object, like: xr.DataArray | None) -> xr.Dat
 
 
 def _has_dates(value: object) -> bool:
-    return isinstance(getattr(value, "index", None), pd.DatetimeIndex)
+    return TIME in value.indexes if isinstance(value, xr.DataArray) else isinstance(getattr(value, "index", None), pd.DatetimeIndex)
 
 
 def _check_dated(series: xr.DataArray, name: str) -> None:
