@@ -13,7 +13,7 @@ from runoff_lstm.data.names import BASIN, ISSUE_DATE, LEAD_TIME, TIME
 from runoff_lstm.data.periods import AnyPeriod, as_labels
 from runoff_lstm.data.times import Labels
 from runoff_lstm.errors import InputError
-from runoff_lstm.evaluation.matching import valid_positions
+from runoff_lstm.evaluation.matching import SeriesLike, as_series, valid_positions
 from runoff_lstm.evaluation.metrics import METRICS, evaluate
 
 CLIMATOLOGY = "climatology"
@@ -22,7 +22,7 @@ CLIMATOLOGY = "climatology"
 PERSISTENCE = "persistence (uses yesterday's observation)"
 
 
-def climatology(*, observed: xr.DataArray, train: Labels | AnyPeriod, times: pd.DatetimeIndex) -> xr.DataArray:
+def climatology(*, observed: SeriesLike, train: Labels | AnyPeriod, times: pd.DatetimeIndex) -> xr.DataArray:
     """The mean of each calendar day over the training period as a simulation: the baseline that knows only the season.
 
     Parameters
@@ -45,13 +45,14 @@ def climatology(*, observed: xr.DataArray, train: Labels | AnyPeriod, times: pd.
     InputError
         The training period holds no time step.
     """
+    observed = as_series("observed", observed)
     seen = _select(observed.transpose(BASIN, TIME), period=train, name="train")
     simulated = calendar_day_means(seen.values, times=pd.DatetimeIndex(seen.indexes[TIME]), at=times)
     attrs = {**observed.attrs, "long_name": "mean discharge of the calendar day over the training period"}
     return xr.DataArray(simulated, {BASIN: observed[BASIN], TIME: times}, (BASIN, TIME), attrs=attrs)
 
 
-def persistence(*, observed: xr.DataArray) -> xr.DataArray:
+def persistence(*, observed: SeriesLike) -> xr.DataArray:
     """The observation of the step before as a simulation: a baseline for forecasts, not for simulations without observations.
 
     Parameters
@@ -64,13 +65,14 @@ def persistence(*, observed: xr.DataArray) -> xr.DataArray:
     DataArray
         The same dims, coordinates and unit. NaN at the first step and after every missing observation.
     """
+    observed = as_series("observed", observed)
     attrs = {**observed.attrs, "long_name": "discharge observed at the previous time step (uses yesterday's observation)"}
     return observed.shift({TIME: 1}).assign_attrs(attrs)
 
 
 def score_baselines(
     *,
-    observed: xr.DataArray,
+    observed: SeriesLike,
     train: Labels | AnyPeriod,
     test: Labels | AnyPeriod,
     beside: xr.DataArray | None = None,
@@ -99,6 +101,7 @@ def score_baselines(
     InputError
         A period holds no time step, or a metric is not known.
     """
+    observed = as_series("observed", observed)
     tested = _select(observed, period=test, name="test")
     baselines = {
         CLIMATOLOGY: climatology(observed=observed, train=train, times=pd.DatetimeIndex(tested.indexes[TIME])),

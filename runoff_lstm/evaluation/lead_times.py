@@ -19,7 +19,7 @@ from runoff_lstm.data.times import Labels
 from runoff_lstm.errors import InputError, check_choice, nearest
 from runoff_lstm.evaluation.baselines import BASELINES, climatology_forecast, persistence_forecast
 from runoff_lstm.evaluation.basins import median_text
-from runoff_lstm.evaluation.matching import observed_ahead
+from runoff_lstm.evaluation.matching import SeriesLike, as_forecast, as_series, observed_ahead
 from runoff_lstm.evaluation.metrics import GAUGE_ID, evaluate
 
 LOG = logging.getLogger("runoff_lstm")
@@ -47,7 +47,7 @@ _SEASONS = {
 
 
 def score_lead_times(
-    forecast: xr.DataArray, *, observed: xr.DataArray, train: Labels | AnyPeriod, name: str = "model", by: Season | None = None
+    forecast: xr.DataArray, *, observed: SeriesLike, train: Labels | AnyPeriod, name: str = "model", by: Season | None = None
 ) -> pd.DataFrame:
     """Scores of a forecast and of its baselines, a row for each of them, basin and lead time.
 
@@ -74,6 +74,8 @@ def score_lead_times(
     """
     if by is not None:
         check_choice("by", by, get_args(Season))
+    observed = as_series("observed", observed)
+    forecast = as_forecast(forecast, observed)
     truth = observed_ahead(observed, forecast)
     all_forecasts = {
         name: forecast,

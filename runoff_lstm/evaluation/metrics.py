@@ -19,7 +19,7 @@ import xarray as xr
 from runoff_lstm.data.names import BASIN, TIME
 from runoff_lstm.errors import InputError, as_names, nearest
 from runoff_lstm.evaluation import signatures
-from runoff_lstm.evaluation.matching import Series, SharedDays, check_pair, per_basin
+from runoff_lstm.evaluation.matching import Series, SeriesLike, SharedDays, check_pair, per_basin
 
 GAUGE_ID = "gauge_id"
 
@@ -199,15 +199,17 @@ METRICS: dict[str, Metric] = {
 """Every metric by its name: function, unit, range and best value."""
 
 
-def evaluate(*, observed: xr.DataArray, simulated: xr.DataArray, metrics: Sequence[str] = tuple(METRICS)) -> pd.DataFrame:
+def evaluate(*, observed: SeriesLike, simulated: SeriesLike, metrics: Sequence[str] | str = tuple(METRICS)) -> pd.DataFrame:
     """Metrics of every basin as a table.
 
     Parameters
     ----------
     observed, simulated
-        Discharge, dims (basin, time), same coordinates, same unit. Steps that are NaN in either are left out of both.
+        Discharge, dims (basin, time) or (time,), same coordinates, same unit: a DataArray, a pandas Series, a DataFrame with a
+        column for each gauge, or numbers, which take gauge ids and dates from the other series (see `as_series`). Steps that are
+        NaN in either are left out of both.
     metrics
-        Names from `METRICS`.
+        Names from `METRICS`, or one.
 
     Returns
     -------
@@ -227,6 +229,8 @@ def evaluate(*, observed: xr.DataArray, simulated: xr.DataArray, metrics: Sequen
               NSE  RMSE  PBIAS  days
     gauge_id
     01022500  0.5   0.5   25.0     4
+    >>> float(evaluate(observed=[1.0, 2.0, 3.0, 2.0], simulated=[0.5, 1.5, 2.5, 1.5], metrics="NSE")["NSE"].iloc[0])
+    0.5
     """
     metrics = check_metrics(metrics)
     observed, simulated = check_pair(observed=observed, simulated=simulated)
@@ -236,7 +240,7 @@ def evaluate(*, observed: xr.DataArray, simulated: xr.DataArray, metrics: Sequen
     return pd.DataFrame({**columns, "days": days}, index=gauge_ids)
 
 
-def check_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
+def check_metrics(metrics: Sequence[str] | str) -> tuple[str, ...]:
     """The names as a tuple, one text as one name; refuse one that is not in `METRICS` or comes twice, and none at all."""
     metrics = as_names("metrics", metrics)
     if not metrics:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from runoff_lstm.errors import InputError, nearest
 from runoff_lstm.evaluation.basins import count_of, defined, share_of_basins
 from runoff_lstm.evaluation.metrics import METRICS
 from runoff_lstm.plots.style import (
@@ -29,22 +30,28 @@ if TYPE_CHECKING:
 
 
 def plot_distribution(
-    axes: "Axes | None" = None, *, scores: Mapping[str, "pd.Series[float]"], metric: str = "NSE", lowest: float = -0.2
+    axes: "Axes | None" = None,
+    *,
+    scores: "Mapping[str, pd.Series[float]] | pd.Series[float]",
+    metric: str = "NSE",
+    lowest: float = -0.2,
+    ax: "Axes | None" = None,
 ) -> "Axes":
     """Cumulative distribution of a metric over basins, a curve for each table: how many basins score no better than that.
 
     Parameters
     ----------
     scores
-        By name, a value per basin; what is undefined is left out, and a table without any value is named as such. The first is
-        drawn strongest.
+        By name, a value per basin, or those of one table alone; what is undefined is left out, and a table without any value is
+        named as such. The first is drawn strongest.
     metric
         What the values are, for the axis.
     lowest
         Left end of the axis of a metric that ends at 1; the share of basins below it is where a curve begins. The axis of others
         holds 96 of 100 values.
     """
-    axes = axes_or_new(axes, size=(6, 4.2))
+    scores = _by_name(scores, metric)
+    axes = axes_or_new(axes, ax, size=(6, 4.2))
     colours = (SIMULATED_COLOUR, VALIDATION_COLOUR, QUIET, PRECIPITATION_COLOUR, OBSERVED_COLOUR)
     for place, (name, values) in enumerate(scores.items()):
         ranked = np.sort(defined(values).to_numpy(np.float64))
@@ -68,10 +75,11 @@ def plot_map(
     axes: "Axes | None" = None,
     *,
     scores: "pd.Series[float]",
-    latitude: xr.DataArray,
-    longitude: xr.DataArray,
+    latitude: "xr.DataArray | pd.Series[float]",
+    longitude: "xr.DataArray | pd.Series[float]",
     metric: str = "NSE",
     limits: tuple[float, float] | None = None,
+    ax: "Axes | None" = None,
 ) -> "Axes":
     """A metric at the gauges: a dot each at its longitude and latitude, coloured by its value; undefined ones are open circles.
 
@@ -80,14 +88,14 @@ def plot_map(
     scores
         A value per basin, index gauge_id.
     latitude, longitude
-        Of the gauges in degrees, dims (basin,).
+        Of the gauges in degrees, dims (basin,), or a Series by gauge id.
     metric, limits
         What the values are, and the two ends of the colours; values beyond have the colour of the end. None: 0 and 1 for a metric
         that ends at 1, else such that 96 of 100 values lie between.
     """
-    axes = axes_or_new(axes, size=(8, 4.6))
+    axes = axes_or_new(axes, ax, size=(8, 4.6))
     gauge_ids = [str(gauge_id) for gauge_id in scores.index]
-    north, east = (place.sel(basin=gauge_ids).values.astype(np.float64) for place in (latitude, longitude))
+    north, east = (_places(place, gauge_ids) for place in (latitude, longitude))
     values: Values = np.asarray(scores, dtype=np.float64)
     lowest, highest = limits or _ends(metric, values, lowest=0.0)
     order = np.argsort(-values)  # the lowest lie on top
@@ -121,6 +129,24 @@ def plot_map(
         f"{metric} of {share_of_basins(known.size or len(values), of=len(values))}, {middle_score}", loc="left", fontsize=10
     )
     return axes
+
+
+def _places(places: "xr.DataArray | pd.Series[float]", gauge_ids: list[str]) -> Values:
+    """Latitude or longitude of these gauges; one that is not there is refused."""
+    known = places.to_series() if isinstance(places, xr.DataArray) else places
+    known = known.set_axis(known.index.map(str))
+    for gauge_id in gauge_ids:
+        if gauge_id not in known.index:
+            raise InputError(f"basin {gauge_id} has a score and no place on the map; {nearest(gauge_id, known.index)}")
+    return np.asarray(known.loc[gauge_ids], dtype=np.float64)
+
+
+def _by_name(scores: object, metric: str) -> "dict[str, pd.Series[float]]":
+    """A value per basin by the name of each table; one table alone goes by the name of the metric."""
+    import pandas as pd
+
+    given = dict(scores) if isinstance(scores, Mapping | pd.DataFrame) else {metric: scores}
+    return {str(name): pd.Series(np.asarray(values, dtype=np.float64)) for name, values in given.items()}
 
 
 def _ends(metric: str, values: Values, *, lowest: float) -> tuple[float, float]:

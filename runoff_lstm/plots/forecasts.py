@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.data.names import ISSUE_DATE, LEAD_TIME, TIME
+from runoff_lstm.data.names import BASIN, ISSUE_DATE, LEAD_TIME, TIME
 from runoff_lstm.errors import InputError, nearest
 from runoff_lstm.evaluation.baselines import BASELINES
 from runoff_lstm.evaluation.basins import count_of
-from runoff_lstm.evaluation.matching import valid_times
+from runoff_lstm.evaluation.matching import SeriesLike, as_forecast, as_series, valid_times
 from runoff_lstm.evaluation.metrics import GAUGE_ID, METRICS
 from runoff_lstm.plots.style import (
     BESIDE_LEGEND,
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def plot_lead_times(axes: "Axes | None" = None, *, scores: pd.DataFrame, metric: str = "NSE", units: str = "") -> "Axes":
+def plot_lead_times(
+    axes: "Axes | None" = None, *, scores: pd.DataFrame, metric: str = "NSE", units: str = "", ax: "Axes | None" = None
+) -> "Axes":
     """A score against lead time, a line for each model and baseline; over several basins the median, and half of them shaded.
 
     Parameters
@@ -45,7 +47,7 @@ def plot_lead_times(axes: "Axes | None" = None, *, scores: pd.DataFrame, metric:
     """
     if metric not in scores:
         raise InputError(f"the table of scores has no column '{metric}'; {nearest(str(metric), map(str, scores.columns))}")
-    axes = axes_or_new(axes, size=(6.4, 4))
+    axes = axes_or_new(axes, ax, size=(6.4, 4))
     basins = scores[GAUGE_ID].nunique()
     styles = {"persistence": (VALIDATION_COLOUR, "--"), "climatology": (QUIET, ":")}
     models = [str(name) for name in scores["model"].unique() if name not in BASELINES]
@@ -84,7 +86,13 @@ def _fewer(counts: "pd.Series[int]", *, of: int) -> str:
 
 
 def plot_forecasts(
-    axes: "Axes | None" = None, *, observed: xr.DataArray, forecast: xr.DataArray, every: int = 1, title: str = ""
+    axes: "Axes | None" = None,
+    *,
+    observed: SeriesLike,
+    forecast: xr.DataArray,
+    every: int = 1,
+    title: str = "",
+    ax: "Axes | None" = None,
 ) -> "Axes":
     """Forecast hydrographs of one basin over the observed one, each beginning at its issue date.
 
@@ -99,7 +107,13 @@ def plot_forecasts(
     title
         Set above the axes at the left.
     """
-    axes = axes_or_new(axes, size=(10, 4))
+    observed = as_series("observed", observed)
+    forecast = as_forecast(forecast, observed)
+    for name, given in (("observed", observed), ("forecast", forecast)):
+        if given.sizes[BASIN] != 1:
+            raise InputError(f"{name} has {given.sizes[BASIN]} basins; one can be drawn: choose it with .sel(basin=...)")
+    observed, forecast = observed.isel({BASIN: 0}), forecast.isel({BASIN: 0})
+    axes = axes_or_new(axes, ax, size=(10, 4))
     times, flow = pd.DatetimeIndex(observed.indexes[TIME]), observed.values
     issued = pd.DatetimeIndex(forecast.indexes[ISSUE_DATE])
     shown = np.flatnonzero((issued >= times[0]) & (issued <= times[-1]))[::every]
@@ -117,7 +131,8 @@ def plot_forecasts(
     axes.plot(issued[shown], begin, "o", color=SIMULATED_COLOUR, markersize=3.5, label="issue date", zorder=4)
     axes.set_ylim(0, None)
     axes.set_xlim(*np.array([times[0], max(times[-1], pd.Timestamp(ahead[-1][-1]))], dtype="datetime64[ns]"))
-    axes.set_ylabel(f"discharge [{typeset(observed.attrs.get('units', ''))}]")
+    units = observed.attrs.get("units", "")
+    axes.set_ylabel(f"discharge [{typeset(units)}]" if units else "discharge")
     date_ticks(axes)
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, frameon=False, fontsize=9, borderaxespad=0.2)
     axes.set_title(fitted(title, width=BESIDE_LEGEND * width_of(axes), size=10), loc="left", fontsize=10)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 HISTORY_COLUMNS = ("update", "train_loss", "validation_NSE")
 
 
-def plot_history(axes: "Axes | None" = None, *, history: pd.DataFrame) -> "Axes":
+def plot_history(axes: "Axes | None" = None, *, history: pd.DataFrame, ax: "Axes | None" = None) -> "Axes":
     """Training loss (left) and validation NSE (right) against the update, with the validation of the kept weights marked.
 
     Parameters
@@ -33,7 +33,7 @@ def plot_history(axes: "Axes | None" = None, *, history: pd.DataFrame) -> "Axes"
     for name in HISTORY_COLUMNS:
         if name not in history:
             raise InputError(f"the history has no column '{name}'; {nearest(name, map(str, history.columns))}")
-    axes = axes_or_new(axes, size=(8, 4))
+    axes = axes_or_new(axes, ax, size=(8, 4))
     updates, loss, validated = (history[name].to_numpy(dtype=np.float64) for name in HISTORY_COLUMNS)
     axes.set(xlabel="update", ylabel="training loss")
     if not updates.size:

@@ -1,11 +1,14 @@
-"""From discharge series or a training history to figures: takes Axes where given, returns the Axes drawn on.
+"""From discharge series to figures: takes Axes where given, returns the Axes drawn on.
 
 Without Axes a `matplotlib.figure.Figure` of its own is made, never pyplot's, so that nothing needs a display and nothing stays
-behind; the figure is `axes.figure`. Series are those of one basin, dims (time,), with their unit in `attrs["units"]` (where only
-one discharge states it, the other is taken to share it). Anything else is an InputError, two units for discharge as well.
+behind; end a notebook's cell with `.figure` to see it: `plot_hydrograph(...).figure`. `ax=` is another name for `axes=`. Series are
+those of one basin: a DataArray (time,) with its unit in `attrs["units"]` (where only one discharge states it, the other is taken to
+share it), or pandas or numpy data (see `as_series`), whose unit may be unknown. Anything else is an InputError, two units for
+discharge as well.
 """
 
 from collections.abc import Mapping
+from itertools import cycle
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -13,9 +16,10 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.data.names import DAY, TIME
+from runoff_lstm.data.names import BASIN, DAY, TIME
 from runoff_lstm.data.times import times_of
 from runoff_lstm.errors import InputError
+from runoff_lstm.evaluation.matching import SeriesLike, as_series
 from runoff_lstm.evaluation.metrics import METRICS
 from runoff_lstm.plots.style import (
     BESIDE_LEGEND,
@@ -24,6 +28,7 @@ from runoff_lstm.plots.style import (
     PRECIPITATION_TEXT,
     QUIET,
     SIMULATED_COLOUR,
+    SIMULATED_COLOURS,
     VALIDATION_COLOUR,
     Values,
     axes_or_new,
@@ -47,58 +52,97 @@ if TYPE_CHECKING:
 LOG_DECADES = 1e5
 
 
+OBSERVED = "observed"
+
+
+UNKNOWN_UNITS, UNKNOWN_DATES = "unknown_units", "unknown_dates"
+"""Marks of a series that was given as a table or plain numbers, without a unit, or without dates."""
+
+
 def plot_hydrograph(
     axes: "Axes | None" = None,
     *,
-    observed: xr.DataArray,
-    simulated: xr.DataArray,
-    precipitation: xr.DataArray | None = None,
+    observed: SeriesLike,
+    simulated: SeriesLike | Mapping[str, SeriesLike] | None = None,
+    precipitation: SeriesLike | None = None,
     title: str = "",
+    ax: "Axes | None" = None,
 ) -> "Axes":
     """Discharge of one basin against time, with precipitation hanging from the top.
 
     Parameters
     ----------
+    axes, ax
+        Where to draw; None: a new figure.
     observed, simulated
-        Discharge, dims (time,), same unit. NaN leaves a gap in the line; a lone value between two gaps becomes a dot.
+        Discharge of one basin, same unit; several simulations by the name of each, or none. NaN leaves a gap in the line; a lone
+        value between two gaps becomes a dot.
     precipitation
         dims (time,); drawn on a second, inverted axis at the right, `axes.figure.axes[-1]`.
     title
         Set above the axes at the left, opposite the legend.
+
+    Raises
+    ------
+    InputError
+        A series is of several basins, without dates or without a step, or two are in different units.
+
+    Examples
+    --------
+    >>> dates = pd.date_range("2000-01-01", periods=3)
+    >>> flow = pd.Series([1.0, 4.0, 2.0], dates)
+    >>> axes = plot_hydrograph(observed=flow, simulated={"small": 0.8 * flow, "large": 1.2 * flow})
+    >>> [one.get_text() for one in axes.get_legend().get_texts()]
+    ['observed', 'small', 'large']
     """
-    units = _discharge_units(observed=observed, simulated=simulated)
-    axes = axes_or_new(axes, size=(10, 4))
-    first, last = (pick(series[TIME].values[end] for series in (observed, simulated)) for pick, end in ((min, 0), (max, -1)))
+    runs = {} if simulated is None else dict(simulated) if isinstance(simulated, Mapping) else {"simulated": simulated}
+    series = one_basin(**{OBSERVED: observed, **runs})
+    for name, one in series.items():
+        _check_dated(one, name)
+    units = _stated_units(**series)
+    axes = axes_or_new(axes, ax, size=(10, 4))
+    first, last = (pick(one[TIME].values[end] for one in series.values()) for pick, end in ((min, 0), (max, -1)))
     drawn: list[Artist] = []
-    styles = {"observed": (observed, OBSERVED_COLOUR), "simulated": (simulated, SIMULATED_COLOUR)}
-    for name, (series, colour) in styles.items():
-        times, flow = series[TIME].values, _values(series)
+    for (name, one), colour in zip(series.items(), cycle((OBSERVED_COLOUR, *SIMULATED_COLOURS)), strict=False):
+        times, flow = one[TIME].values, _values(one)
         width = 0.8 if flow.size > 1500 else 1.3
-        drawn += axes.plot(times, flow, color=colour, linewidth=width, alpha=0.85, label=name)
+        drawn += axes.plot(times, flow, color=colour, linewidth=width, alpha=0.85, label=plain(shortened(name, 40)))
         lone = _lone_values(flow)
         axes.plot(times[lone], flow[lone], ".", color=colour, markersize=3)
-    highest, lowest = (_extreme(observed, simulated, pick=pick) for pick in ("max", "min"))
+    highest, lowest = (_extreme(*series.values(), pick=pick) for pick in ("max", "min"))
     headroom = 1.05 if precipitation is None else 1.35
     axes.set_ylim(min(lowest, 0.0), headroom * highest if highest > 0 else 1.0)
-    axes.set_ylabel(f"discharge [{typeset(units)}]")
+    axes.set_ylabel(_in_units("discharge", units))
     if precipitation is not None:
-        drawn.append(_hang_precipitation(axes, precipitation, start=first, end=last))
+        (rain,) = list(one_basin(observed=series[OBSERVED], precipitation=precipitation).values())[1:]
+        drawn.append(_hang_precipitation(axes, rain, units=_stated_units(precipitation=rain), start=first, end=last))
     axes.set_xlim(first, last if last > first else first + DAY)
     date_ticks(axes)
-    axes.legend(handles=drawn, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, frameon=False, fontsize=9, borderaxespad=0.2)
+    axes.legend(
+        handles=drawn,
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        ncols=max(3, len(drawn)),
+        frameon=False,
+        fontsize=9,
+        borderaxespad=0.2,
+    )
     axes.set_title(fitted(title, width=BESIDE_LEGEND * width_of(axes), size=10), loc="left", fontsize=10)
     return axes
 
 
-def plot_flow_duration(axes: "Axes | None" = None, *, observed: xr.DataArray, simulated: xr.DataArray) -> "Axes":
+def plot_flow_duration(
+    axes: "Axes | None" = None, *, observed: SeriesLike, simulated: SeriesLike, ax: "Axes | None" = None
+) -> "Axes":
     """Flow-duration curves: the share of time for which a discharge is exceeded, on a logarithmic discharge axis.
 
     The i-th largest of n values has the exceedance probability 100 i / (n + 1) % (Weibull). Only times present in both series
     count. Values of zero or below count too, but cannot be drawn; a note in the axes says how many.
     """
-    units = _discharge_units(observed=observed, simulated=simulated)
-    axes = axes_or_new(axes, size=(5, 4))
-    axes.set(xlabel="exceedance probability [%]", ylabel=f"discharge [{typeset(units)}]", xlim=(0, 100))
+    observed, simulated = one_basin(observed=observed, simulated=simulated).values()
+    units = _stated_units(observed=observed, simulated=simulated)
+    axes = axes_or_new(axes, ax, size=(5, 4))
+    axes.set(xlabel="exceedance probability [%]", ylabel=_in_units("discharge", units), xlim=(0, 100))
     flows = dict(zip(("observed", "simulated"), _shared(observed, simulated), strict=True))
     steps = _step_name(observed)
     if not flows["observed"].size:
@@ -120,15 +164,16 @@ def plot_flow_duration(axes: "Axes | None" = None, *, observed: xr.DataArray, si
     return axes
 
 
-def plot_scatter(axes: "Axes | None" = None, *, observed: xr.DataArray, simulated: xr.DataArray) -> "Axes":
+def plot_scatter(axes: "Axes | None" = None, *, observed: SeriesLike, simulated: SeriesLike, ax: "Axes | None" = None) -> "Axes":
     """Simulated against observed discharge, with equal limits and the 1:1 line.
 
     Times missing in either are left out. Where the largest value exceeds eight times the observed median both axes are scaled by
     the square root, which spreads the low flows and, unlike a logarithm, keeps zeros.
     """
-    units = _discharge_units(observed=observed, simulated=simulated)
-    axes = axes_or_new(axes, size=(4.5, 4.5))
-    axes.set(xlabel=f"observed [{typeset(units)}]", ylabel=f"simulated [{typeset(units)}]", box_aspect=1)
+    observed, simulated = one_basin(observed=observed, simulated=simulated).values()
+    units = _stated_units(observed=observed, simulated=simulated)
+    axes = axes_or_new(axes, ax, size=(4.5, 4.5))
+    axes.set(xlabel=_in_units("observed", units), ylabel=_in_units("simulated", units), box_aspect=1)
     x, y = _shared(observed, simulated)
     steps = _step_name(observed)
     if not x.size:
@@ -147,9 +192,9 @@ def plot_scatter(axes: "Axes | None" = None, *, observed: xr.DataArray, simulate
 
 def figure_hydrograph(
     *,
-    observed: xr.DataArray,
-    simulated: xr.DataArray,
-    precipitation: xr.DataArray | None = None,
+    observed: SeriesLike,
+    simulated: SeriesLike,
+    precipitation: SeriesLike | None = None,
     scores: Mapping[str, float],
     name: str,
 ) -> "Figure":
@@ -170,7 +215,10 @@ def figure_hydrograph(
     """
     from matplotlib.figure import Figure
 
-    units = _discharge_units(observed=observed, simulated=simulated)
+    observed, simulated = one_basin(observed=observed, simulated=simulated).values()
+    for given, one in ((OBSERVED, observed), ("simulated", simulated)):
+        _check_dated(one, given)
+    units = _stated_units(observed=observed, simulated=simulated)
     observed, simulated = xr.align(observed, simulated, join="outer")
     first, last = observed[TIME].values[[0, -1]]
     year = _year_of_peak(observed)
@@ -199,28 +247,63 @@ def figure_hydrograph(
     return figure
 
 
-def _discharge_units(*, observed: xr.DataArray, simulated: xr.DataArray) -> str:
-    """The unit of both; where one of them carries none, arithmetic having dropped it, that of the other."""
-    for name, series in (("observed", observed), ("simulated", simulated)):
-        _check_series(series, name)
-    return _stated_units(observed=observed, simulated=simulated)
+def one_basin(**named: object) -> dict[str, xr.DataArray]:
+    """Each series as a DataArray (time,), of whatever kind it was given as; dates that one lacks are those of another.
+
+    Raises
+    ------
+    InputError
+        A series is of several basins, has another dimension or no step.
+    """
+    made: dict[str, xr.DataArray] = {}
+    for name in sorted(named, key=lambda one: not _has_dates(named[one])):  # those with dates lend them
+        first = next(iter(made.values()), None)
+        dated = first if first is not None and not first.attrs.get(UNKNOWN_DATES) else None
+        made[name] = _of_one_basin(name, named[name], dated)
+    return {name: made[name] for name in named}
+
+
+def _of_one_basin(name: str, value: object, like: xr.DataArray | None) -> xr.DataArray:
+    if isinstance(value, xr.DataArray) and value.dims == (TIME,) and TIME in value.indexes:
+        series = value
+    elif isinstance(value, xr.DataArray) and TIME in value.dims:
+        raise InputError(f"{name} has dims {value.dims}; one basin, dims ('time',), can be drawn: choose it with .sel(basin=...)")
+    else:
+        table = as_series(name, value, like=None if like is None or _has_dates(value) else like.expand_dims(BASIN))
+        if table.sizes[BASIN] != 1:
+            raise InputError(f"{name} has {table.sizes[BASIN]} basins; one can be drawn: choose it, such as by its column")
+        series = table.isel({BASIN: 0}, drop=True)
+        unknown = {UNKNOWN_UNITS: True, **({} if like is not None or _has_dates(value) else {UNKNOWN_DATES: True})}
+        series = series.assign_attrs(series.attrs if "units" in series.attrs else unknown)
+    if not series.size:
+        raise InputError(f"{name} has no time step; nothing can be drawn")
+    return series
+
+
+def _has_dates(value: object) -> bool:
+    return TIME in value.indexes if isinstance(value, xr.DataArray) else isinstance(getattr(value, "index", None), pd.DatetimeIndex)
+
+
+def _check_dated(series: xr.DataArray, name: str) -> None:
+    if series.attrs.get(UNKNOWN_DATES):
+        raise InputError(f"{name} has no dates to draw it against; give a DataArray, or a pandas Series with dates as its index")
 
 
 def _stated_units(**named: xr.DataArray) -> str:
+    """The unit of all; where one carries none, arithmetic having dropped it, that of the others; empty where none can have one."""
     stated = {name: str(series.attrs["units"]) for name, series in named.items() if "units" in series.attrs}
+    if not stated and all(series.attrs.get(UNKNOWN_UNITS) for series in named.values()):
+        return ""
     if not stated:
-        first = next(iter(named))
+        first = next(name for name, series in named.items() if not series.attrs.get(UNKNOWN_UNITS))
         raise InputError(f'{" and ".join(named)} without a unit; set {first}.attrs["units"] = "mm d-1"')
     if len(set(stated.values())) > 1:
         raise InputError(f"{', '.join(f'{name} is in {units}' for name, units in stated.items())}; convert one of them")
     return next(iter(stated.values()))
 
 
-def _check_series(series: xr.DataArray, name: str) -> None:
-    if series.dims != (TIME,) or TIME not in series.indexes:
-        raise InputError(f"{name} has dims {series.dims}; one basin, dims ('time',), can be drawn: choose it with .sel(basin=...)")
-    if not series.size:
-        raise InputError(f"{name} has no time step; nothing can be drawn")
+def _in_units(label: str, units: str) -> str:
+    return f"{label} [{typeset(units)}]" if units else label
 
 
 def _values(series: xr.DataArray) -> Values:
@@ -290,14 +373,14 @@ def _score(metric: str, value: float, units: str) -> str:
     return f"{metric} {value:.2f} {unit}".rstrip() if np.isfinite(value) else f"{metric} undefined"
 
 
-def _hang_precipitation(axes: "Axes", precipitation: xr.DataArray, *, start: np.datetime64, end: np.datetime64) -> "StepPatch":
+def _hang_precipitation(
+    axes: "Axes", precipitation: xr.DataArray, *, units: str, start: np.datetime64, end: np.datetime64
+) -> "StepPatch":
     """Bars from the top of a twin axis, behind the discharge; each as wide as its time step, starting at its time stamp."""
     from matplotlib.ticker import MaxNLocator
 
-    _check_series(precipitation, "precipitation")
-    units = _stated_units(precipitation=precipitation)
     within = precipitation.sel(time=slice(start, end))
-    _check_series(within, f"precipitation from {_date(start)} to {_date(end)}")
+    (within,) = one_basin(**{f"precipitation from {_date(start)} to {_date(end)}": within}).values()
     times, amount = times_of(within), _values(within)
     edges = times.append(times[-1:] + (times[1] - times[0] if len(times) > 1 else DAY))
     twin = axes.twinx()
@@ -308,7 +391,7 @@ def _hang_precipitation(axes: "Axes", precipitation: xr.DataArray, *, start: np.
     highest = _extreme(within, pick="max") or 1.0
     twin.set_ylim(3.5 * highest, 0)
     twin.set_yticks([tick for tick in MaxNLocator(3).tick_values(0, highest) if 0 <= tick <= 1.2 * highest])
-    twin.set_ylabel(f"precipitation [{typeset(units)}]", loc="top", color=PRECIPITATION_TEXT)
+    twin.set_ylabel(_in_units("precipitation", units), loc="top", color=PRECIPITATION_TEXT)
     twin.tick_params(axis="y", labelsize=9, color=PRECIPITATION_TEXT, labelcolor=PRECIPITATION_TEXT)
     twin.spines[:].set_visible(False)
     return bars

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from runoff_lstm.errors import InputError
+from runoff_lstm.errors import InputError, as_instance
 from runoff_lstm.files import written_whole
 
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ OBSERVED_COLOUR = "#222222"
 
 
 SIMULATED_COLOUR = "#D55E00"
+
+
+SIMULATED_COLOURS = (SIMULATED_COLOUR, "#0072B2", "#009E73", "#CC79A7", "#E69F00")
+"""Of several simulations, in order; told apart by those who confuse red and green too (Okabe and Ito)."""
 
 
 PRECIPITATION_COLOUR = "#9DBEDC"
@@ -47,10 +51,16 @@ BESIDE_LEGEND = 0.5
 """Share of the width of Axes that a title has where the legend stands opposite."""
 
 
-def axes_or_new(axes: "Axes | None", *, size: tuple[float, float]) -> "Axes":
+def axes_or_new(axes: "Axes | None", ax: "Axes | None" = None, *, size: tuple[float, float]) -> "Axes":
     """The Axes given, or those of a new figure, without what is not read: no top and right line, a quiet grid behind."""
+    from matplotlib.axes import Axes as _Axes
     from matplotlib.figure import Figure
 
+    if axes is not None and ax is not None:
+        raise InputError("axes and ax are two names of one argument; give one of them")
+    axes = ax if axes is None else axes
+    if axes is not None:
+        as_instance("axes", axes, _Axes, "axes = figure.add_subplot(), or leave it out")
     if axes is None:
         axes = Figure(figsize=size, dpi=120, layout="constrained").add_subplot()
     axes.spines[["top", "right"]].set_visible(False)

@@ -93,7 +93,7 @@ def train_ensemble(
         There is no test period to score, a seed is there twice, or one of the runs raises it.
     """
     _check_arguments(train_ensemble, arguments, apart=["seed"])
-    check_kinds(**arguments)
+    check_kinds(**{name: value for name, value in arguments.items() if name != "start_from"})  # a path, of runs
     folder, dataset, periods = RunFolder(Path(path)), check_basins(dataset), arguments["periods"]
     if periods.test is None:
         raise InputError("an ensemble is scored on the test period; name one in [periods]")
@@ -140,7 +140,7 @@ def cross_validate(
     """
     check_choice("by", by, get_args(FoldKind))
     _check_arguments(cross_validate, arguments)
-    check_kinds(**arguments)
+    check_kinds(**{name: value for name, value in arguments.items() if name != "start_from"})  # a path, of runs
     folder, dataset, periods = RunFolder(Path(path)), check_basins(dataset), arguments["periods"]
     if arguments.get("held_out"):
         raise InputError("[folds] holds out basins itself; leave [evaluation] held_out out")

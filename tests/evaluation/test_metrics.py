@@ -545,12 +545,55 @@ def test_different_units_are_refused_and_a_missing_unit_is_not():
     evaluate(observed=observed, simulated=simulated.drop_attrs(), metrics=["NSE"])
 
 
-def test_a_series_without_basins_is_refused():
+def test_a_series_of_another_basin_is_refused():
     observed, simulated = rainfall_runoff()
-    with pytest.raises(InputError, match=r"simulated has dims \('time',\)"):
+    with pytest.raises(InputError, match="differ along 'basin'"):
         evaluate(observed=observed, simulated=simulated[0])
-    with pytest.raises(InputError, match="both with coordinates"):
-        evaluate(observed=observed.drop_vars("time"), simulated=simulated)
+
+
+def kinds_of(series):
+    """One basin's discharge as everything that is taken for it."""
+    values, dates = series.values, series.indexes["time"]
+    yield from (series, series.drop_vars("basin"), values, values[None], values.tolist())
+    yield pd.Series(values, dates, name="flow")
+    yield pd.DataFrame({str(series["basin"].item()): values}, dates)
+
+
+def test_any_kind_of_series_gives_the_same_scores():
+    observed, simulated = rainfall_runoff()
+    wanted = evaluate(observed=observed[:1], simulated=simulated[:1])
+    for one in kinds_of(observed[0]):
+        for other in kinds_of(simulated[0]):
+            found = evaluate(observed=one, simulated=other)
+            np.testing.assert_array_equal(found.to_numpy(), wanted.to_numpy())
+
+
+def test_what_a_series_lacks_is_taken_from_the_other():
+    observed, simulated = rainfall_runoff()
+    wanted = evaluate(observed=observed, simulated=simulated)
+    pd.testing.assert_frame_equal(evaluate(observed=observed, simulated=simulated.values), wanted)
+    pd.testing.assert_frame_equal(evaluate(observed=observed.values, simulated=simulated.drop_vars("time")), wanted)
+    table = simulated.to_pandas().T
+    pd.testing.assert_frame_equal(evaluate(observed=observed, simulated=table), wanted)
+
+
+def test_a_series_that_cannot_be_told_apart_is_refused_by_its_name():
+    observed, simulated = rainfall_runoff()
+    members = simulated.expand_dims(member=2)
+    for other, message in (
+        (members, r'simulated has members; give their mean, \.mean\("member"\)'),
+        (simulated.expand_dims(model=2), "simulated has dims .*; \\(basin, time\\) or \\(time,\\) are needed"),
+        (simulated.to_dataset(name="simulated"), r"simulated is a Dataset; choose its variable, such as simulated = dataset\["),
+        (simulated.values[:, 1:], "along 'time', unlabelled, the other series"),
+        (pd.Series(simulated.values[0], index=range(1, simulated.sizes["time"] + 1)), "simulated has no dates as its index"),
+        ("leaf.nc", "simulated is a str, not a series"),
+        (None, "simulated has 0 dimensions"),
+        (simulated.values[None], "simulated has 3 dimensions"),
+    ):
+        with pytest.raises(InputError, match=message):
+            evaluate(observed=observed, simulated=other)
+    with pytest.raises(InputError, match="observed has 2 basins without gauge ids"):
+        evaluate(observed=np.ones((2, 4)), simulated=np.ones((2, 4)))
 
 
 # Baselines

@@ -174,3 +174,37 @@ def test_a_figure_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         write_figure(figure, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes() == before
     assert [one.name for one in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_numbers_and_tables_are_drawn_as_a_series_of_an_unknown_unit():
+    observed = days(40)
+    dated = pd.Series(observed.values, observed.indexes["time"])
+    for one, other in ((dated, dated.to_frame("01013500")), (dated, observed.values), (dated, observed.values.tolist())):
+        axes = plot_hydrograph(observed=one, simulated=other)
+        np.testing.assert_array_equal(line(axes, "simulated").get_ydata(), observed)
+        assert axes.get_ylabel() == "discharge"
+    assert plot_hydrograph(observed=observed, simulated=dated).get_ylabel() == "discharge [mm d$^{-1}$]"
+    assert plot_scatter(observed=observed.values, simulated=observed.values).get_xlabel() == "observed"
+    assert plot_flow_duration(observed=observed.values, simulated=dated).get_lines()
+    with pytest.raises(InputError, match="observed has no dates to draw it against"):
+        plot_hydrograph(observed=observed.values)
+    with pytest.raises(InputError, match="simulated has 2 basins; one can be drawn"):
+        plot_hydrograph(observed=dated, simulated=pd.DataFrame({"a": dated, "b": dated}))
+
+
+def test_a_hydrograph_has_as_many_simulations_as_are_given_by_name():
+    observed = days(40)
+    assert [one.get_text() for one in plot_hydrograph(observed=observed).get_legend().get_texts()] == ["observed"]
+    axes = plot_hydrograph(observed=observed, simulated={"wet": observed * 2, "dry": observed / 2})
+    np.testing.assert_array_equal(line(axes, "wet").get_ydata(), observed * 2)
+    assert len({line(axes, name).get_color() for name in ("observed", "wet", "dry")}) == 3
+
+
+@pytest.mark.parametrize("draw", [plot_hydrograph, plot_flow_duration, plot_scatter])
+def test_ax_is_another_name_for_axes(draw):
+    observed, ax = days(40), plot_history(history=pd.DataFrame(columns=["update", "train_loss", "validation_NSE"]))
+    assert draw(observed=observed, simulated=observed, ax=ax) is ax
+    with pytest.raises(InputError, match="axes and ax are two names"):
+        draw(ax, observed=observed, simulated=observed, ax=ax)
+    with pytest.raises(InputError, match=r"axes = .* is no Axes"):
+        draw(observed, observed=observed, simulated=observed)
