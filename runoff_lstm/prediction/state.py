@@ -116,7 +116,8 @@ def simulate_from(
     kept = observed[:, observed.shape[1] - _lag(model) :] if model.discharge_lags else None
     gauge_ids = tuple(map(str, inputs[BASIN].values))
     after = StreamState(layers, steps, gauge_ids=gauge_ids, time=times_of(inputs)[-1], observed=kept)
-    return model._dataset(scaled, inputs[BASIN], inputs[TIME]), after
+    discharge = model._discharge(scaled[..., None])[..., 0]  # the one lead 0
+    return model._dataset(discharge, inputs[BASIN], inputs[TIME]), after
 
 
 def _lag(model: TrainedModel) -> int:
