@@ -5,8 +5,8 @@ import shutil
 import pytest
 import xarray as xr
 from conftest import make_basins
+from small_models import model_for
 from test_cli import call, refused
-from test_trained_model import model_for
 
 from runoff_lstm.data.readers import read_netcdf, write_dataset
 from runoff_lstm.errors import InputError

@@ -1,59 +1,30 @@
-from dataclasses import replace
-
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from conftest import make_basins
 from safetensors.torch import save_file
+from small_models import FORCING, lagged_model, model_for, with_rain_ahead
 
 from runoff_lstm.data.periods import Period
 from runoff_lstm.errors import InputError
-from runoff_lstm.inputs.scaling import Scaler
 from runoff_lstm.models.architecture import Architecture
-from runoff_lstm.models.build import build_model
 from runoff_lstm.models.dropout import Dropout
 from runoff_lstm.prediction.bundle import load_model, write_bundle
-from runoff_lstm.prediction.trained_model import (
+from runoff_lstm.prediction.input_warnings import (
     IncompleteInputWarning,
     OutsideTrainingRangeWarning,
     SilentGaugeWarning,
-    TrainedModel,
     UnseenBasinWarning,
     as_ungauged,
     each_warning_once,
 )
-
-FORCING = ["rain", "temperature"]
-WHOLE = Period("2000-01-01", "2001-11-30")
-
-
-FORM = Architecture(hidden_sizes=(8, 4), dropout=Dropout(output=0.4))
-
-
-def model_for(dataset, architecture=FORM, attributes=("leak",)):
-    scaler = Scaler.fit(dataset, WHOLE, forcing=FORCING, static_attributes=attributes)
-    zero = scaler.zero_flow
-    torch.manual_seed(4)
-    return TrainedModel(
-        module=build_model(architecture, n_forcings=2, n_static_attributes=len(attributes), zero_flow=zero).eval(),
-        architecture=architecture,
-        scaler=scaler,
-        forcing={"rain": "mm d-1", "temperature": "degC"},
-        static_attributes=tuple(attributes),
-        sequence_length=20,
-        targets_per_window=10,
-        time_step=pd.Timedelta(1, "D"),
-        training_period=WHOLE,
-        gauge_ids=tuple(dataset["basin"].values),
-    )
 
 
 def test_a_bundle_comes_back_whole_and_simulates_the_same(basins, tmp_path):
     for head in ("linear", "softplus"):
         model = model_for(basins, Architecture(hidden_sizes=(8, 4), dropout=Dropout(output=0.4), head=head))
         again = load_model(write_bundle(model, tmp_path / f"{head}.safetensors"))
-        for name in ("architecture", "scaler", "forcing", "sequence_length", "time_step", "training_period", "gauge_ids"):
+        for name in ("architecture", "scaler", "inputs", "forcing", "time_step", "trained_on", "seen"):
             assert getattr(again, name) == getattr(model, name)
         np.testing.assert_array_equal(again.simulate(basins)["simulated"], model.simulate(basins)["simulated"])
 
@@ -259,15 +230,6 @@ def test_a_gru_and_an_rnn_show_what_they_remember(basin):
     assert made["hidden_state"].dims == ("basin", "time", "unit")
 
 
-def lagged_model(dataset, lags=(1, 3), **options):
-    """A model whose inputs hold the discharge observed before."""
-    plain = model_for(dataset, attributes=())
-    torch.manual_seed(4)
-    form = replace(FORM, forecast="direct") if options.get("lead_times") else FORM
-    module = build_model(form, n_forcings=2 + 3 * len(lags), from_discharge=True, lead_times=options.get("lead_times", 0)).eval()
-    return replace(plain, module=module, architecture=form, discharge_lags=lags, **options)
-
-
 def test_a_model_with_yesterdays_discharge_sees_that_of_no_later_step(basins, tmp_path):
     model = load_model(write_bundle(lagged_model(basins), tmp_path / "m.safetensors"))
     whole = model.simulate(basins)["simulated"]
@@ -341,22 +303,12 @@ def test_a_basin_without_enough_history_at_the_issue_date_is_told_and_the_others
 
 
 def test_a_forecast_forcing_that_is_too_short_is_refused(basins):
-    plain = lagged_model(basins, lags=(0,), lead_times=3)
-    form = replace(FORM, forecast="direct")
-    module = build_model(form, n_forcings=5, lead_times=3, future=(0,)).eval()
-    model = replace(plain, module=module, architecture=form, forecast_forcing=("rain",))
+    model = with_rain_ahead(basins)
     last = basins.indexes["time"][-2]
     with pytest.raises(InputError, match="rain is needed 3 steps ahead, to 2001-12-02, and is missing from 2001-12-01"):
         model.forecast(basins, period=Period(last, last))
     with pytest.raises(InputError, match="the data have no forcing 'rain'"):
         model.forecast(basins.rename(rain="shower"))
-
-
-def with_rain_ahead(dataset):
-    """A model that takes the rain of three lead times."""
-    form = replace(FORM, forecast="direct")
-    module = build_model(form, n_forcings=5, from_discharge=True, lead_times=3, future=(0,)).eval()
-    return replace(lagged_model(dataset, lags=(0,), lead_times=3), module=module, architecture=form, forecast_forcing=("rain",))
 
 
 @pytest.mark.parametrize("after", [3, 15])
