@@ -56,7 +56,8 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Simul
         )
     try:
         header = read_header(metadata["model"])
-        if header.format > 1 and metadata.get("checksum") != checksum(metadata["model"], weights):
+        kept = header.format == 1 or metadata.get("checksum") == checksum(metadata["model"], weights)
+        if not kept or metadata["format"] != f"{NAME} {header.format}":
             raise InputError("its checksum does not fit its content, so it was damaged or changed; write it again from its run")
         module = _module(header, weights)
         seen = tuple(one.stage for one in header.seen)
@@ -90,7 +91,11 @@ def checksum(header: str, weights: Mapping[str, Tensor]) -> str:
 
 def _module(header: Header, weights: Mapping[str, Tensor]) -> Model:
     """The network the header describes, with these weights."""
-    module = build_model(header.architecture, header.inputs, zero_flow=header.scaler.zero_flow)
+    try:
+        module = build_model(header.architecture, header.inputs, zero_flow=header.scaler.zero_flow)
+    except (RuntimeError, MemoryError, OverflowError) as error:
+        text = " ".join(str(error).split())
+        raise InputError(f"the model its header describes cannot be built ({text}); write it again from its run") from None
     for name, value in weights.items():
         if value.dtype != torch.float32 or not bool(torch.isfinite(value).all()):
             raise InputError(f"the weight '{name}' is not of finite float32 numbers; write it again from its run")

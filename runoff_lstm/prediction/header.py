@@ -19,6 +19,9 @@ from runoff_lstm.prediction.trained_model import TrainedModel
 FORMAT = 2
 """Of the bundles that are written; format 1 is read, too."""
 
+LONGEST_STEP = 366 * 86400
+"""Seconds of the longest time step."""
+
 Record = TypeVar("Record")
 
 
@@ -134,7 +137,7 @@ def _of_format_1(plain: dict[str, Any]) -> dict[str, Any]:
     trained_on = {"kind": "train", "gauge_ids": plain.pop("gauge_ids", None), "period": plain.pop("training_period", None)}
     if isinstance(trained_on["period"], list) and trained_on["period"] and isinstance(trained_on["period"][0], str):
         trained_on["period"] = [trained_on["period"]]
-    rest = {"format": 1, "version": "of format 1", "inputs": inputs, "trained_on": trained_on, "seen": []}
+    rest = {"format": 1, "version": "unknown (format 1)", "inputs": inputs, "trained_on": trained_on, "seen": []}
     return {**rest, "preparation": {}, "calibration": {}, **plain}
 
 
@@ -199,14 +202,25 @@ def _plain_value(hint: type, plain: Any, where: str) -> Any:
 
 def _check_consistent(header: Header) -> None:
     """Refuse fields that are each of the right type and do not fit together."""
-    inputs, scaler = header.inputs, header.scaler
+    inputs = header.inputs
     for name in ("sequence_length", "targets_per_window"):
         if getattr(inputs, name) < 1:
             raise InputError(_wrong(f"inputs.{name}", getattr(inputs, name), "a whole number of at least 1"))
-    if header.step_seconds <= 0:
-        raise InputError(_wrong("step_seconds", header.step_seconds, "a number above 0"))
+    if not 0 < header.step_seconds <= LONGEST_STEP:
+        raise InputError(_wrong("step_seconds", header.step_seconds, f"a number above 0, at most {LONGEST_STEP}"))
+    for where, stage in (("trained_on", header.trained_on), *((f"seen[{place}]", one) for place, one in enumerate(header.seen))):
+        if not stage.period:
+            raise InputError(_wrong(f"{where}.period", [], "at least one pair of dates"))
     if set(header.forcing) != set(inputs.forcing):
         raise InputError(_wrong("forcing", sorted(header.forcing), f"a unit for each of {sorted(inputs.forcing)}"))
+    _check_scaler(header.scaler, inputs)
+    variance = header.residual_variance
+    if len(variance) not in (0, len(inputs.leads)) or any(one < 0 for one in variance):
+        raise InputError(_wrong("residual_variance", list(variance), f"no number, or {len(inputs.leads)} of at least 0"))
+
+
+def _check_scaler(scaler: Scaler, inputs: Inputs) -> None:
+    """Refuse a scaler that is not of these inputs, or by which nothing can be scaled."""
     names = {*inputs.forcing, *inputs.static_attributes, DISCHARGE}
     for part in ("mean", "std", "minimum", "maximum"):
         if set(getattr(scaler, part)) != names:
@@ -218,9 +232,6 @@ def _check_consistent(header: Header) -> None:
             raise InputError(_wrong(f"scaler.minimum.{name}", scaler.minimum[name], f"at most {scaler.maximum[name]}"))
     if scaler.root_transform != inputs.root_transform:
         raise InputError(_wrong("scaler.root_transform", scaler.root_transform, f"inputs.root_transform = {inputs.root_transform}"))
-    variance = header.residual_variance
-    if len(variance) not in (0, len(inputs.leads)) or any(one < 0 for one in variance):
-        raise InputError(_wrong("residual_variance", list(variance), f"no number, or {len(inputs.leads)} of at least 0"))
 
 
 def _below(where: str, name: str) -> str:
