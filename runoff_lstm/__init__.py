@@ -32,14 +32,15 @@ if TYPE_CHECKING:
     from runoff_lstm.models.dropout import Dropout
     from runoff_lstm.plots.forecasts import plot_forecasts, plot_lead_times
     from runoff_lstm.prediction.bundle import load_model, write_bundle
-    from runoff_lstm.prediction.forecast import forecast_dataset
-    from runoff_lstm.prediction.trained_model import (
+    from runoff_lstm.prediction.forecast import TrainedForecaster, forecast_dataset
+    from runoff_lstm.prediction.input_warnings import (
         IncompleteInputWarning,
         OutsideTrainingRangeWarning,
         SilentGaugeWarning,
-        TrainedModel,
         UnseenBasinWarning,
     )
+    from runoff_lstm.prediction.simulate import Simulator
+    from runoff_lstm.prediction.trained_model import TrainedModel
     from runoff_lstm.runs.comparison import compare_tables
     from runoff_lstm.runs.ensemble import cross_validate, train_ensemble
     from runoff_lstm.runs.folder import default_folder, load_models
@@ -116,15 +117,19 @@ _HOME = {
         "load_model",
         "write_bundle",
     ),
-    "prediction.forecast": ("forecast_dataset",),
-    "prediction.trained_model": (
+    "prediction.forecast": (
+        "TrainedForecaster",
+        "forecast_dataset",
+    ),
+    "prediction.input_warnings": (
         "IncompleteInputWarning",
         "OutsideTrainingRangeWarning",
         "SilentGaugeWarning",
-        "TrainedModel",
         "UnseenBasinWarning",
     ),
     "runs.comparison": ("compare_tables",),
+    "prediction.simulate": ("Simulator",),
+    "prediction.trained_model": ("TrainedModel",),
     "runs.ensemble": (
         "cross_validate",
         "train_ensemble",
@@ -162,7 +167,9 @@ __all__ = [
     "Recipe",
     "Scaler",
     "SilentGaugeWarning",
+    "Simulator",
     "Stretches",
+    "TrainedForecaster",
     "TrainedModel",
     "UnseenBasinWarning",
     "Walk",

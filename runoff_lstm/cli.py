@@ -233,8 +233,8 @@ def simulate(  # noqa: PLR0913 - typer makes an option of each
         from runoff_lstm.errors import InputError, check_choice
         from runoff_lstm.files import check_target, write_netcdf
         from runoff_lstm.prediction.inference import Mode
+        from runoff_lstm.prediction.input_warnings import each_warning_once
         from runoff_lstm.prediction.state import read_state, write_state
-        from runoff_lstm.prediction.trained_model import each_warning_once
         from runoff_lstm.runs.folder import load_models
         from runoff_lstm.runs.scores import mean_of
 
@@ -302,7 +302,7 @@ def forecast(  # noqa: PLR0913 - typer makes an option of each
         from runoff_lstm.device import read_threads, resolve_device
         from runoff_lstm.files import check_target, write_netcdf
         from runoff_lstm.prediction.forecast import issue_dates
-        from runoff_lstm.prediction.trained_model import each_warning_once
+        from runoff_lstm.prediction.input_warnings import each_warning_once
         from runoff_lstm.runs.folder import load_models
         from runoff_lstm.runs.scores import mean_of
 

@@ -14,6 +14,7 @@ from hypothesis import settings
 from runoff_lstm.data.periods import Period
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.device import resolve_precision
+from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.models.build import build_model
 from runoff_lstm.models.recurrent import RecurrentModel
@@ -102,4 +103,11 @@ def periods() -> Periods:
 
 def model_of(n_forcings: int, n_static_attributes: int = 0, *, zero_flow: float = 0.0, **form) -> RecurrentModel:
     """A fresh model by the fields of its Architecture."""
-    return build_model(Architecture(**form), n_forcings=n_forcings, n_static_attributes=n_static_attributes, zero_flow=zero_flow)
+    return build_model(Architecture(**form), inputs_of(n_forcings, n_static_attributes), zero_flow=zero_flow)
+
+
+def inputs_of(n_forcings: int, n_static_attributes: int = 0, *, n_ahead: int = 0, **options) -> Inputs:
+    """Inputs of that many variables, the first of them known ahead."""
+    forcing = tuple(f"forcing_{place}" for place in range(n_forcings))
+    attributes = tuple(f"attribute_{place}" for place in range(n_static_attributes))
+    return Inputs(forcing, attributes, forecast_forcing=forcing[:n_ahead], **options)

@@ -35,7 +35,7 @@ BASINS = (ROOT / "catchments" / "camels_us" / "basins.txt").read_text().split()[
 PRODUCT = "maurer_extended"
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning"),
+    pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.OutsideTrainingRangeWarning"),
     pytest.mark.skipif(sys.platform == "win32", reason="the benchmarks measure memory by the module resource"),
 ]
 

@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 LEAF = ROOT / "catchments" / "leaf" / "leaf.toml"
 QUICK = ["--set", "training.steps=6", "--set", "training.validate_every=3", "--set", "model.hidden_sizes=[8]", "--device", "cpu"]
 
-pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.OutsideTrainingRangeWarning")
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from runoff_lstm.runs.run import train_run
 from runoff_lstm.training.recipe import Recipe
 from runoff_lstm.training.setup import prepare, train
 
-pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.OutsideTrainingRangeWarning")
 
 PERIODS = Periods(Period("2000-03-01", "2000-12-31"), Period("2001-01-01", "2001-05-31"), Period("2001-06-01", "2001-11-30"))
 INPUTS = Inputs(("rain", "noise"), sequence_length=30, targets_per_window=30)

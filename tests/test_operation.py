@@ -14,8 +14,7 @@ from runoff_lstm.data.readers import write_dataset
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.prediction.bundle import load_model, write_bundle
-from runoff_lstm.prediction.stages import Stage
-from runoff_lstm.prediction.trained_model import UnseenBasinWarning
+from runoff_lstm.prediction.input_warnings import UnseenBasinWarning
 from runoff_lstm.runs.scores import evaluate_run
 from runoff_lstm.runs.walk_forward import LSTMForecaster, walk_forward
 
@@ -45,7 +44,7 @@ def known(observed, ahead):
     return dataset
 
 
-@pytest.mark.filterwarnings("default::runoff_lstm.prediction.trained_model.SilentGaugeWarning")
+@pytest.mark.filterwarnings("default::runoff_lstm.prediction.input_warnings.SilentGaugeWarning")
 @pytest.mark.parametrize("ahead", [503, 515])
 def test_a_forecast_without_an_issue_date_is_that_of_python_and_told_with_its_date(models, tmp_path, ahead, caplog):
     caplog.set_level("INFO")
@@ -88,9 +87,15 @@ def test_basins_that_were_not_in_training_are_one_note_of_a_command(command, mod
     assert result.output.count("note: 2 of 3 basin(s) were not in training (01022500, 02064000); the model has no static") == 1
 
 
+def trained_early(model):
+    """The model as if it had seen the first year alone."""
+    early = replace(model.trained_on, period=Period("2000-01-01", "2000-12-31"))
+    return replace(model, trained_on=early, seen=(early,))
+
+
 def test_an_evaluation_tells_of_basins_that_were_not_in_training_once_unless_that_is_its_purpose(tmp_path):
     two = BASINS.isel(basin=[0, 0]).assign_coords(basin=["01013500", "x"])
-    models = [replace(model_for(BASINS.isel(basin=[0]), attributes=()), seen=(Stage("train", ("01013500",), EARLY),))] * 2
+    models = [trained_early(model_for(BASINS.isel(basin=[0]), attributes=()))] * 2
     periods = Periods(train=Period("2000-03-01", "2000-12-31"), test=Period("2001-06-01", "2001-11-30"))
     with pytest.warns(UnseenBasinWarning, match=r"1 of 2 basin\(s\) were not in training \(x\)") as told:
         evaluate_run(tmp_path, models, two, name="two", periods=periods)
@@ -100,8 +105,7 @@ def test_an_evaluation_tells_of_basins_that_were_not_in_training_once_unless_tha
 
 def test_a_walk_tells_of_basins_that_were_not_in_training_once():
     two = BASINS.isel(basin=[0, 0]).assign_coords(basin=["01013500", "x"])
-    forecasting = lagged_model(BASINS.isel(basin=[0]), lags=(0,), lead_times=3)
-    model = replace(forecasting, training_period=EARLY, seen=(Stage("train", ("01013500",), EARLY),))
+    model = trained_early(lagged_model(BASINS.isel(basin=[0]), lags=(0,), lead_times=3))
     forecaster = LSTMForecaster(Inputs(("rain", "temperature"), lead_times=3), model=model)
     forecaster.causal = False  # one call for each of the issue dates
     with pytest.warns(UnseenBasinWarning, match=r"1 of 2 basin\(s\) were not in training \(x\)") as told:

@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
+@pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.OutsideTrainingRangeWarning")
 def test_the_python_of_the_readme_runs(monkeypatch, capsys):
     code = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
     assert "steps=960" in code

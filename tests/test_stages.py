@@ -6,8 +6,6 @@ import json
 import numpy as np
 import pytest
 from conftest import make_basins
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
 from runoff_lstm.data.periods import Period, Stretches
 from runoff_lstm.data.splits import Periods
@@ -25,7 +23,7 @@ from runoff_lstm.runs.walk_forward import LSTMForecaster, Walk, check_walked, wa
 from runoff_lstm.training.recipe import Recipe
 from runoff_lstm.training.setup import train
 
-pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.OutsideTrainingRangeWarning")
 
 INPUTS = Inputs(("rain", "temperature"), sequence_length=20, targets_per_window=20)
 AHEAD = dataclasses.replace(INPUTS, lead_times=2)
@@ -179,17 +177,7 @@ def test_a_stage_of_several_stretches_refuses_each_of_them_and_not_the_hole():
         check_unseen(seen, np.array(["a"]), "test", Period("2002-12-31", "2003-12-31"))
 
 
-def test_a_bundle_of_before_is_read_with_its_last_training(tmp_path, third):
-    path = write_bundle(third, tmp_path / "model.safetensors")
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-    header = json.loads(metadata["model"])
-    del header["seen"]
-    save_file(load_file(path), tmp_path / "old.safetensors", metadata={**metadata, "model": json.dumps(header)})
-    assert load_model(tmp_path / "old.safetensors").seen == (Stage("train", ("c",), THIRD.train),)
-
-
-@pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.UnseenBasinWarning")
+@pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.UnseenBasinWarning")
 def test_a_model_is_evaluated_on_its_own_years_by_their_names_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(run_scores, "score", lambda *_, period_name, **__: period_name)
     periods = dataclasses.replace(FIRST, test=LATE)

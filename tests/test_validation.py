@@ -19,7 +19,7 @@ from runoff_lstm.runs.walk_forward import LSTMForecaster, Walk, walk_forward
 from runoff_lstm.training.recipe import Recipe, TrainingError
 from runoff_lstm.training.setup import prepare, train
 
-pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.OutsideTrainingRangeWarning")
 
 INPUTS = Inputs(("rain", "temperature"), sequence_length=100, targets_per_window=20)
 AHEAD = dataclasses.replace(INPUTS, lead_times=3)

@@ -78,6 +78,16 @@ class Inputs:
         """The leads a model predicts: `range(1)`, the step itself, for a simulation, `range(1, n + 1)` for forecasts."""
         return leads_of(self.lead_times)
 
+    @property
+    def features(self) -> list[str]:
+        """Names of all that a network takes at every step, in order: the forcing, then what is made (see `input_names`)."""
+        return [*self.forcing, *input_names(self.discharge_lags, season=self.season)]
+
+    @property
+    def future(self) -> tuple[int, ...]:
+        """Places of `forecast_forcing` among the forcing."""
+        return tuple(self.forcing.index(name) for name in self.forecast_forcing)
+
     def _coerce(self) -> None:
         """Names and lags as tuples, so that two of the same inputs are equal; a value of another type is refused by name."""
         coerced: dict[str, object] = {

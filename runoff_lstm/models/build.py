@@ -1,7 +1,7 @@
-"""From an architecture and the sizes of its inputs to a network with fresh weights."""
+"""From an architecture and what it sees to a network with fresh weights."""
 
 from runoff_lstm.errors import InputError
-from runoff_lstm.inputs.features import input_names
+from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.models.ealstm import EALSTM
 from runoff_lstm.models.forecasts.base import ForecastModel
@@ -16,50 +16,45 @@ Model = RecurrentModel | ForecastModel
 """What turns forcing into discharge: of the same step, or at lead times."""
 
 
-def build_model(
-    architecture: Architecture,
-    *,
-    n_forcings: int,
-    n_static_attributes: int = 0,
-    zero_flow: float = 0.0,
-    from_discharge: bool = False,
-    lead_times: int = 0,
-    future: tuple[int, ...] = (),
-) -> Model:
-    """A fresh model, initialised from torch's random state.
+def build_model(architecture: Architecture, inputs: Inputs, *, zero_flow: float = 0.0) -> Model:
+    """A fresh model for these inputs, initialised from torch's random state.
 
     Parameters
     ----------
     architecture
-        Its form.
-    n_forcings, n_static_attributes
-        Number of inputs; the forcing includes the observed discharge and its flags, which come last.
+        Its form; it has a way to forecast where the inputs have lead times.
+    inputs
+        What it sees. Where observed discharge is among it, the head of a simulation sees the inputs too.
     zero_flow
         Scaled value of zero discharge, below which a softplus head never falls, and of which a logarithm is counted.
-    from_discharge
-        Whether observed discharge is among the forcing; a head of a simulation then sees the inputs too.
-    lead_times, future
-        Of forecasts: number of lead times, and the places of the forcing that is known beyond the issue date.
     """
+    if (architecture.forecast is None) != (inputs.lead_times == 0):
+        raise InputError(
+            f"forecast = {architecture.forecast!r} and lead_times = {inputs.lead_times} do not fit; give both, or leave both out"
+        )
+    future, attributes = inputs.future, len(inputs.static_attributes)
     ahead = len(future) if architecture.forecast == "recursive" else 0
-    stack = _build_stack(architecture, n_forcings=n_forcings + ahead, n_static_attributes=n_static_attributes)
+    stack = _build_stack(architecture, n_forcings=len(inputs.features) + ahead, n_static_attributes=attributes)
     match architecture.forecast:
         case None:
+            from_discharge = bool(inputs.discharge_lags)
             size = stack.sizes[-1] + (stack.sizes[0] if from_discharge else 0)
-            return RecurrentModel(stack, build_head(architecture.head, size, zero_flow=zero_flow), inputs_to_head=from_discharge)
+            head = build_head(architecture.head, size, len(inputs.leads), zero_flow=zero_flow)
+            return RecurrentModel(stack, head, inputs_to_head=from_discharge)
         case "direct":
-            return DirectForecast(stack, lead_times=lead_times, n_future=len(future))
+            return DirectForecast(stack, lead_times=inputs.lead_times, n_future=len(future))
         case "encoder_decoder":
             return EncoderDecoderForecast(
                 stack,
-                lead_times=lead_times,
+                lead_times=inputs.lead_times,
                 n_future=len(future),
-                n_static_attributes=n_static_attributes,
+                n_static_attributes=attributes,
                 dropout=architecture.dropout.output or 0.0,
             )
         case "recursive":
-            weather = n_forcings - len(input_names([0]))
-            return RecursiveForecast(stack, lead_times=lead_times, n_forcings=weather, future=future, zero_flow=zero_flow)
+            return RecursiveForecast(
+                stack, lead_times=inputs.lead_times, n_forcings=len(inputs.forcing), future=future, zero_flow=zero_flow
+            )
 
 
 def _build_stack(architecture: Architecture, *, n_forcings: int, n_static_attributes: int) -> Stack:

@@ -1,62 +1,45 @@
-"""From a trained model to one safetensors file and back: weights, scaler, names, units and settings, all that simulation needs."""
+"""From a trained model to one safetensors file and back: weights, and a header with all else that a prediction needs."""
 
-import json
-from dataclasses import asdict
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
-from runoff_lstm.data.periods import period_of
 from runoff_lstm.device import resolve_device
 from runoff_lstm.errors import InputError
 from runoff_lstm.files import written_whole
-from runoff_lstm.inputs.features import input_names
-from runoff_lstm.inputs.scaling import Scaler
-from runoff_lstm.models.architecture import Architecture
-from runoff_lstm.models.build import build_model
-from runoff_lstm.models.dropout import Dropout
-from runoff_lstm.prediction.stages import Stage
+from runoff_lstm.models.build import Model, build_model
+from runoff_lstm.prediction.forecast import TrainedForecaster
+from runoff_lstm.prediction.header import FORMAT, Header, header_of, read_header
+from runoff_lstm.prediction.kinds import kind_of
+from runoff_lstm.prediction.simulate import Simulator
 from runoff_lstm.prediction.trained_model import TrainedModel
 
-FORMAT = "runoff_lstm bundle 1"
+NAME = "runoff_lstm bundle"
 
 
 def write_bundle(model: TrainedModel, path: str | Path) -> Path:
     """Write a trained model as one safetensors file, whole or not at all."""
-    header: dict[str, Any] = {
-        "architecture": asdict(model.architecture),
-        "scaler": asdict(model.scaler),
-        "forcing": dict(model.forcing),
-        "static_attributes": list(model.static_attributes),
-        "sequence_length": model.sequence_length,
-        "targets_per_window": model.targets_per_window,
-        "step_seconds": model.time_step.total_seconds(),
-        "training_period": [[one.start.isoformat(), one.end.isoformat()] for one in model.training_period.parts],
-        "gauge_ids": list(model.gauge_ids),
-        "discharge_lags": list(model.discharge_lags),
-        "season": model.season,
-        "residual_variance": list(model.residual_variance),
-        "lead_times": model.lead_times,
-        "forecast_forcing": list(model.forecast_forcing),
-        "seen": [stage.to_plain() for stage in model.seen],
-    }
     weights = {name: value.detach().cpu().contiguous() for name, value in model.module.state_dict().items()}
+    header = header_of(model)
+    metadata = {"format": f"{NAME} {FORMAT}", "model": header, "checksum": checksum(header, weights)}
     with written_whole(Path(path)) as part:
-        save_file(weights, part, metadata={"format": FORMAT, "model": json.dumps(header)})
+        save_file(weights, part, metadata=metadata)
     return Path(path)
 
 
-def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> TrainedModel:
-    """Read a trained model that `write_bundle` wrote.
+def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Simulator | TrainedForecaster:
+    """Read a trained model that `write_bundle` wrote: a `Simulator`, or where it knows lead times a `TrainedForecaster`.
 
     Raises
     ------
     InputError
-        The file is missing, cut short, damaged, or not a bundle of this package, or the device is not available.
+        The file is missing, cut short, damaged, of a newer format, or not a bundle of this package, or the device is not available.
     """
     device = resolve_device(device)
     if not Path(path).is_file():
@@ -67,43 +50,58 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Train
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a whole safetensors file ({error}); write it again from its run") from None
-    if metadata.get("format") != FORMAT:
+    if not metadata.get("format", "").startswith(NAME) or "model" not in metadata:
         raise InputError(
             f"{path} is a safetensors file, but not a model of runoff_lstm; give the model.safetensors of a run folder"
         )
-    header = json.loads(metadata["model"])
-    form = header.pop("architecture")
-    architecture = Architecture(**{**form, "dropout": Dropout(**form["dropout"]), "hidden_sizes": tuple(form["hidden_sizes"])})
-    scaler = Scaler(**header.pop("scaler"))
-    lags, forecast_forcing = (tuple(header.get(name, ())) for name in ("discharge_lags", "forecast_forcing"))
-    module = build_model(
-        architecture,
-        n_forcings=len(header["forcing"]) + len(input_names(lags, season=header.get("season", False))),
-        n_static_attributes=len(header["static_attributes"]),
-        zero_flow=scaler.zero_flow,
-        from_discharge=bool(lags),
-        lead_times=header.get("lead_times", 0),
-        future=tuple(list(header["forcing"]).index(name) for name in forecast_forcing),
-    )
     try:
-        module.load_state_dict(weights)
-    except RuntimeError as error:
-        raise InputError(f"{path}: the weights do not fit the model its header describes ({error}); write it again") from None
-    return TrainedModel(
+        header = read_header(metadata["model"])
+        kept = header.format == 1 or metadata.get("checksum") == checksum(metadata["model"], weights)
+        if not kept or metadata["format"] != f"{NAME} {header.format}":
+            raise InputError("its checksum does not fit its content, so it was damaged or changed; write it again from its run")
+        module = _module(header, weights)
+        seen = tuple(one.stage for one in header.seen)
+        trained_on = header.trained_on.stage
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return kind_of(header.inputs)(
         module=module.to(device).eval(),
-        architecture=architecture,
-        scaler=scaler,
-        forcing=header["forcing"],
-        static_attributes=tuple(header["static_attributes"]),
-        sequence_length=header["sequence_length"],
-        targets_per_window=header["targets_per_window"],
-        time_step=pd.Timedelta(seconds=header["step_seconds"]),
-        training_period=period_of(header["training_period"]),
-        gauge_ids=tuple(header["gauge_ids"]),
-        discharge_lags=lags,
-        season=header.get("season", False),
-        residual_variance=tuple(header.get("residual_variance", ())),
-        lead_times=header.get("lead_times", 0),
-        forecast_forcing=forecast_forcing,
-        seen=tuple(map(Stage.of_plain, header.get("seen", ()))),
+        architecture=header.architecture,
+        inputs=header.inputs,
+        scaler=header.scaler,
+        forcing={name: header.forcing[name] for name in header.inputs.forcing},
+        time_step=pd.Timedelta(seconds=header.step_seconds),
+        trained_on=trained_on,
+        residual_variance=header.residual_variance,
+        seen=seen,
+        preparation=header.preparation,
+        calibration=header.calibration,
     )
+
+
+def checksum(header: str, weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the header and of every weight by name, type and shape."""
+    digest = hashlib.sha256(header.encode())
+    for name in sorted(weights):
+        value = weights[name]
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _module(header: Header, weights: Mapping[str, Tensor]) -> Model:
+    """The network the header describes, with these weights."""
+    try:
+        module = build_model(header.architecture, header.inputs, zero_flow=header.scaler.zero_flow)
+    except (RuntimeError, MemoryError, OverflowError) as error:
+        text = " ".join(str(error).split())
+        raise InputError(f"the model its header describes cannot be built ({text}); write it again from its run") from None
+    for name, value in weights.items():
+        if value.dtype != torch.float32 or not bool(torch.isfinite(value).all()):
+            raise InputError(f"the weight '{name}' is not of finite float32 numbers; write it again from its run")
+    try:
+        module.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        text = " ".join(str(error).split())
+        raise InputError(f"the weights do not fit the model its header describes ({text}); write it again from its run") from None
+    return module

@@ -1,4 +1,4 @@
-"""From a trained model and the past to forecasts (basin, issue_date, lead_time)."""
+"""TrainedForecaster: from the past, and any forcing to come, to forecasts (basin, issue_date, lead_time)."""
 
 import logging
 
@@ -6,11 +6,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from runoff_lstm.data.given import as_dataset
 from runoff_lstm.data.masks import measured
 from runoff_lstm.data.names import BASIN, DAY, DISCHARGE, ISSUE_DATE, LEAD_TIME, TIME
-from runoff_lstm.data.periods import Period
+from runoff_lstm.data.periods import Period, as_single_period
 from runoff_lstm.data.times import date_label, times_of
+from runoff_lstm.device import Threads
 from runoff_lstm.errors import InputError
+from runoff_lstm.prediction.inference import simulate_windows
+from runoff_lstm.prediction.input_warnings import warn_silent, warn_unissued, why_unissued
+from runoff_lstm.prediction.trained_model import TrainedModel
 
 LOG = logging.getLogger("runoff_lstm")
 
@@ -98,3 +103,76 @@ def last_observed(dataset: xr.Dataset) -> Period:
 
 def _last(times: pd.DatetimeIndex, observed: np.ndarray) -> str:
     return date_label(times[int(np.flatnonzero(observed)[-1])]) if observed.any() else "never"
+
+
+def _check_issue_dates(times: pd.DatetimeIndex, period: Period) -> None:
+    """Refuse issue dates that are not inside the data."""
+    for date in (period.start, period.end):
+        if not times[0] <= date < times[-1] + (times[1] - times[0]):
+            raise InputError(
+                f"the issue date {date_label(date)} is outside the data, which run from {date_label(times[0])} to "
+                f"{date_label(times[-1])}; choose one inside"
+            )
+
+
+class TrainedForecaster(TrainedModel):
+    """A trained model that gives the discharge at lead times 1 to n from an issue date."""
+
+    def forecast(self, dataset: xr.Dataset, *, period: Period | None = None, threads: Threads = None) -> xr.Dataset:
+        """Forecast discharge from every issue date of a period, of what comes after it using nothing but `forecast_forcing`.
+
+        Parameters
+        ----------
+        dataset
+            dims (basin, time): forcing and observed discharge up to the issue date (NaN where a gauge was silent),
+            `forecast_forcing` up to the last lead, and the static attributes.
+        period
+            Of the issue dates; None: the last step at which discharge is observed in any basin, see `last_observed`.
+        threads
+            See `Simulator.simulate`.
+
+        Returns
+        -------
+        Dataset
+            `forecast` (basin, issue_date, lead_time) in mm d-1 (mm h-1), never below zero; `lead_time` is in days (hours where the
+            step is shorter), the first one step after the issue date. NaN where an issue date has less than `sequence_length` steps
+            of complete forcing up to it, or an incomplete `forecast_forcing`.
+
+        Raises
+        ------
+        InputError
+            A variable is missing or has another unit or time step, the issue dates are outside the data, or no
+            issue date has enough history or forecast forcing.
+
+        Warns
+        -----
+        IncompleteInputWarning
+            From an issue date no forecast could be made for a basin, which is NaN.
+        SilentGaugeWarning
+            No discharge is observed at an issue date; the forecast goes on without.
+        UnseenBasinWarning
+            A basin was not in training.
+        OutsideTrainingRangeWarning
+            An input leaves the range of the training period.
+        """
+        if period is None:
+            self._checked(dataset)
+            period = last_observed(dataset)
+        period = as_single_period("period", period)
+        _check_issue_dates(times_of(as_dataset(dataset)), period)
+        inputs = self._inputs(dataset, period)
+        steps = period.steps(times_of(inputs))
+        try:
+            windows = self.windows(self.scaler.apply(inputs), period=period)
+        except InputError:
+            why = why_unissued(self.inputs, inputs, 0, steps.start)
+            if why:
+                raise InputError(f"basin {inputs[BASIN].values[0]}: no forecast from {why}") from None
+            raise
+        scaled = simulate_windows(self.module, windows, threads=threads)[:, steps]
+        made = ~np.isnan(scaled[:, :, 0])
+        warn_unissued(self.inputs, inputs, steps, made=made)
+        warn_silent(inputs[DISCHARGE], steps, made=made)
+        return forecast_dataset(
+            self._discharge(scaled), basin=inputs[BASIN], issue_dates=windows.times[steps], units=self.units, step=self.time_step
+        )

@@ -21,6 +21,7 @@ from runoff_lstm.inputs.features import input_names, with_made_inputs
 from runoff_lstm.models.recurrent import RecurrentModel
 from runoff_lstm.models.stack import State
 from runoff_lstm.prediction.inference import StreamState
+from runoff_lstm.prediction.simulate import Simulator
 from runoff_lstm.prediction.trained_model import TrainedModel
 
 FORMAT = "runoff_lstm state 1"
@@ -98,14 +99,9 @@ def read_state(path: str | Path, model: TrainedModel) -> StreamState:
 
 
 def simulate_from(
-    model: TrainedModel, dataset: xr.Dataset, state: StreamState | None = None, *, until: str | pd.Timestamp | None = None
+    model: Simulator, dataset: xr.Dataset, state: StreamState | None = None, *, until: str | pd.Timestamp | None = None
 ) -> tuple[xr.Dataset, StreamState]:
-    """What `TrainedModel.simulate_from` does; see there."""
-    if model.lead_times:
-        raise InputError(
-            f"the model forecasts {model.lead_times} lead time(s) and keeps no state: each forecast reads the "
-            f"{model.sequence_length} steps up to its issue date anew; use forecast"
-        )
+    """What `Simulator.simulate_from` does; see there."""
     inputs = _in_order(model._inputs(dataset, None), state)
     inputs = inputs.isel({TIME: _new_steps(times_of(inputs), state, until, step=model.time_step)})
     observed = _observed(model, inputs, state)
@@ -183,9 +179,9 @@ def _features(model: TrainedModel, inputs: xr.Dataset, observed: np.ndarray) -> 
             {DISCHARGE: ((BASIN, TIME), observed, inputs[DISCHARGE].attrs)}
         )
     made = with_made_inputs(
-        model.scaler.apply(inputs), model.discharge_lags, zero_flow=model.scaler.zero_flow, season=model.season
+        model.scaler.apply(inputs), model.discharge_lags, zero_flow=model.scaler.zero_flow, season=model.inputs.season
     ).isel({TIME: slice(lag, None)})
-    names = [*model.forcing, *input_names(model.discharge_lags, season=model.season)]
+    names = [*model.forcing, *input_names(model.discharge_lags, season=model.inputs.season)]
     forcing = np.stack([made[name].values.astype(np.float32) for name in names], axis=2)
     fixed = np.zeros((made.sizes[BASIN], len(model.static_attributes)), dtype=np.float32)
     for place, name in enumerate(model.static_attributes):

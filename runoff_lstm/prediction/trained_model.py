@@ -1,10 +1,9 @@
-"""A trained model with all it needs: from a bare Dataset to simulated or forecast discharge, gates, states and embeddings."""
+"""TrainedModel: a network with all it needs to run on a bare Dataset; `Simulator` and `TrainedForecaster` run it."""
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import cast, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,84 +12,32 @@ import xarray as xr
 
 from runoff_lstm.data.given import as_dataset
 from runoff_lstm.data.masks import refuse_later
-from runoff_lstm.data.names import BASIN, DISCHARGE, TIME, discharge_units
-from runoff_lstm.data.periods import AnyPeriod, Period, as_single_period
+from runoff_lstm.data.names import BASIN, DISCHARGE, discharge_units
+from runoff_lstm.data.periods import AnyPeriod, Period
 from runoff_lstm.data.schema import check_basins
-from runoff_lstm.data.times import date_label, step_label, time_step, times_of
+from runoff_lstm.data.times import step_label, time_step, times_of
 from runoff_lstm.data.units import convert
-from runoff_lstm.device import ThreadCount, Threads
-from runoff_lstm.errors import InputError, check_choice, nearest
+from runoff_lstm.device import Threads
+from runoff_lstm.errors import InputError, nearest
 from runoff_lstm.inputs.checks import check_names
-from runoff_lstm.inputs.features import input_names, observation_inputs, season_of, with_made_inputs
+from runoff_lstm.inputs.features import with_made_inputs
 from runoff_lstm.inputs.scaling import Scaler
+from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.inputs.windows import Windows
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.models.build import Model
 from runoff_lstm.models.ealstm import EALSTM
-from runoff_lstm.models.recurrent import RecurrentModel
-from runoff_lstm.prediction.forecast import forecast_dataset, last_observed
-from runoff_lstm.prediction.inference import (
-    Mode,
-    StreamState,
-    dropout_kept_on,
-    next_step,
-    record_layer,
-    simulate_continuously,
-    simulate_windows,
-)
+from runoff_lstm.models.forecasts.recursive import RecursiveForecast
+from runoff_lstm.prediction.inference import Mode, StreamState
+from runoff_lstm.prediction.input_warnings import warn_outside, warn_unseen
 from runoff_lstm.prediction.stages import Stage
 
-_GATES: dict[str, dict[str, str]] = {
-    "lstm": {"input": "i", "forget": "f", "candidate": "g", "output": "o"},
-    "gru": {"reset": "r", "update": "z", "candidate": "n"},
-    "rnn": {},
-}
 
-
-SHOWN = 5
-"""Basins that are named in warnings of their own."""
-
-
-class IncompleteInputWarning(UserWarning):
-    """A forecast could not be made for want of history or of forecast forcing; it is NaN."""
-
-
-class SilentGaugeWarning(UserWarning):
-    """No discharge was observed at an issue date; the forecast goes on without."""
-
-
-class OutsideTrainingRangeWarning(UserWarning):
-    """An input lies outside what the model was trained on; its simulation there is an extrapolation."""
-
-
-class UnseenBasinWarning(UserWarning):
-    """A basin was not among those that the model was trained on."""
-
-
-@contextmanager
-def each_warning_once() -> Iterator[None]:
-    """Give each warning of one text once, at the end, however many members of an ensemble or parts of a period give it."""
-    caught: list[warnings.WarningMessage] = []
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            yield
-    finally:
-        for one in {(one.category, str(one.message)): one for one in caught}.values():
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-
-
-@contextmanager
-def as_ungauged(*, on_purpose: bool) -> Iterator[None]:
-    """Give no `UnseenBasinWarning` where basins are left out of training on purpose, to be scored as ungauged."""
-    with warnings.catch_warnings():
-        if on_purpose:
-            warnings.simplefilter("ignore", UnseenBasinWarning)
-        yield
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainedModel:
-    """A model with all it needs to simulate discharge from a bare Dataset.
+    """A network with all it needs to run on a bare Dataset.
+
+    A model is a `Simulator` or a `TrainedForecaster`; what one of the two cannot do is refused.
 
     Attributes
     ----------
@@ -98,316 +45,176 @@ class TrainedModel:
         The network, in evaluation mode.
     architecture
         Its form.
+    inputs
+        What it sees.
     scaler
         Of the training period.
     forcing
-        Unit of every forcing variable, by name, in the order the network takes them.
-    static_attributes
-        Names, in order.
-    sequence_length, targets_per_window
-        The windows it was trained on.
+        Unit of every forcing variable, by name, in the order of `inputs`.
     time_step
         Length of one time step.
-    training_period, gauge_ids
-        What it was trained on; where it went on from another model, in the last training.
-    discharge_lags
-        Steps back of the observed discharge it takes as an input; empty: it needs no observations.
-    season
-        Whether it takes the time of the year.
+    trained_on
+        Basins and period of the last training.
     residual_variance
         Of a model that has learned the root of discharge: the variance of the root about the simulated one in the validation period
-        (the training period where there was none), as a share of the squared root, for each lead time. A simulation is the squared
-        root times 1 + this: the mean of a square is the square of the mean and the variance (Miller 1984, The American
-        Statistician 38, 124-126). Empty: discharge itself was learned.
-    lead_times, forecast_forcing
-        0: it simulates; else how many lead times it forecasts, and the forcing it takes beyond the issue date.
+        (the training period where there was none), as a share of the squared root, for each lead. A simulation is the squared root
+        times 1 + this: the mean of a square is the square of the mean and the variance (Miller 1984, The American Statistician 38,
+        124-126). Empty: discharge itself was learned.
     seen
         All that its weights were learned from and chosen by, from the first training of the first of the models that it goes on
-        from to its own validation; left out: `training_period` of `gauge_ids`. A score there means nothing.
+        from to its own validation; left out: `trained_on`. A score there means nothing.
+    preparation
+        How the data of the training were read and prepared, as JSON can hold it; may be empty.
+    calibration
+        Room for what is fitted to its predictions later, as JSON can hold it; empty.
     """
 
     module: Model
     architecture: Architecture
+    inputs: Inputs
     scaler: Scaler
     forcing: Mapping[str, str]
-    static_attributes: tuple[str, ...]
-    sequence_length: int
-    targets_per_window: int
     time_step: pd.Timedelta
-    training_period: AnyPeriod
-    gauge_ids: tuple[str, ...]
-    discharge_lags: tuple[int, ...] = ()
-    season: bool = False
+    trained_on: Stage
     residual_variance: tuple[float, ...] = ()
-    lead_times: int = 0
-    forecast_forcing: tuple[str, ...] = ()
     seen: tuple[Stage, ...] = ()
+    preparation: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.seen:
-            object.__setattr__(self, "seen", (Stage("train", self.gauge_ids, self.training_period),))
+            object.__setattr__(self, "seen", (self.trained_on,))
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(map(str, self.architecture.hidden_sizes))
+        ahead = f", {self.lead_times} lead time(s)" if self.lead_times else ""
+        return (
+            f"<{type(self).__name__}: {self.architecture.type} of {sizes}, {len(self.forcing)} forcing, "
+            f"{len(self.static_attributes)} attributes{ahead}, step of {step_label(self.time_step)}, "
+            f"trained on {len(self.gauge_ids)} basin(s)>"
+        )
+
+    def summary(self) -> str:
+        """What the model is, sees and was trained on, a line each."""
+        form, inputs = self.architecture, self.inputs
+        sizes, count = ", ".join(map(str, form.hidden_sizes)), sum(one.numel() for one in self.module.parameters())
+        given = [*([f"discharge {list(inputs.discharge_lags)} steps back"] if inputs.discharge_lags else [])]
+        given += ["time of the year"] if inputs.season else []
+        seen = f"{inputs.sequence_length} steps of {step_label(self.time_step)}"
+        gauge_ids = ", ".join(self.gauge_ids[:3]) + (" ..." if len(self.gauge_ids) > 3 else "")
+        lines = {
+            "form": f"{form.type} of {sizes}, {count} weights",
+            "forcing": ", ".join(f"{name} ({units})" for name, units in self.forcing.items()) or "none",
+            "attributes": ", ".join(inputs.static_attributes) or "none",
+            "features": ", ".join(given) or "none",
+            "sees": seen,
+            "predicts": f"discharge ({self.units})" + (f" at lead times 1 to {self.lead_times}" if self.lead_times else ""),
+            "ahead": ", ".join(inputs.forecast_forcing) or "none",
+            "trained on": f"{len(self.gauge_ids)} basin(s) ({gauge_ids}), {self.training_period}",
+        }
+        return "\n".join([type(self).__name__, *(f"  {name}: {text}" for name, text in lines.items())])
 
     @property
     def units(self) -> str:
-        """Unit of the simulated discharge."""
+        """Unit of the predicted discharge."""
         return discharge_units(self.time_step.to_timedelta64())
+
+    @property
+    def static_attributes(self) -> tuple[str, ...]:
+        """Names of the static attributes, in order."""
+        return tuple(self.inputs.static_attributes)
+
+    @property
+    def sequence_length(self) -> int:
+        """Steps that each prediction sees at least."""
+        return self.inputs.sequence_length
+
+    @property
+    def discharge_lags(self) -> tuple[int, ...]:
+        """Steps back of the observed discharge among the inputs; empty: the model needs no observations."""
+        return tuple(self.inputs.discharge_lags)
+
+    @property
+    def lead_times(self) -> int:
+        """How many lead times it forecasts; 0: it simulates."""
+        return self.inputs.lead_times
+
+    @property
+    def training_period(self) -> AnyPeriod:
+        """The period of the last training."""
+        return self.trained_on.period
+
+    @property
+    def gauge_ids(self) -> tuple[str, ...]:
+        """The basins of the last training."""
+        return self.trained_on.gauge_ids
+
+    @property
+    def _ever_trained_on(self) -> tuple[str, ...]:
+        """The basins of every training, of the models it goes on from too."""
+        earlier = [gauge_id for stage in self.seen if stage.kind == "train" for gauge_id in stage.gauge_ids]
+        return tuple(dict.fromkeys([*self.gauge_ids, *earlier]))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model as one file, whole or not at all; see `load_model`."""
+        from runoff_lstm.prediction.bundle import write_bundle  # which reads models, too
+
+        return write_bundle(self, path)
 
     def simulate(
         self,
-        dataset: xr.Dataset,
+        dataset: xr.Dataset,  # noqa: ARG002
         *,
-        period: Period | None = None,
-        mode: Mode = "windows",
-        mc_samples: int | None = None,
-        seed: int = 0,
-        threads: Threads = None,
+        period: Period | None = None,  # noqa: ARG002
+        mode: Mode = "windows",  # noqa: ARG002
+        mc_samples: int | None = None,  # noqa: ARG002
+        seed: int = 0,  # noqa: ARG002
+        threads: Threads = None,  # noqa: ARG002
     ) -> xr.Dataset:
-        """Simulate discharge from forcing and attributes; observations are looked at only by a model with `discharge_lags`.
+        """See `Simulator.simulate`."""
+        raise InputError(self._only_forecasts("simulate"))
 
-        Parameters
-        ----------
-        dataset
-            dims (basin, time): the forcing the model was trained on, in any unit that converts, and its static attributes.
-        period
-            Limits the simulated days; forcing may reach back before it. None: the whole record.
-        mode
-            "windows": as trained. "continuous": one pass with a kept state, the same series that `step` gives.
-        mc_samples
-            Monte-Carlo dropout (Gal and Ghahramani 2016, arXiv:1506.02142): this many simulations, each with the dropout of the
-            training kept on and masks of its own for every window. Their spread is what the dropout makes of the model's
-            uncertainty; it knows nothing of errors in the data.
-        seed
-            Of those masks; with the same one the same members come out.
-        threads
-            On a CPU. None: by a fixed rule from the size of the work; a number, or "auto", which times the first passes; see
-            `Recipe.threads`.
+    def record(self, dataset: xr.Dataset, *, layer: int = -1) -> xr.Dataset:  # noqa: ARG002
+        """See `Simulator.record`."""
+        raise InputError(self._only_forecasts("record"))
 
-        Returns
-        -------
-        Dataset
-            `simulated` (basin, time) in mm d-1 (mm h-1 where the step is shorter than a day), never below zero; NaN where a step
-            has less than `sequence_length` steps of complete forcing up to it. With `mc_samples`: (member, basin, time).
-
-        Raises
-        ------
-        InputError
-            A variable is missing (named, with the nearest), has a unit that cannot be converted, the time step is another, the
-            period is outside the data, or Monte-Carlo samples are asked of a model without dropout.
-
-        Warns
-        -----
-        UnseenBasinWarning
-            A basin was not in training.
-        OutsideTrainingRangeWarning
-            An input leaves the range of the training period.
-        """
-        self._refuse_lead_times("simulate")
-        check_choice("mode", mode, get_args(Mode))
-        if mc_samples is not None:
-            self._check_samples(mc_samples)
-        period = None if period is None else as_single_period("period", period)
-        inputs = self._inputs(dataset, period)
-        windows = self.windows(self.scaler.apply(inputs), period=period)
-        run = simulate_windows if mode == "windows" else simulate_continuously
-        if mc_samples is None:
-            scaled = run(self.module, windows, threads=threads)
-        else:
-            with dropout_kept_on(self.module, seed):
-                scaled = np.stack([run(self.module, windows, threads=threads) for _ in range(mc_samples)])
-        steps = slice(None) if period is None else period.steps(windows.times)
-        return self._dataset(self._discharge(scaled[..., steps, :])[..., 0], inputs[BASIN], inputs[TIME][steps])
-
-    def forecast(self, dataset: xr.Dataset, *, period: Period | None = None, threads: Threads = None) -> xr.Dataset:
-        """Forecast discharge from every issue date of a period, of what comes after it using nothing but `forecast_forcing`.
-
-        Parameters
-        ----------
-        dataset
-            dims (basin, time): forcing and observed discharge up to the issue date (NaN where a gauge was silent),
-            `forecast_forcing` up to the last lead, and the static attributes.
-        period
-            Of the issue dates; None: the last step at which discharge is observed in any basin, see `last_observed`.
-        threads
-            See `simulate`.
-
-        Returns
-        -------
-        Dataset
-            `forecast` (basin, issue_date, lead_time) in mm d-1 (mm h-1), never below zero; `lead_time` is in days (hours where the
-            step is shorter), the first one step after the issue date. NaN where an issue date has less than `sequence_length` steps
-            of complete forcing up to it, or an incomplete `forecast_forcing`.
-
-        Raises
-        ------
-        InputError
-            The model simulates, a variable is missing or has another unit or time step, the issue dates are outside the data, or no
-            issue date has enough history or forecast forcing.
-
-        Warns
-        -----
-        IncompleteInputWarning
-            From an issue date no forecast could be made for a basin, which is NaN.
-        SilentGaugeWarning
-            No discharge is observed at an issue date; the forecast goes on without.
-        UnseenBasinWarning
-            A basin was not in training.
-        OutsideTrainingRangeWarning
-            An input leaves the range of the training period.
-        """
-        if not self.lead_times:
-            raise InputError("the model simulates, and knows no lead times; train one with lead_times, or simulate")
-        if period is None:
-            self._checked(dataset)
-            period = last_observed(dataset)
-        period = as_single_period("period", period)
-        _check_issue_dates(times_of(as_dataset(dataset)), period)
-        inputs = self._inputs(dataset, period)
-        steps = period.steps(times_of(inputs))
-        try:
-            windows = self.windows(self.scaler.apply(inputs), period=period)
-        except InputError:
-            why = self._why_unissued(inputs, 0, steps.start)
-            if why:
-                raise InputError(f"basin {inputs[BASIN].values[0]}: no forecast from {why}") from None
-            raise
-        scaled = simulate_windows(self.module, windows, threads=threads)[:, steps]
-        made = ~np.isnan(scaled[:, :, 0])
-        self._warn_unissued(inputs, steps, made=made)
-        self._warn_silent(inputs[DISCHARGE], steps, made=made)
-        return forecast_dataset(
-            self._discharge(scaled), basin=inputs[BASIN], issue_dates=windows.times[steps], units=self.units, step=self.time_step
+    def simulate_from(
+        self,
+        dataset: xr.Dataset,  # noqa: ARG002
+        state: StreamState | None = None,  # noqa: ARG002
+        *,
+        until: str | pd.Timestamp | None = None,  # noqa: ARG002
+    ) -> tuple[xr.Dataset, StreamState]:
+        """See `Simulator.simulate_from`."""
+        raise InputError(
+            f"the model forecasts {self.lead_times} lead time(s) and keeps no state: each forecast reads the "
+            f"{self.sequence_length} steps up to its issue date anew; use forecast"
         )
 
-    def _warn_unissued(self, inputs: xr.Dataset, steps: slice, *, made: np.ndarray) -> None:
-        """Warn of the basins for which a forecast was asked and could not be made."""
-        failed = np.flatnonzero(~made.all(axis=1))
-        for place, basin in enumerate(failed[:SHOWN]):
-            dates = steps.start + np.flatnonzero(~made[basin])
-            others = _others(place, len(failed))
-            warnings.warn(
-                f"basin {inputs[BASIN].values[basin]}{others}: no forecast from {len(dates)} issue date(s), the first "
-                f"{self._why_unissued(inputs, int(basin), int(dates[0]))}",
-                IncompleteInputWarning,
-                stacklevel=3,
-            )
+    def step(
+        self,
+        forcing: Mapping[str, np.ndarray | float],  # noqa: ARG002
+        state: StreamState | None = None,  # noqa: ARG002
+        *,
+        attributes: Mapping[str, np.ndarray | float] | None = None,  # noqa: ARG002
+        gauge_ids: Sequence[str] | None = None,  # noqa: ARG002
+        time: str | pd.Timestamp | None = None,  # noqa: ARG002
+    ) -> tuple[np.ndarray, StreamState]:
+        """See `Simulator.step`."""
+        raise InputError(self._only_forecasts("step"))
 
-    def _why_unissued(self, inputs: xr.Dataset, basin: int, issued: int) -> str:
-        """An issue date, which forcing a forecast from it lacks, when, and the remedy; empty where nothing is lacking."""
-        times, begin = times_of(inputs), issued + 1 - self.sequence_length
-        if begin < 0:
-            return (
-                f"{date_label(times[issued])}: {self.sequence_length} steps of complete forcing up to it are needed, and the "
-                f"record begins on {date_label(times[0])}; issue the forecast later"
-            )
-        lacking = []
-        for name in self.forcing:
-            missing = np.flatnonzero(np.isnan(inputs[name].values[basin, begin : issued + 1]))
-            if missing.size:
-                lacking.append(
-                    f"{name} is missing at {missing.size} of the {self.sequence_length} steps up to it that are needed, last at "
-                    f"{date_label(times[begin + int(missing[-1])])}"
-                )
-        for name in self.forecast_forcing:
-            ahead = np.isnan(inputs[name].values[basin, issued + 1 : issued + 1 + self.lead_times])
-            known = int(np.argmax(ahead)) if ahead.any() else len(ahead)
-            if known < self.lead_times:
-                first, last = (date_label(times[issued] + lead * self.time_step) for lead in (known + 1, self.lead_times))
-                lacking.append(f"{name} is needed {self.lead_times} steps ahead, to {last}, and is missing from {first}")
-        remedy = "add it, or issue the forecast on another date"
-        return f"{date_label(times[issued])}: {' and '.join(lacking)}; {remedy}" if lacking else ""
+    def forecast(
+        self,
+        dataset: xr.Dataset,  # noqa: ARG002
+        *,
+        period: Period | None = None,  # noqa: ARG002
+        threads: Threads = None,  # noqa: ARG002
+    ) -> xr.Dataset:
+        """See `TrainedForecaster.forecast`."""
+        raise InputError("the model simulates, and knows no lead times; train one with lead_times, or simulate")
 
-    def _warn_silent(self, observed: xr.DataArray, steps: slice, *, made: np.ndarray) -> None:
-        """Warn of the issue dates at which nothing was observed."""
-        there = observed.notnull().values
-        silent = made & ~there[:, steps]
-        basins = np.flatnonzero(silent.any(axis=1))
-        for place, basin in enumerate(basins[:SHOWN]):
-            dates = steps.start + np.flatnonzero(silent[basin])
-            before = np.flatnonzero(there[basin, : dates[0]])
-            last = f"last observed {date_label(observed.indexes[TIME][before[-1]])}" if before.size else "never observed before"
-            others = _others(place, len(basins))
-            warnings.warn(
-                f"basin {observed[BASIN].values[basin]}{others}: no discharge is observed at {len(dates)} issue date(s), the first "
-                f"{date_label(observed.indexes[TIME][dates[0]])} ({last}); the forecast goes on without it",
-                SilentGaugeWarning,
-                stacklevel=3,
-            )
-
-    def _warn_unseen(self, gauge_ids: Sequence[str], *, stacklevel: int) -> None:
-        """Warn of basins that were not in training, with what the model can tell them apart by."""
-        trained = {*self.gauge_ids, *(gauge_id for stage in self.seen if stage.kind == "train" for gauge_id in stage.gauge_ids)}
-        unseen = [gauge_id for gauge_id in gauge_ids if gauge_id not in trained]
-        if unseen:
-            names = ", ".join(unseen[:3]) + (" ..." if len(unseen) > 3 else "")
-            text = f"{len(unseen)} of {len(gauge_ids)} basin(s) were not in training ({names}); {self._tells_apart()}"
-            warnings.warn(text, UnseenBasinWarning, stacklevel=stacklevel)
-
-    def _warn_unseen_rows(self, gauge_ids: Sequence[str] | None, rows: int) -> None:
-        """Warn of rows of a step that are, or must be, basins that were not in training."""
-        if gauge_ids is not None and len(gauge_ids) != rows:
-            raise InputError(f"{len(gauge_ids)} gauge id(s) are given for {rows} basin(s); give one for each")
-        if gauge_ids is not None:
-            self._warn_unseen(list(gauge_ids), stacklevel=5)
-        elif rows > len(self.gauge_ids):
-            text = f"at least {rows - len(self.gauge_ids)} of {rows} basin(s) were not in training; {self._tells_apart()}"
-            warnings.warn(text, UnseenBasinWarning, stacklevel=4)
-
-    def _tells_apart(self) -> str:
-        """What the model has to tell a basin it has not seen from those it has."""
-        if self.static_attributes:
-            names = ", ".join(self.static_attributes[:3]) + (" ..." if len(self.static_attributes) > 3 else "")
-            return f"the model describes them by their static attributes alone ({names})"
-        but = f" but by observed {DISCHARGE}" if self.discharge_lags else ""
-        if len(self.gauge_ids) == 1:
-            only = self.gauge_ids[0]
-            return (
-                f"the model has no static attributes and was trained on basin {only} alone: it takes every basin for that one{but}"
-            )
-        return f"the model has no static attributes, so it cannot tell basins apart{but}"
-
-    def _refuse_lead_times(self, what: str) -> None:
-        if self.lead_times:
-            raise InputError(f"the model forecasts {self.lead_times} lead time(s) and does not {what}; use forecast")
-
-    def record(self, dataset: xr.Dataset, *, layer: int = -1) -> xr.Dataset:
-        """See what a layer remembers: its gates and states over the whole record, in one continuous pass.
-
-        Parameters
-        ----------
-        dataset
-            As for `simulate`.
-        layer
-            Counted from 0 at the input; -1: the last one.
-
-        Returns
-        -------
-        Dataset
-            `gates` (basin, time, unit, gate), gate being "input", "forget", "candidate" and "output" (of a GRU "reset", "update"
-            and "candidate"; an RNN has none); `cell_state` (LSTM) and `hidden_state` (basin, time, unit); without unit; NaN where
-            the continuous simulation is.
-
-        Raises
-        ------
-        InputError
-            As for `simulate`; the model has no such layer; no day has enough history.
-        """
-        self._refuse_lead_times("record")
-        layers = len(self.architecture.hidden_sizes)
-        if not -layers <= layer < layers:
-            raise InputError(f"the model has {layers} layer(s), not a layer {layer}; count from 0")
-        inputs = self._inputs(dataset, None)
-        made = record_layer(cast(RecurrentModel, self.module), self.windows(self.scaler.apply(inputs)), layer)
-        dims = (BASIN, TIME, "unit")
-        states = {"hidden_state": "h", "cell_state": "c"}
-        recorded = xr.Dataset(
-            {name: (dims, made[letter]) for name, letter in states.items() if letter in made},
-            coords={BASIN: inputs[BASIN], TIME: inputs[TIME]},
-        )
-        gates = _GATES[self.architecture.layer_type]
-        if gates:
-            values = np.stack([made[letter] for letter in gates.values()], axis=3)
-            recorded = recorded.assign(gates=((*dims, "gate"), values)).assign_coords(gate=list(gates))
-        return recorded
+    def _only_forecasts(self, what: str) -> str:
+        return f"the model forecasts {self.lead_times} lead time(s) and does not {what}; use forecast"
 
     @torch.no_grad()
     def embedding(self, dataset: xr.Dataset) -> xr.DataArray:
@@ -458,131 +265,21 @@ class TrainedModel:
         one_step
             For training: a recursive model learns one step ahead, and the forcing it will not know with it.
         """
-        recursive = one_step and self.architecture.forecast == "recursive"
+        recursive = one_step and isinstance(self.module, RecursiveForecast)
+        inputs = self.inputs
         return Windows(
-            with_made_inputs(scaled, self.discharge_lags, zero_flow=self.scaler.zero_flow, season=self.season),
-            [*self.forcing, *input_names(self.discharge_lags, season=self.season)],
+            with_made_inputs(scaled, inputs.discharge_lags, zero_flow=self.scaler.zero_flow, season=inputs.season),
+            inputs.features,
             target=target,
-            static_attributes=self.static_attributes,
-            sequence_length=self.sequence_length,
-            targets_per_window=self.targets_per_window,
-            lead_times=1 if recursive else self.lead_times,
-            future_forcing=self.forecast_forcing,
-            also_predict=[name for name in self.forcing if name not in self.forecast_forcing] if recursive else [],
+            static_attributes=inputs.static_attributes,
+            sequence_length=inputs.sequence_length,
+            targets_per_window=inputs.targets_per_window,
+            lead_times=1 if recursive else inputs.lead_times,
+            future_forcing=inputs.forecast_forcing,
+            also_predict=[name for name in inputs.forcing if name not in inputs.forecast_forcing] if recursive else [],
             period=period,
             device=next(self.module.parameters()).device,
         )
-
-    def simulate_from(
-        self, dataset: xr.Dataset, state: StreamState | None = None, *, until: str | pd.Timestamp | None = None
-    ) -> tuple[xr.Dataset, StreamState]:
-        """Simulate continuously from a state on, and give the state at the end.
-
-        Parameters
-        ----------
-        dataset
-            As for `simulate`, with the step after the state; steps up to the state may be there, and are not read again.
-        state
-            What an earlier call, `step` or `read_state` gave; None: begin with the first step of the data.
-        until
-            The last step to simulate; None: the last one of the data.
-
-        Returns
-        -------
-        simulated, state
-            As `simulate` in the mode "continuous", of the steps after the state; and the state after the last one. Stopping at any
-            step and going on gives the same numbers to the bit on the same machine.
-
-        Raises
-        ------
-        InputError
-            As for `simulate`; the model forecasts; the data have other basins than the state, or lack the step after it.
-        """
-        from runoff_lstm.prediction.state import simulate_from
-
-        return simulate_from(self, dataset, state, until=until)
-
-    @torch.no_grad()
-    def step(
-        self,
-        forcing: Mapping[str, np.ndarray | float],
-        state: StreamState | None = None,
-        *,
-        attributes: Mapping[str, np.ndarray | float] | None = None,
-        gauge_ids: Sequence[str] | None = None,
-        time: str | pd.Timestamp | None = None,
-    ) -> tuple[np.ndarray, StreamState]:
-        """Take one step: today's forcing in, today's discharge and the new state out.
-
-        Parameters
-        ----------
-        forcing
-            By name, in the units of `self.forcing`: a number, or an array over basins. A model with `discharge_lags` takes
-            "discharge_lag_1" and so on too, in `self.units`, NaN where nothing was observed.
-        state
-            What the step before returned; None at the start.
-        attributes
-            By name, arrays over basins; only where the model has static attributes.
-        gauge_ids
-            Of the basins, in their order. None: those of the state; at the first step taken to be those of the training where there
-            are as many.
-        time
-            Of the step. None: one time step after the state. Needed at the first step of a model with `season`.
-
-        Returns
-        -------
-        discharge, state
-            (basin,) in `self.units`, NaN until `sequence_length` steps have been seen; the state for the next step.
-
-        Raises
-        ------
-        InputError
-            The model does not step, a value or the time lacks or is not finite, the basins or the time are not those that the state
-            goes on with, or there are more or fewer gauge ids than basins.
-
-        Warns
-        -----
-        UnseenBasinWarning
-            At the first step: a basin was not in training.
-        """
-        self._refuse_lead_times("step")
-        now, basins = next_step(state, time, gauge_ids, step=self.time_step)
-        if self.season and now is None:
-            raise InputError('the model takes the time of the year; give the time of the step, such as time = "2024-05-01"')
-        lagged = [f"{DISCHARGE}_lag_{lag}" for lag in self.discharge_lags]
-        missing = [
-            name for name in (*self.forcing, *lagged, *self.static_attributes) if name not in {**forcing, **(attributes or {})}
-        ]
-        if missing:
-            raise InputError(f"today's input lacks {', '.join(missing)}; give a value for each")
-        device = next(self.module.parameters()).device
-        today = self._row(forcing, list(self.forcing)).to(device)
-        fixed = self._row(attributes or {}, list(self.static_attributes), rows=len(today)).to(device)
-        if state is None:
-            self._warn_unseen_rows(gauge_ids, max(len(today), len(fixed)))
-        state = state or StreamState()
-        if not bool(torch.isfinite(today).all()):
-            raise InputError(
-                "today's forcing has a missing or infinite value; fill it, or begin anew after the gap with state = None"
-            )
-        if not bool(torch.isfinite(fixed).all()):
-            raise InputError("a static attribute is missing or infinite; fill it in")
-        if self.season:
-            season = torch.from_numpy(season_of(pd.DatetimeIndex([now]))).to(device)
-            today = torch.cat([today, season.T.expand(len(today), -1)], dim=1)
-        if lagged:
-            for name in lagged:
-                if np.any(np.isinf(forcing[name]) | (np.asarray(forcing[name]) < 0)):
-                    raise InputError(f"{name} is negative or infinite; make it NaN or correct it")
-            values = [self.scaler.scale(DISCHARGE, np.atleast_1d(np.asarray(forcing[name], dtype=np.float64))) for name in lagged]
-            observed = torch.from_numpy(np.stack(np.broadcast_arrays(*values), axis=1)).to(device)
-            made = observation_inputs(observed, zero_flow=self.scaler.zero_flow).flatten(1)
-            today = torch.cat([today, made.expand(len(today), -1)], dim=1)
-        with ThreadCount(None, self.module, len(today), device=device).one_pass():
-            scaled, layers = self.module(today[:, None], fixed, state.layers)
-        after = StreamState(layers, state.steps + 1, gauge_ids=basins, time=now)
-        discharge = self._discharge(scaled[:, 0].float().cpu().numpy())[:, 0]
-        return np.where(np.asarray(after.steps) >= self.sequence_length, discharge, np.float32(np.nan)), after
 
     def _row(self, values: Mapping[str, np.ndarray | float], names: list[str], rows: int = 1) -> torch.Tensor:
         """(basin, feature), scaled."""
@@ -597,40 +294,22 @@ class TrainedModel:
             discharge *= 1 + np.asarray(self.residual_variance, dtype=np.float32)
         return discharge
 
-    def _check_samples(self, mc_samples: int) -> None:
-        if mc_samples < 1:
-            raise InputError(f"mc_samples = {mc_samples}: ask for at least 1")
-        if not self.architecture.dropout.drops_anything:
-            raise InputError(
-                "the model was trained without dropout, so all Monte-Carlo samples would be the same; train it with some"
-            )
-
-    def _dataset(self, discharge: np.ndarray, basin: xr.DataArray, time: xr.DataArray) -> xr.Dataset:
-        """`discharge` is (basin, time), or (member, basin, time)."""
-        attrs = {"units": self.units, "long_name": "simulated discharge"}
-        dims = (BASIN, TIME) if discharge.ndim == 2 else ("member", BASIN, TIME)
-        simulated = xr.Dataset({"simulated": (dims, discharge, attrs)}, coords={BASIN: basin, TIME: time})
-        if discharge.ndim == 3:
-            simulated = simulated.assign_coords(member=("member", np.arange(len(discharge)), {"standard_name": "realization"}))
-        return simulated
-
     def _inputs(self, dataset: xr.Dataset, period: Period | None) -> xr.Dataset:
         """The inputs alone, checked, in the units the model was trained in; warns of basins and values beyond the training."""
         inputs = self._checked(dataset)
-        self._warn_unseen(inputs[BASIN].values.tolist(), stacklevel=4)
+        warn_unseen(inputs[BASIN].values.tolist(), trained=self._ever_trained_on, seen=self.inputs, stacklevel=4)
         steps = slice(None) if period is None else period.steps(times_of(inputs))
         for name in (*self.forcing, *([DISCHARGE] if self.discharge_lags else [])):
-            self._warn_outside(inputs[name][:, steps])
+            warn_outside(inputs[name][:, steps], self.scaler)
         for name in self.static_attributes:
-            self._warn_outside(inputs[name])
+            warn_outside(inputs[name], self.scaler)
         return inputs
 
     def _checked(self, dataset: xr.Dataset) -> xr.Dataset:
         """The inputs alone, checked, in the units the model was trained in."""
         observed = [DISCHARGE] if self.discharge_lags else []
-        check_names(
-            as_dataset(dataset), forcing=list(self.forcing), static_attributes=self.static_attributes, from_discharge=bool(observed)
-        )
+        dataset = as_dataset(dataset)
+        check_names(dataset, forcing=list(self.forcing), static_attributes=self.static_attributes, from_discharge=bool(observed))
         if observed and DISCHARGE not in dataset:
             raise InputError(
                 "the data have no discharge, and the model takes what was observed as an input; add it, NaN where missing"
@@ -648,34 +327,3 @@ class TrainedModel:
             if given != units:
                 inputs[name] = inputs[name].copy(data=convert(inputs[name].values, given, units).astype(np.float32))
         return inputs
-
-    def _warn_outside(self, values: xr.DataArray) -> None:
-        name = str(values.name)
-        low, high = self.scaler.minimum[name], self.scaler.maximum[name]
-        tolerance = 1e-6 * max(abs(low), abs(high))
-        outside = (values < low - tolerance) | (values > high + tolerance)
-        count = int(outside.sum())
-        if count:
-            units = values.attrs.get("units", "1")
-            unit = "" if units in ("", "1") else f" {units}"
-            warnings.warn(
-                f"{name} leaves the training range {low:.4g} to {high:.4g}{unit} on {count} of {values.size} values "
-                f"(they run from {float(values.min()):.4g} to {float(values.max()):.4g}); the simulation extrapolates there",
-                OutsideTrainingRangeWarning,
-                stacklevel=4,
-            )
-
-
-def _others(place: int, count: int) -> str:
-    """After the last basin that is named: how many more there are."""
-    return f" (and {count - SHOWN} more basins)" if place == SHOWN - 1 and count > SHOWN else ""
-
-
-def _check_issue_dates(times: pd.DatetimeIndex, period: Period) -> None:
-    """Refuse issue dates that are not inside the data."""
-    for date in (period.start, period.end):
-        if not times[0] <= date < times[-1] + (times[1] - times[0]):
-            raise InputError(
-                f"the issue date {date_label(date)} is outside the data, which run from {date_label(times[0])} to "
-                f"{date_label(times[-1])}; choose one inside"
-            )

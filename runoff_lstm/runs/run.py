@@ -28,8 +28,9 @@ from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.plots.history import plot_history
 from runoff_lstm.plots.style import write_figure
 from runoff_lstm.prediction.bundle import load_model, write_bundle
+from runoff_lstm.prediction.input_warnings import as_ungauged
 from runoff_lstm.prediction.stages import check_unseen
-from runoff_lstm.prediction.trained_model import TrainedModel, as_ungauged
+from runoff_lstm.prediction.trained_model import TrainedModel
 from runoff_lstm.runs.folder import RunFolder
 from runoff_lstm.runs.progress import training_bar
 from runoff_lstm.runs.scores import METRICS, LeadScores, Scores, check_scored, evaluate_run, score
@@ -120,7 +121,7 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     dataset = check_basins(dataset)
     asked: dict[str, Any] = {"metrics": metrics, "held_out": held_out, "walk": walk, "start_from": start_from, "recipe": recipe}
     check_run(dataset, name=name, periods=periods, inputs=inputs, **asked)
-    model = None if start_from is None else load_model(start_from)
+    model: TrainedModel | None = None if start_from is None else load_model(start_from)
     inside, dataset = split_basins(dataset, periods=periods, inputs=inputs, held_out=held_out, on_missing=on_missing)
     training = prepare(
         inside,

@@ -31,8 +31,9 @@ from runoff_lstm.plots.forecasts import plot_forecasts, plot_lead_times
 from runoff_lstm.plots.hydrograph import figure_hydrograph
 from runoff_lstm.plots.style import plain, shortened, write_figure
 from runoff_lstm.prediction.forecast import last_issue_dates
+from runoff_lstm.prediction.input_warnings import as_ungauged, each_warning_once
 from runoff_lstm.prediction.stages import check_unseen
-from runoff_lstm.prediction.trained_model import TrainedModel, as_ungauged, each_warning_once
+from runoff_lstm.prediction.trained_model import TrainedModel
 from runoff_lstm.runs.folder import RunFolder
 
 if TYPE_CHECKING:

@@ -22,8 +22,9 @@ from runoff_lstm.errors import InputError, as_instance, as_integer, as_number
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.prediction.forecast import last_issue_dates
+from runoff_lstm.prediction.input_warnings import each_warning_once
 from runoff_lstm.prediction.stages import merged
-from runoff_lstm.prediction.trained_model import TrainedModel, each_warning_once
+from runoff_lstm.prediction.trained_model import TrainedModel
 from runoff_lstm.training.recipe import Recipe
 from runoff_lstm.training.setup import check_kinds, train
 

@@ -1,6 +1,7 @@
 """What a training may go on from, on what, and which parts of it stay frozen."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 
 import pandas as pd
 import xarray as xr
@@ -14,20 +15,18 @@ from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.prediction.stages import check_unseen
 from runoff_lstm.prediction.trained_model import TrainedModel
 
+OF_WINDOWS = ("sequence_length", "targets_per_window")
+"""The inputs' settings that a training may change: how long its windows are."""
+
 
 def check_continues(model: TrainedModel, dataset: xr.Dataset, inputs: Inputs, architecture: Architecture | None) -> None:
     """Refuse data or settings that the model to start from was not made for."""
-    for kind, given, known in (
-        ("forcing", list(inputs.forcing), list(model.forcing)),
-        ("static_attributes", list(inputs.static_attributes), list(model.static_attributes)),
-        ("discharge_lags", list(inputs.discharge_lags), list(model.discharge_lags)),
-        ("season", [inputs.season], [model.season]),
-        ("root_transform", [inputs.root_transform], [model.scaler.root_transform]),
-        ("forecast_forcing", list(inputs.forecast_forcing), list(model.forecast_forcing)),
-        ("lead_times", [inputs.lead_times], [model.lead_times]),
-    ):
-        if given != known:
-            raise InputError(f"start_from: the model takes {kind} = {known}, in this order, not {given}; name the same")
+    for setting in fields(Inputs):
+        given, known = (getattr(one, setting.name) for one in (inputs, model.inputs))
+        if given != known and setting.name not in OF_WINDOWS:
+            order = ", in this order" if isinstance(known, tuple) else ""
+            known, given = (list(one) if isinstance(one, tuple) else one for one in (known, given))
+            raise InputError(f"start_from: the model takes {setting.name} = {known}{order}, not {given}; name the same")
     for name, units in model.forcing.items():
         if dataset[name].attrs["units"] != units:
             raise InputError(

@@ -23,6 +23,7 @@ from runoff_lstm.inputs.features import hide_observed_discharge
 from runoff_lstm.inputs.scaling import DischargeScale
 from runoff_lstm.inputs.windows import Windows
 from runoff_lstm.models.build import Model
+from runoff_lstm.models.forecasts.recursive import RecursiveForecast
 from runoff_lstm.models.stack import State
 from runoff_lstm.training.checkpoint import TrainingState, random_state, read_checkpoint, set_random_state, write_checkpoint
 from runoff_lstm.training.losses import LOSSES
@@ -151,6 +152,7 @@ class _Training:
         discharge_lags: Sequence[int] = (),
     ) -> None:
         self.model, self.windows, self.recipe, self.validate = model, windows, recipe, validate
+        self.predict: Callable[..., tuple[Tensor, State]] = model.next_step if isinstance(model, RecursiveForecast) else model
         self.seed, self.checkpoint, self.discharge_lags = seed, checkpoint, tuple(discharge_lags)
         self.warm_up = windows.sequence_length - (recipe.gradient_length or windows.sequence_length)
         if self.warm_up < 0:
@@ -266,7 +268,7 @@ class _Training:
             batch = replace(batch, forcing=seen)
         known_ahead = {} if batch.future is None else {"future": batch.future}
         with products_in(self.recipe.precision, self.windows.device):
-            simulated, _ = self.model(
+            simulated, _ = self.predict(
                 batch.forcing[:, self.warm_up :],
                 batch.static_attributes,
                 self.warm_state(batch),

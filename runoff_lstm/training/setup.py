@@ -1,8 +1,10 @@
 """From a canonical Dataset and plain arguments to a trained model: split, scale, window, fit."""
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,18 +12,18 @@ import torch
 import xarray as xr
 
 from runoff_lstm.data.masks import measured, refuse_later
-from runoff_lstm.data.names import BASIN, DISCHARGE
+from runoff_lstm.data.names import BASIN, DISCHARGE, SOURCE
 from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.data.times import time_step, times_of
 from runoff_lstm.device import Device, resolve_device
 from runoff_lstm.errors import InputError, as_instance, as_integer, as_names
 from runoff_lstm.inputs.checks import check_inputs, refuse_unusable
-from runoff_lstm.inputs.features import input_names
 from runoff_lstm.inputs.scaling import DischargeScale, Scaler
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.models.build import Model, build_model
+from runoff_lstm.prediction.kinds import kind_of
 from runoff_lstm.prediction.stages import Stage
 from runoff_lstm.prediction.trained_model import TrainedModel
 from runoff_lstm.training.fine_tuning import check_continues, check_periods_unseen, freeze
@@ -78,6 +80,7 @@ def prepare(
     """
     check_settings(inputs=inputs, periods=periods, recipe=recipe, architecture=architecture, start_from=start_from)
     seed, frozen = as_integer("seed", seed, least=0), as_names("frozen", frozen)
+    preparation = _preparation(dataset)
     dataset = check_basins(dataset)
     if start_from is None or architecture is not None:
         architecture = _with_forecast(architecture, inputs)
@@ -110,21 +113,16 @@ def prepare(
     if start_from is not None:
         module.load_state_dict(start_from.module.state_dict())
         freeze(module, frozen)
-    model = TrainedModel(
+    gauge_ids = tuple(str(gauge_id) for gauge_id in dataset[BASIN].values)
+    model = kind_of(inputs)(
         module=module.to(place),
         architecture=architecture,
+        inputs=inputs,
         scaler=scaler,
         forcing={name: str(dataset[name].attrs["units"]) for name in inputs.forcing},
-        static_attributes=tuple(inputs.static_attributes),
-        sequence_length=inputs.sequence_length,
-        targets_per_window=inputs.targets_per_window,
         time_step=pd.Timedelta(time_step(times_of(dataset))),
-        training_period=periods.train,
-        gauge_ids=tuple(str(gauge_id) for gauge_id in dataset[BASIN].values),
-        discharge_lags=tuple(inputs.discharge_lags),
-        season=inputs.season,
-        lead_times=inputs.lead_times,
-        forecast_forcing=tuple(inputs.forecast_forcing),
+        trained_on=Stage("train", gauge_ids, periods.train),
+        preparation=preparation,
     )
     observed = scaler.apply(dataset[[DISCHARGE]])[DISCHARGE]
     scaled = scaler.apply(with_filled)
@@ -134,7 +132,7 @@ def prepare(
         if name != "test"
     }
     seen = [] if start_from is None else list(start_from.seen)
-    seen.append(Stage("train", model.gauge_ids, periods.train))
+    seen.append(model.trained_on)
     if periods.validation is not None:
         visited = np.array(model.gauge_ids)[windows["validation"].valid.any(axis=1)]
         seen.append(Stage("validation", tuple(map(str, visited)), periods.validation))
@@ -143,19 +141,17 @@ def prepare(
     return training
 
 
+def _preparation(dataset: xr.Dataset) -> dict[str, Any]:
+    """How the data were read and prepared, without whose they are and where they lay."""
+    source = json.loads(dataset.attrs.get(SOURCE, "{}"))
+    return {name: value for name, value in source.items() if name not in ("path", "gauge_ids")}
+
+
 def _fresh(architecture: Architecture, inputs: Inputs, *, zero_flow: float, seed: int) -> Model:
     """A model for these inputs, with the first weights of a seed; torch's own random state stays as it is."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build_model(
-            architecture,
-            n_forcings=len(inputs.forcing) + len(input_names(inputs.discharge_lags, season=inputs.season)),
-            n_static_attributes=len(inputs.static_attributes),
-            zero_flow=zero_flow,
-            from_discharge=bool(inputs.discharge_lags),
-            lead_times=inputs.lead_times,
-            future=tuple(inputs.forcing.index(name) for name in inputs.forecast_forcing),
-        )
+        return build_model(architecture, inputs, zero_flow=zero_flow)
 
 
 def _with_forecast(architecture: Architecture | None, inputs: Inputs) -> Architecture | None:

@@ -14,7 +14,6 @@ from runoff_lstm.data.names import DISCHARGE, TIME
 from runoff_lstm.device import products_in
 from runoff_lstm.evaluation.metrics import evaluate
 from runoff_lstm.inputs.scaling import DischargeScale
-from runoff_lstm.inputs.spec import leads_of
 from runoff_lstm.inputs.windows import Windows
 from runoff_lstm.prediction.inference import simulate_windows
 from runoff_lstm.prediction.trained_model import TrainedModel
@@ -134,7 +133,7 @@ class Training:
 
     def _pairs(self, simulated: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """For each lead observed and simulated discharge (basin, time), scaled, at the step that the lead is counted from."""
-        leads = leads_of(self.model.lead_times)
+        leads = self.model.inputs.leads
         return [(self.observed.shift({TIME: -lead}).values, simulated[..., place]) for place, lead in enumerate(leads)]
 
     def _residual_variance(self, observed: np.ndarray, simulated: np.ndarray) -> float:

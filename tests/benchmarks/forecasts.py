@@ -19,7 +19,7 @@ from runoff_lstm.data.times import times_of
 from runoff_lstm.evaluation.lead_times import score_lead_times
 from runoff_lstm.experiment import read_experiment
 from runoff_lstm.prediction.forecast import last_issue_dates
-from runoff_lstm.prediction.trained_model import OutsideTrainingRangeWarning
+from runoff_lstm.prediction.input_warnings import OutsideTrainingRangeWarning
 from runoff_lstm.runs.run import train_run
 from runoff_lstm.runs.scores import mean_of
 from runoff_lstm.runs.walk_forward import LSTMForecaster, walk_forward

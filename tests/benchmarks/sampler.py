@@ -14,6 +14,7 @@ import xarray as xr
 from brief import setting
 
 from runoff_lstm.inputs.scaling import DischargeScale
+from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.inputs.windows import Windows
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.models.build import build_model
@@ -70,7 +71,7 @@ def update_ratios(windows: Windows) -> list[float]:
 
     The bare update runs between two updates of `fit`, so that both meet the machine in the same state.
     """
-    model = build_model(Architecture(hidden_sizes=(HIDDEN,), dropout=Dropout(output=0.4)), n_forcings=len(FORCING))
+    model = build_model(Architecture(hidden_sizes=(HIDDEN,), dropout=Dropout(output=0.4)), Inputs(tuple(FORCING)))
     bare, ratios = bare_update(windows), []
     ended = time.perf_counter()
 

@@ -4,7 +4,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from conftest import model_of
+from conftest import inputs_of, model_of
 from kinds import KINDS
 from torch.nn.utils import clip_grad_norm_
 
@@ -153,7 +153,7 @@ def test_the_other_gates_do_not_see_the_attributes():
 
 
 def test_it_begins_with_the_forget_bias_of_a_single_layer():
-    stack = build_model(FORM, n_forcings=FORCINGS, n_static_attributes=ATTRIBUTES).stack
+    stack = build_model(FORM, inputs_of(FORCINGS, ATTRIBUTES)).stack
     assert (stack.layers[0].bias_hh_l0[SIZE : 2 * SIZE] == 3).all()
     assert_absent_weights_are_zero(stack)
 
@@ -208,7 +208,7 @@ def test_a_stopped_training_resumes_to_the_very_weights(basins, periods, tmp_pat
     assert not whole.module.training
 
 
-@pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
+@pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.OutsideTrainingRangeWarning")
 def test_the_embedding_comes_back_with_the_bundle_and_tells_basins_apart(basins, periods, tmp_path):
     model = trained(basins, periods, Recipe(steps=5, batch_size=8, learning_rate=1e-2))
     again = load_model(write_bundle(model, tmp_path / "model.safetensors"))

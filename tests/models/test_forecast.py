@@ -1,5 +1,8 @@
+import dataclasses
+
 import pytest
 import torch
+from conftest import inputs_of
 
 from runoff_lstm.errors import InputError
 from runoff_lstm.models.architecture import Architecture
@@ -12,7 +15,9 @@ BATCH, STEPS, ISSUED, LEADS = 3, 20, 5, 4
 
 def make(method, *, future=(), n_forcings=5, static=2, **options):
     architecture = Architecture(hidden_sizes=(8,), forecast=method, **options)
-    return build_model(architecture, n_forcings=n_forcings, n_static_attributes=static, lead_times=LEADS, future=future).eval()
+    plain = inputs_of(n_forcings - 3, static, lead_times=LEADS)  # the other three features are made of discharge
+    seen = dataclasses.replace(plain, forecast_forcing=tuple(plain.forcing[place] for place in future))
+    return build_model(architecture, seen).eval()
 
 
 def inputs(future=(), n_forcings=5, static=2):
@@ -72,15 +77,18 @@ def test_the_recursive_way_is_one_step_after_another_fed_back_by_hand():
     torch.testing.assert_close(made[:, 0], torch.stack(by_hand, dim=1), rtol=1e-5, atol=1e-6)
 
 
-def test_the_recursive_way_learns_the_next_step_and_the_forcing_it_will_not_know():
-    model = make("recursive", future=(0,)).train()
+@pytest.mark.parametrize("training", [True, False])
+def test_the_recursive_way_learns_the_next_step_and_the_forcing_it_will_not_know(training):
+    model = make("recursive", future=(0,)).train(training)
     forcing, attributes, ahead = inputs((0,))
-    made, _ = model(forcing, attributes, targets=ISSUED, future=ahead[:, :ISSUED])
+    made, _ = model.next_step(forcing, attributes, targets=ISSUED, future=ahead[:, :ISSUED])
     assert made.shape == (BATCH, ISSUED, 2)
-    univariate = make("recursive", n_forcings=3).train()
-    made, _ = univariate(torch.randn(BATCH, STEPS, 3), attributes, targets=ISSUED)
+    univariate, forcing = make("recursive", n_forcings=3).train(training), torch.randn(BATCH, STEPS, 3)
+    made, _ = univariate.next_step(forcing, attributes, targets=ISSUED)
     assert made.shape == (BATCH, ISSUED, 1)
-    assert univariate.eval()(torch.randn(BATCH, STEPS, 3), attributes, targets=ISSUED)[0].shape == (BATCH, ISSUED, LEADS)
+    rolled_out, _ = univariate(forcing, attributes, targets=ISSUED)
+    assert rolled_out.shape == (BATCH, ISSUED, LEADS)
+    torch.testing.assert_close(rolled_out[..., 0], made[..., 0])
 
 
 @pytest.mark.parametrize("method", ["direct", "encoder_decoder"])

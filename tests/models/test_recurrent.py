@@ -1,6 +1,6 @@
 import pytest
 import torch
-from conftest import model_of
+from conftest import inputs_of, model_of
 from torch import nn
 
 from runoff_lstm.errors import InputError
@@ -80,7 +80,7 @@ def test_the_forget_gate_begins_with_its_bias():
     ("form", "bias"), [({}, 3.0), ({"hidden_sizes": (8, 4)}, 1.0), ({"hidden_sizes": (8, 4), "forget_bias": 2.5}, 2.5)]
 )
 def test_a_single_layer_begins_slower_than_those_of_a_stack(form, bias):
-    for layer in build_model(Architecture(**form), n_forcings=2).stack.layers:
+    for layer in build_model(Architecture(**form), inputs_of(2)).stack.layers:
         size = layer.hidden_size
         assert (layer.bias_hh_l0[size : 2 * size] == bias).all()
 
@@ -107,8 +107,7 @@ def test_the_softplus_head_never_falls_below_zero_flow():
 def test_an_architecture_builds_what_it_says():
     model = build_model(
         Architecture(hidden_sizes=(8, 4), dropout=Dropout(output=0.3), head="softplus"),
-        n_forcings=3,
-        n_static_attributes=2,
+        inputs_of(3, 2),
         zero_flow=-1.0,
     )
     assert [(layer.input_size, layer.hidden_size) for layer in model.stack.layers] == [(5, 8), (8, 4)]

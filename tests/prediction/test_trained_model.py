@@ -1,19 +1,16 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from conftest import make_basins
 from safetensors.torch import save_file
-from small_models import FORCING, FORM, lagged_model, model_for, with_rain_ahead
+from small_models import FORCING, lagged_model, model_for, with_rain_ahead
 
 from runoff_lstm.data.periods import Period
 from runoff_lstm.errors import InputError
 from runoff_lstm.models.architecture import Architecture
-from runoff_lstm.models.build import build_model
 from runoff_lstm.models.dropout import Dropout
 from runoff_lstm.prediction.bundle import load_model, write_bundle
-from runoff_lstm.prediction.trained_model import (
+from runoff_lstm.prediction.input_warnings import (
     IncompleteInputWarning,
     OutsideTrainingRangeWarning,
     SilentGaugeWarning,
@@ -27,7 +24,7 @@ def test_a_bundle_comes_back_whole_and_simulates_the_same(basins, tmp_path):
     for head in ("linear", "softplus"):
         model = model_for(basins, Architecture(hidden_sizes=(8, 4), dropout=Dropout(output=0.4), head=head))
         again = load_model(write_bundle(model, tmp_path / f"{head}.safetensors"))
-        for name in ("architecture", "scaler", "forcing", "sequence_length", "time_step", "training_period", "gauge_ids"):
+        for name in ("architecture", "scaler", "inputs", "forcing", "time_step", "trained_on", "seen"):
             assert getattr(again, name) == getattr(model, name)
         np.testing.assert_array_equal(again.simulate(basins)["simulated"], model.simulate(basins)["simulated"])
 
@@ -306,10 +303,7 @@ def test_a_basin_without_enough_history_at_the_issue_date_is_told_and_the_others
 
 
 def test_a_forecast_forcing_that_is_too_short_is_refused(basins):
-    plain = lagged_model(basins, lags=(0,), lead_times=3)
-    form = replace(FORM, forecast="direct")
-    module = build_model(form, n_forcings=5, lead_times=3, future=(0,)).eval()
-    model = replace(plain, module=module, architecture=form, forecast_forcing=("rain",))
+    model = with_rain_ahead(basins)
     last = basins.indexes["time"][-2]
     with pytest.raises(InputError, match="rain is needed 3 steps ahead, to 2001-12-02, and is missing from 2001-12-01"):
         model.forecast(basins, period=Period(last, last))

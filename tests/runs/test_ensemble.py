@@ -28,7 +28,7 @@ from runoff_lstm.runs.walk_forward import FineTune, Walk
 from runoff_lstm.training import loop as fitting
 from runoff_lstm.training.recipe import Recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.OutsideTrainingRangeWarning")
 
 PERIODS = Periods(
     train=Period("2000-03-01", "2000-12-31"), validation=Period("2001-01-01", "2001-05-31"), test=Period("2001-06-01", "2001-11-30")

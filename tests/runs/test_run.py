@@ -35,7 +35,7 @@ from runoff_lstm.runs.scores import evaluate_run
 from runoff_lstm.runs.walk_forward import Walk
 from runoff_lstm.training.recipe import Recipe
 
-pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.OutsideTrainingRangeWarning")
 
 LEAF = Path(__file__).parents[2] / "catchments" / "leaf" / "leaf.toml"
 INPUTS = Inputs(("rain", "temperature"), sequence_length=30, targets_per_window=30)
@@ -387,7 +387,7 @@ def test_the_picture_is_of_the_median_of_the_basins_that_are_scored(tmp_path, pe
     assert len(worst) == 5
 
 
-@pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.SilentGaugeWarning")
+@pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.SilentGaugeWarning")
 def test_the_forecasts_drawn_are_of_the_median_of_the_basins_that_are_scored(tmp_path, basins, periods, monkeypatch):
     said = titles(monkeypatch)
     holed = unobserved(basins, periods, "01013500", "02064000")

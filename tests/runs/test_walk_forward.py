@@ -119,7 +119,7 @@ def test_what_is_known_at_an_origin_is_the_past_and_the_forcing_told_as_a_foreca
 
 
 @pytest.mark.parametrize("fine_tune", [None, Recipe(steps=2, batch_size=4, learning_rate=1e-3, validate_every=2)])
-@pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
+@pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.OutsideTrainingRangeWarning")
 def test_a_model_is_fitted_again_on_the_way_and_never_to_the_future(basins, fine_tune):
     def walk(dataset):
         forecaster = LSTMForecaster(
@@ -157,7 +157,7 @@ def test_a_model_that_has_seen_later_steps_is_not_walked(basins):
             walk_forward(forecaster, basins, period=Period(begin, "2001-08-10"), lead_times=3)
 
 
-@pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
+@pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.OutsideTrainingRangeWarning")
 def test_fine_tuning_goes_on_through_all_of_the_history(basins):
     fine_tune = Recipe(steps=2, batch_size=4, learning_rate=1e-3, validate_every=1)
     forecaster = LSTMForecaster(inputs(), model=trained(basins), device="cpu", validation_steps=60, fine_tune=fine_tune)

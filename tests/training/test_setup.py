@@ -8,6 +8,7 @@ from conftest import make_basins
 from runoff_lstm.data.filling import fill_by_interpolation
 from runoff_lstm.data.periods import Period, Stretches
 from runoff_lstm.data.splits import Periods
+from runoff_lstm.device import resolve_device
 from runoff_lstm.errors import InputError
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
@@ -16,12 +17,12 @@ from runoff_lstm.prediction.bundle import load_model, write_bundle
 from runoff_lstm.prediction.inference import simulate_windows
 from runoff_lstm.training import loop as fitting
 from runoff_lstm.training.recipe import Recipe
-from runoff_lstm.training.setup import prepare, resolve_device, train
+from runoff_lstm.training.setup import prepare, train
 
 INPUTS = Inputs(("rain", "temperature"), sequence_length=30, targets_per_window=30)
 RECIPE = Recipe(steps=20, batch_size=8, learning_rate=1e-2, validate_every=10)
 SMALL = Architecture(hidden_sizes=(8,), dropout=Dropout(output=0.2))
-OUTSIDE = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
+OUTSIDE = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.OutsideTrainingRangeWarning")
 
 
 def weights(dataset, periods, **arguments):
@@ -276,7 +277,7 @@ def test_frozen_parts_that_are_not_there_or_leave_nothing_are_refused(basin, per
         (
             lambda d: d,
             {"inputs": Inputs(("rain", "temperature"), ("leak", "slope"), root_transform=True)},
-            r"takes root_transform = \[False\]",
+            r"takes root_transform = False, not True",
         ),
         (lambda d: d, {"architecture": Architecture(hidden_sizes=(8,))}, r"the model is Architecture\(.*leave \[model\] out"),
         (

@@ -14,8 +14,9 @@ from runoff_lstm.models.stack import Stack, State
 class RecursiveForecast(ForecastModel):
     """One step ahead at a time: the discharge that was forecast is fed back as if it had been observed.
 
-    In training it predicts the next step alone, after observations. The forcing that is not known beyond the issue date is
-    predicted with the discharge and fed back too; the forcing that is known enters a step ahead of the observations.
+    `next_step` predicts one step ahead of observations, and is what a training learns; the model itself rolls it out over the lead
+    times. The forcing that is not known beyond the issue date is predicted with the discharge and fed back too; the forcing that is
+    known enters a step ahead of the observations.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ class RecursiveForecast(ForecastModel):
         self.predicted = [place for place in range(n_forcings) if place not in future]
         self.head = build_head("leads", stack.sizes[-1] + stack.sizes[0], 1 + len(self.predicted))
 
-    def forward(
+    def next_step(
         self,
         forcing: Tensor,
         static_attributes: Tensor,
@@ -49,12 +50,25 @@ class RecursiveForecast(ForecastModel):
         future: Tensor | None = None,
         masks: Masks | None = None,
     ) -> tuple[Tensor, State]:
-        """As of `ForecastModel`; in training (batch, targets, 1 + predicted forcing) of the next step instead of the lead times."""
+        """Predict the step after each of the last steps: (batch, targets, 1 + predicted forcing); arguments as of `forward`."""
         targets = targets or forcing.shape[1]
         inputs = joined(self._with_next(forcing, future, targets), static_attributes)
-        if self.training:
-            hidden, after = self.stack(inputs, state, last=targets, masks=masks)
-            return self.head(beside(hidden, inputs)), after
+        hidden, after = self.stack(inputs, state, last=targets, masks=masks)
+        return self.head(beside(hidden, inputs)), after
+
+    def forward(
+        self,
+        forcing: Tensor,
+        static_attributes: Tensor,
+        state: State | None = None,
+        *,
+        targets: int | None = None,
+        future: Tensor | None = None,
+        masks: Masks | None = None,  # noqa: ARG002 - a mask of the whole sequence does not fit the steps of a rollout
+    ) -> tuple[Tensor, State]:
+        """Roll the next step out over the lead times; see `ForecastModel`."""
+        targets = targets or forcing.shape[1]
+        inputs = joined(self._with_next(forcing, future, targets), static_attributes)
         before = inputs.shape[1] - targets
         if before:
             _, state = self.stack(inputs[:, :before], state, last=1)

@@ -1,0 +1,168 @@
+"""Warnings of inputs that a model runs on and should not be trusted on without a look, and when each is given."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import xarray as xr
+
+from runoff_lstm.data.names import BASIN, DISCHARGE, TIME
+from runoff_lstm.data.times import date_label, times_of
+from runoff_lstm.errors import InputError
+from runoff_lstm.inputs.scaling import Scaler
+from runoff_lstm.inputs.spec import Inputs
+
+SHOWN = 5
+"""Basins that are named in warnings of their own."""
+
+
+class IncompleteInputWarning(UserWarning):
+    """A forecast could not be made for want of history or of forecast forcing; it is NaN."""
+
+
+class SilentGaugeWarning(UserWarning):
+    """No discharge was observed at an issue date; the forecast goes on without."""
+
+
+class OutsideTrainingRangeWarning(UserWarning):
+    """An input lies outside what the model was trained on; its simulation there is an extrapolation."""
+
+
+class UnseenBasinWarning(UserWarning):
+    """A basin was not among those that the model was trained on."""
+
+
+@contextmanager
+def each_warning_once() -> Iterator[None]:
+    """Give each warning of one text once, at the end, however many members of an ensemble or parts of a period give it."""
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            yield
+    finally:
+        for one in {(one.category, str(one.message)): one for one in caught}.values():
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+
+
+@contextmanager
+def as_ungauged(*, on_purpose: bool) -> Iterator[None]:
+    """Give no `UnseenBasinWarning` where basins are left out of training on purpose, to be scored as ungauged."""
+    with warnings.catch_warnings():
+        if on_purpose:
+            warnings.simplefilter("ignore", UnseenBasinWarning)
+        yield
+
+
+def warn_unissued(seen: Inputs, data: xr.Dataset, steps: slice, *, made: np.ndarray) -> None:
+    """Warn of the basins for which a forecast was asked and could not be made."""
+    failed = np.flatnonzero(~made.all(axis=1))
+    for place, basin in enumerate(failed[:SHOWN]):
+        dates = steps.start + np.flatnonzero(~made[basin])
+        others = _others(place, len(failed))
+        warnings.warn(
+            f"basin {data[BASIN].values[basin]}{others}: no forecast from {len(dates)} issue date(s), the first "
+            f"{why_unissued(seen, data, int(basin), int(dates[0]))}",
+            IncompleteInputWarning,
+            stacklevel=3,
+        )
+
+
+def why_unissued(seen: Inputs, data: xr.Dataset, basin: int, issued: int) -> str:
+    """An issue date, which forcing a forecast from it lacks, when, and the remedy; empty where nothing is lacking."""
+    times, begin = times_of(data), issued + 1 - seen.sequence_length
+    if begin < 0:
+        return (
+            f"{date_label(times[issued])}: {seen.sequence_length} steps of complete forcing up to it are needed, and the "
+            f"record begins on {date_label(times[0])}; issue the forecast later"
+        )
+    lacking = []
+    for name in seen.forcing:
+        missing = np.flatnonzero(np.isnan(data[name].values[basin, begin : issued + 1]))
+        if missing.size:
+            lacking.append(
+                f"{name} is missing at {missing.size} of the {seen.sequence_length} steps up to it that are needed, last at "
+                f"{date_label(times[begin + int(missing[-1])])}"
+            )
+    for name in seen.forecast_forcing:
+        ahead = np.isnan(data[name].values[basin, issued + 1 : issued + 1 + seen.lead_times])
+        known = int(np.argmax(ahead)) if ahead.any() else len(ahead)
+        if known < seen.lead_times:
+            first, last = (date_label(times[issued] + lead * (times[1] - times[0])) for lead in (known + 1, seen.lead_times))
+            lacking.append(f"{name} is needed {seen.lead_times} steps ahead, to {last}, and is missing from {first}")
+    remedy = "add it, or issue the forecast on another date"
+    return f"{date_label(times[issued])}: {' and '.join(lacking)}; {remedy}" if lacking else ""
+
+
+def warn_silent(observed: xr.DataArray, steps: slice, *, made: np.ndarray) -> None:
+    """Warn of the issue dates at which nothing was observed."""
+    there = observed.notnull().values
+    silent = made & ~there[:, steps]
+    basins = np.flatnonzero(silent.any(axis=1))
+    for place, basin in enumerate(basins[:SHOWN]):
+        dates = steps.start + np.flatnonzero(silent[basin])
+        before = np.flatnonzero(there[basin, : dates[0]])
+        last = f"last observed {date_label(observed.indexes[TIME][before[-1]])}" if before.size else "never observed before"
+        others = _others(place, len(basins))
+        warnings.warn(
+            f"basin {observed[BASIN].values[basin]}{others}: no discharge is observed at {len(dates)} issue date(s), the first "
+            f"{date_label(observed.indexes[TIME][dates[0]])} ({last}); the forecast goes on without it",
+            SilentGaugeWarning,
+            stacklevel=3,
+        )
+
+
+def warn_unseen(gauge_ids: Sequence[str], *, trained: Sequence[str], seen: Inputs, stacklevel: int) -> None:
+    """Warn of basins that were not in training, with what the model can tell them apart by."""
+    known = set(trained)
+    unseen = [gauge_id for gauge_id in gauge_ids if gauge_id not in known]
+    if unseen:
+        names = ", ".join(unseen[:3]) + (" ..." if len(unseen) > 3 else "")
+        text = f"{len(unseen)} of {len(gauge_ids)} basin(s) were not in training ({names}); {_tells_apart(trained, seen)}"
+        warnings.warn(text, UnseenBasinWarning, stacklevel=stacklevel)
+
+
+def warn_unseen_rows(gauge_ids: Sequence[str] | None, rows: int, *, trained: Sequence[str], seen: Inputs) -> None:
+    """Warn of rows of a step that are, or must be, basins that were not in training."""
+    if gauge_ids is not None and len(gauge_ids) != rows:
+        raise InputError(f"{len(gauge_ids)} gauge id(s) are given for {rows} basin(s); give one for each")
+    if gauge_ids is not None:
+        warn_unseen(list(gauge_ids), trained=trained, seen=seen, stacklevel=5)
+    elif rows > len(trained):
+        text = f"at least {rows - len(trained)} of {rows} basin(s) were not in training; {_tells_apart(trained, seen)}"
+        warnings.warn(text, UnseenBasinWarning, stacklevel=4)
+
+
+def _tells_apart(trained: Sequence[str], seen: Inputs) -> str:
+    """What the model has to tell a basin it has not seen from those it has."""
+    if seen.static_attributes:
+        names = ", ".join(seen.static_attributes[:3]) + (" ..." if len(seen.static_attributes) > 3 else "")
+        return f"the model describes them by their static attributes alone ({names})"
+    but = f" but by observed {DISCHARGE}" if seen.discharge_lags else ""
+    if len(trained) == 1:
+        only = trained[0]
+        return f"the model has no static attributes and was trained on basin {only} alone: it takes every basin for that one{but}"
+    return f"the model has no static attributes, so it cannot tell basins apart{but}"
+
+
+def warn_outside(values: xr.DataArray, scaler: Scaler) -> None:
+    """Warn of values beyond the range of the training."""
+    name = str(values.name)
+    low, high = scaler.minimum[name], scaler.maximum[name]
+    tolerance = 1e-6 * max(abs(low), abs(high))
+    outside = (values < low - tolerance) | (values > high + tolerance)
+    count = int(outside.sum())
+    if count:
+        units = values.attrs.get("units", "1")
+        unit = "" if units in ("", "1") else f" {units}"
+        warnings.warn(
+            f"{name} leaves the training range {low:.4g} to {high:.4g}{unit} on {count} of {values.size} values "
+            f"(they run from {float(values.min()):.4g} to {float(values.max()):.4g}); the simulation extrapolates there",
+            OutsideTrainingRangeWarning,
+            stacklevel=4,
+        )
+
+
+def _others(place: int, count: int) -> str:
+    """After the last basin that is named: how many more there are."""
+    return f" (and {count - SHOWN} more basins)" if place == SHOWN - 1 and count > SHOWN else ""

@@ -1,0 +1,267 @@
+"""Simulator: from a bare Dataset to simulated discharge, at once or step by step, and what the layers remember of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast, get_args
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+
+from runoff_lstm.data.names import BASIN, DISCHARGE, TIME
+from runoff_lstm.data.periods import Period, as_single_period
+from runoff_lstm.device import ThreadCount, Threads
+from runoff_lstm.errors import InputError, check_choice
+from runoff_lstm.inputs.features import observation_inputs, season_of
+from runoff_lstm.models.recurrent import RecurrentModel
+from runoff_lstm.prediction.inference import (
+    Mode,
+    StreamState,
+    dropout_kept_on,
+    next_step,
+    record_layer,
+    simulate_continuously,
+    simulate_windows,
+)
+from runoff_lstm.prediction.input_warnings import warn_unseen_rows
+from runoff_lstm.prediction.trained_model import TrainedModel
+
+_GATES: dict[str, dict[str, str]] = {
+    "lstm": {"input": "i", "forget": "f", "candidate": "g", "output": "o"},
+    "gru": {"reset": "r", "update": "z", "candidate": "n"},
+    "rnn": {},
+}
+
+
+class Simulator(TrainedModel):
+    """A trained model that gives the discharge of the steps whose forcing it sees."""
+
+    def simulate(
+        self,
+        dataset: xr.Dataset,
+        *,
+        period: Period | None = None,
+        mode: Mode = "windows",
+        mc_samples: int | None = None,
+        seed: int = 0,
+        threads: Threads = None,
+    ) -> xr.Dataset:
+        """Simulate discharge from forcing and attributes; observations are looked at only by a model with `discharge_lags`.
+
+        Parameters
+        ----------
+        dataset
+            dims (basin, time): the forcing the model was trained on, in any unit that converts, and its static attributes.
+        period
+            Limits the simulated days; forcing may reach back before it. None: the whole record.
+        mode
+            "windows": as trained. "continuous": one pass with a kept state, the same series that `step` gives.
+        mc_samples
+            Monte-Carlo dropout (Gal and Ghahramani 2016, arXiv:1506.02142): this many simulations, each with the dropout of the
+            training kept on and masks of its own for every window. Their spread is what the dropout makes of the model's
+            uncertainty; it knows nothing of errors in the data.
+        seed
+            Of those masks; with the same one the same members come out.
+        threads
+            On a CPU. None: by a fixed rule from the size of the work; a number, or "auto", which times the first passes; see
+            `Recipe.threads`.
+
+        Returns
+        -------
+        Dataset
+            `simulated` (basin, time) in mm d-1 (mm h-1 where the step is shorter than a day), never below zero; NaN where a step
+            has less than `sequence_length` steps of complete forcing up to it. With `mc_samples`: (member, basin, time).
+
+        Raises
+        ------
+        InputError
+            A variable is missing (named, with the nearest), has a unit that cannot be converted, the time step is another, the
+            period is outside the data, or Monte-Carlo samples are asked of a model without dropout.
+
+        Warns
+        -----
+        UnseenBasinWarning
+            A basin was not in training.
+        OutsideTrainingRangeWarning
+            An input leaves the range of the training period.
+        """
+        check_choice("mode", mode, get_args(Mode))
+        period = None if period is None else as_single_period("period", period)
+        if mc_samples is not None:
+            self._check_samples(mc_samples)
+        inputs = self._inputs(dataset, period)
+        windows = self.windows(self.scaler.apply(inputs), period=period)
+        run = simulate_windows if mode == "windows" else simulate_continuously
+        if mc_samples is None:
+            scaled = run(self.module, windows, threads=threads)
+        else:
+            with dropout_kept_on(self.module, seed):
+                scaled = np.stack([run(self.module, windows, threads=threads) for _ in range(mc_samples)])
+        steps = slice(None) if period is None else period.steps(windows.times)
+        return self._dataset(self._discharge(scaled[..., steps, :])[..., 0], inputs[BASIN], inputs[TIME][steps])
+
+    def record(self, dataset: xr.Dataset, *, layer: int = -1) -> xr.Dataset:
+        """See what a layer remembers: its gates and states over the whole record, in one continuous pass.
+
+        Parameters
+        ----------
+        dataset
+            As for `simulate`.
+        layer
+            Counted from 0 at the input; -1: the last one.
+
+        Returns
+        -------
+        Dataset
+            `gates` (basin, time, unit, gate), gate being "input", "forget", "candidate" and "output" (of a GRU "reset", "update"
+            and "candidate"; an RNN has none); `cell_state` (LSTM) and `hidden_state` (basin, time, unit); without unit; NaN where
+            the continuous simulation is.
+
+        Raises
+        ------
+        InputError
+            As for `simulate`; the model has no such layer; no day has enough history.
+        """
+        layers = len(self.architecture.hidden_sizes)
+        if not -layers <= layer < layers:
+            raise InputError(f"the model has {layers} layer(s), not a layer {layer}; count from 0")
+        inputs = self._inputs(dataset, None)
+        made = record_layer(cast(RecurrentModel, self.module), self.windows(self.scaler.apply(inputs)), layer)
+        dims = (BASIN, TIME, "unit")
+        states = {"hidden_state": "h", "cell_state": "c"}
+        recorded = xr.Dataset(
+            {name: (dims, made[letter]) for name, letter in states.items() if letter in made},
+            coords={BASIN: inputs[BASIN], TIME: inputs[TIME]},
+        )
+        gates = _GATES[self.architecture.layer_type]
+        if gates:
+            values = np.stack([made[letter] for letter in gates.values()], axis=3)
+            recorded = recorded.assign(gates=((*dims, "gate"), values)).assign_coords(gate=list(gates))
+        return recorded
+
+    def simulate_from(
+        self, dataset: xr.Dataset, state: StreamState | None = None, *, until: str | pd.Timestamp | None = None
+    ) -> tuple[xr.Dataset, StreamState]:
+        """Simulate continuously from a state on, and give the state at the end.
+
+        Parameters
+        ----------
+        dataset
+            As for `simulate`, with the step after the state; steps up to the state may be there, and are not read again.
+        state
+            What an earlier call, `step` or `read_state` gave; None: begin with the first step of the data.
+        until
+            The last step to simulate; None: the last one of the data.
+
+        Returns
+        -------
+        simulated, state
+            As `simulate` in the mode "continuous", of the steps after the state; and the state after the last one. Stopping at any
+            step and resuming gives the same numbers to the bit on the same machine.
+
+        Raises
+        ------
+        InputError
+            As for `simulate`; the data have other basins than the state, or lack the step after it.
+        """
+        from runoff_lstm.prediction.state import simulate_from
+
+        return simulate_from(self, dataset, state, until=until)
+
+    @torch.no_grad()
+    def step(
+        self,
+        forcing: Mapping[str, np.ndarray | float],
+        state: StreamState | None = None,
+        *,
+        attributes: Mapping[str, np.ndarray | float] | None = None,
+        gauge_ids: Sequence[str] | None = None,
+        time: str | pd.Timestamp | None = None,
+    ) -> tuple[np.ndarray, StreamState]:
+        """Take one step: today's forcing in, today's discharge and the new state out.
+
+        Parameters
+        ----------
+        forcing
+            By name, in the units of `self.forcing`: a number, or an array over basins. A model with `discharge_lags` takes
+            "discharge_lag_1" and so on too, in `self.units`, NaN where nothing was observed.
+        state
+            What the step before returned; None at the start.
+        attributes
+            By name, arrays over basins; only where the model has static attributes.
+        gauge_ids
+            Of the basins, in their order. None: those of the state; at the first step taken to be those of the training where there
+            are as many.
+        time
+            Of the step. None: one time step after the state. Needed at the first step of a model with `season`.
+
+        Returns
+        -------
+        discharge, state
+            (basin,) in `self.units`, NaN until `sequence_length` steps have been seen; the state for the next step.
+
+        Raises
+        ------
+        InputError
+            A value or the time lacks or is not finite, the basins or the time are not those that the state goes on with, or there
+            are more or fewer gauge ids than basins.
+
+        Warns
+        -----
+        UnseenBasinWarning
+            At the first step: a basin was not in training.
+        """
+        now, basins = next_step(state, time, gauge_ids, step=self.time_step)
+        if self.inputs.season and now is None:
+            raise InputError('the model takes the time of the year; give the time of the step, such as time = "2024-05-01"')
+        lagged = [f"{DISCHARGE}_lag_{lag}" for lag in self.discharge_lags]
+        missing = [
+            name for name in (*self.forcing, *lagged, *self.static_attributes) if name not in {**forcing, **(attributes or {})}
+        ]
+        if missing:
+            raise InputError(f"today's input lacks {', '.join(missing)}; give a value for each")
+        device = next(self.module.parameters()).device
+        today = self._row(forcing, list(self.forcing)).to(device)
+        fixed = self._row(attributes or {}, list(self.static_attributes), rows=len(today)).to(device)
+        if state is None:
+            warn_unseen_rows(gauge_ids, max(len(today), len(fixed)), trained=self._ever_trained_on, seen=self.inputs)
+        state = state or StreamState()
+        if not bool(torch.isfinite(today).all()):
+            raise InputError(
+                "today's forcing has a missing or infinite value; fill it, or begin anew after the gap with state = None"
+            )
+        if not bool(torch.isfinite(fixed).all()):
+            raise InputError("a static attribute is missing or infinite; fill it in")
+        if self.inputs.season:
+            season = torch.from_numpy(season_of(pd.DatetimeIndex([now]))).to(device)
+            today = torch.cat([today, season.T.expand(len(today), -1)], dim=1)
+        if lagged:
+            for name in lagged:
+                if np.any(np.isinf(forcing[name]) | (np.asarray(forcing[name]) < 0)):
+                    raise InputError(f"{name} is negative or infinite; make it NaN or correct it")
+            values = [self.scaler.scale(DISCHARGE, np.atleast_1d(np.asarray(forcing[name], dtype=np.float64))) for name in lagged]
+            observed = torch.from_numpy(np.stack(np.broadcast_arrays(*values), axis=1)).to(device)
+            made = observation_inputs(observed, zero_flow=self.scaler.zero_flow).flatten(1)
+            today = torch.cat([today, made.expand(len(today), -1)], dim=1)
+        with ThreadCount(None, self.module, len(today), device=device).one_pass():
+            scaled, layers = self.module(today[:, None], fixed, state.layers)
+        after = StreamState(layers, state.steps + 1, gauge_ids=basins, time=now)
+        discharge = self._discharge(scaled[:, 0].float().cpu().numpy())[:, 0]
+        return np.where(np.asarray(after.steps) >= self.sequence_length, discharge, np.float32(np.nan)), after
+
+    def _check_samples(self, mc_samples: int) -> None:
+        if mc_samples < 1:
+            raise InputError(f"mc_samples = {mc_samples}: ask for at least 1")
+        if not self.architecture.dropout.drops_anything:
+            raise InputError(
+                "the model was trained without dropout, so all Monte-Carlo samples would be the same; train it with some"
+            )
+
+    def _dataset(self, discharge: np.ndarray, basin: xr.DataArray, time: xr.DataArray) -> xr.Dataset:
+        """`discharge` is (basin, time), or (member, basin, time)."""
+        attrs = {"units": self.units, "long_name": "simulated discharge"}
+        dims = (BASIN, TIME) if discharge.ndim == 2 else ("member", BASIN, TIME)
+        simulated = xr.Dataset({"simulated": (dims, discharge, attrs)}, coords={BASIN: basin, TIME: time})
+        if discharge.ndim == 3:
+            simulated = simulated.assign_coords(member=("member", np.arange(len(discharge)), {"standard_name": "realization"}))
+        return simulated
