@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from types import NoneType, UnionType
@@ -176,6 +176,8 @@ def _value(hint: Any, plain: Any, where: str, written_by: str, *, complete: bool
         if plain not in inner or isinstance(plain, bool):
             raise InputError(_wrong(where, plain, f"one of {', '.join(map(str, inner))}"))
         return plain
+    if origin is Sequence:  # a tuple once it is read
+        return _value(tuple[inner[0], ...], plain, where, written_by, complete=complete)  # type: ignore[valid-type]
     if origin is tuple:
         some = isinstance(plain, list)
         if not some or (inner[-1] is not Ellipsis and len(plain) != len(inner)):

@@ -19,6 +19,9 @@ from runoff_lstm.models.stack import State
 
 Mode = Literal["windows", "continuous"]
 
+STEPS_AT_ONCE = 256
+"""Of a continuous pass: it is the same series, but the layers keep their hidden state at every step of a call."""
+
 
 @dataclass(frozen=True)
 class StreamState:
@@ -114,12 +117,10 @@ def simulate_continuously(model: nn.Module, windows: Windows, *, threads: Thread
     for basin, first, batch in windows.runs():
         counted = _thread_count(threads, model, len(batch.forcing))
         length, state = batch.forcing.shape[1], None
-        at_once = (
-            length if model.training else 1
-        )  # dropout draws its masks for a whole sequence; else to the bit as `simulate_from`
+        at_once = length if model.training else STEPS_AT_ONCE  # dropout draws its masks for a whole sequence
         for begin in range(0, length, at_once):
             with counted.one_pass():
-                values, state = model(batch.forcing[:, begin : begin + at_once].clone(), batch.static_attributes, state)
+                values, state = model(batch.forcing[:, begin : begin + at_once], batch.static_attributes, state)
             simulated[basin, first + begin : first + begin + values.shape[1]] = values.float().cpu().numpy()
         simulated[basin, first : first + warm_up] = np.nan
     return simulated

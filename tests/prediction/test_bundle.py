@@ -107,7 +107,7 @@ def test_a_forecaster_of_format_1_forecasts_as_it_did_and_can_be_written_again(t
         ("architecture.dropout.output", 1.5, "1.5"),
         ("inputs.season", 1, "has inputs.season = 1, expected true or false"),
         ("inputs.sequence_length", True, "has inputs.sequence_length = True, expected a whole number"),
-        ("inputs.sequence_length", 0, "has inputs.sequence_length = 0, expected a whole number of at least 1"),
+        ("inputs.sequence_length", 0, "sequence_length = 0 must be 1 or more"),
         ("scaler.std.rain", 0.0, "has scaler.std.rain = 0.0, expected a number above 0"),
         ("scaler.std.rain", float("nan"), "has scaler.std.rain = nan, expected a finite number"),
         ("scaler.mean.rain", "1.0", "has scaler.mean.rain = '1.0', expected a finite number"),
