@@ -19,6 +19,7 @@ from runoff_lstm.inputs.scaling import Scaler
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.models.build import build_model
 from runoff_lstm.models.dropout import Dropout
+from runoff_lstm.models.own import OwnModel
 from runoff_lstm.prediction.stages import Stage
 from runoff_lstm.prediction.trained_model import TrainedModel
 
@@ -27,6 +28,11 @@ FORMAT = "runoff_lstm bundle 1"
 
 def write_bundle(model: TrainedModel, path: str | Path) -> Path:
     """Write a trained model as one safetensors file, whole or not at all."""
+    if isinstance(model.module, OwnModel):
+        raise InputError(
+            f"module = {type(model.module.module).__name__} is your own, and a bundle cannot make it again; keep its weights by "
+            "torch.save(module.state_dict(), ...) beside the code of the module"
+        )
     header: dict[str, Any] = {
         "architecture": asdict(model.architecture),
         "scaler": asdict(model.scaler),

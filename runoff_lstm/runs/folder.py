@@ -30,6 +30,7 @@ from runoff_lstm.models.dropout import Dropout
 from runoff_lstm.prediction.bundle import load_model
 from runoff_lstm.prediction.trained_model import TrainedModel
 from runoff_lstm.runs.walk_forward import Walk
+from runoff_lstm.training.losses import name_of
 from runoff_lstm.training.recipe import Recipe
 
 
@@ -102,7 +103,7 @@ def settings_of(
         "periods": {key: _dates(period) for key, period in periods.named().items()},
         "windows": {key: value for key, value in asked.items() if key not in ("forcing", "static_attributes") and value},
         "model": {**given(architecture), "dropout": given(architecture.dropout)},
-        "training": given(recipe),
+        "training": {**given(recipe), "loss": name_of(recipe.loss)},
     }
 
 

@@ -8,7 +8,7 @@ import torch
 
 from runoff_lstm.device import Precision
 from runoff_lstm.errors import InputError, as_flag, as_integer, as_number, check_choice
-from runoff_lstm.training.losses import LOSSES, LossName
+from runoff_lstm.training.losses import Loss, check_loss
 from runoff_lstm.training.schedules import SCHEDULES, ScheduleName
 
 _OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
@@ -35,7 +35,8 @@ class Recipe:
     gradient_clip
         Largest norm of the gradient.
     loss
-        "mse", "nse" (basin-weighted), "mae" or "kge".
+        "mse", "nse" (basin-weighted), "mae" or "kge"; or a function of your own with the signature of those in
+        `runoff_lstm.training.losses`, kept by its name in a run folder, which then can be resumed from Python only.
     precision
         "float32", or "bfloat16": matrix products in bfloat16 where the device has it (else float32, which is logged), weights and
         sums in float32.
@@ -64,7 +65,7 @@ class Recipe:
     optimizer: Literal["adam", "adamw"] = "adam"
     weight_decay: float = 0.0
     gradient_clip: float = 1.0
-    loss: LossName = "mse"
+    loss: Loss = "mse"
     precision: Precision = "float32"
     validate_every: int = 20
     gradient_length: int | None = None
@@ -73,7 +74,7 @@ class Recipe:
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        check_choice("loss", self.loss, LOSSES)
+        check_loss(self.loss)
         check_choice("optimizer", self.optimizer, _OPTIMIZERS)
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("precision", self.precision, get_args(Precision))

@@ -1,13 +1,14 @@
 """From a canonical Dataset and plain arguments to a trained model: split, scale, window, fit."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
+from torch import nn
 
 from runoff_lstm.data.masks import measured, refuse_later
 from runoff_lstm.data.names import BASIN, DISCHARGE
@@ -22,10 +23,11 @@ from runoff_lstm.inputs.scaling import DischargeScale, Scaler
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.models.build import Model, build_model
+from runoff_lstm.models.own import OwnModel
 from runoff_lstm.prediction.stages import Stage
 from runoff_lstm.prediction.trained_model import TrainedModel
 from runoff_lstm.training.fine_tuning import check_continues, check_periods_unseen, freeze
-from runoff_lstm.training.recipe import Recipe
+from runoff_lstm.training.recipe import Progress, Recipe
 from runoff_lstm.training.validation import Trained, Training
 
 LOG = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ def prepare(
     device: Device = "auto",
     start_from: TrainedModel | None = None,
     frozen: Sequence[str] = (),
+    module: nn.Module | None = None,
 ) -> Training:
     """Check, split, scale and lay out a training, and make the model it begins with.
 
@@ -70,6 +73,9 @@ def prepare(
     frozen
         Parts of it that are not trained on, by the name of a parameter or the beginning of one of its parts: "stack", "layers.0",
         "weight_hh", "head".
+    module
+        A network of your own in the place of an `architecture`, called as `Network` says; it is trained in place. Such a model
+        cannot be written as a bundle.
 
     Raises
     ------
@@ -78,6 +84,8 @@ def prepare(
     """
     check_settings(inputs=inputs, periods=periods, recipe=recipe, architecture=architecture, start_from=start_from)
     seed, frozen = as_integer("seed", seed, least=0), as_names("frozen", frozen)
+    if module is not None:
+        _check_own(module, recipe, architecture=architecture, start_from=start_from)
     dataset = check_basins(dataset)
     if start_from is None or architecture is not None:
         architecture = _with_forecast(architecture, inputs)
@@ -106,12 +114,16 @@ def prepare(
     _check_truncation(recipe, architecture)
     scale = DischargeScale.fit(dataset, periods.train, scaler)
     place = resolve_device(device)
-    module = _fresh(architecture, inputs, zero_flow=scale.zero_flow, seed=seed)
+    network = (
+        _fresh(architecture, inputs, zero_flow=scale.zero_flow, seed=seed)
+        if module is None
+        else OwnModel(module, lead_times=inputs.lead_times)
+    )
     if start_from is not None:
-        module.load_state_dict(start_from.module.state_dict())
-        freeze(module, frozen)
+        network.load_state_dict(start_from.module.state_dict())
+        freeze(network, frozen)
     model = TrainedModel(
-        module=module.to(place),
+        module=network.to(place),
         architecture=architecture,
         scaler=scaler,
         forcing={name: str(dataset[name].attrs["units"]) for name in inputs.forcing},
@@ -141,6 +153,16 @@ def prepare(
     training = Training(replace(model, seen=tuple(seen)), windows, scale, observed, recipe, seed)
     check_used(training, periods)
     return training
+
+
+def _check_own(module: nn.Module, recipe: Recipe, *, architecture: Architecture | None, start_from: TrainedModel | None) -> None:
+    """Refuse what a network of the user's own excludes."""
+    OwnModel(module)
+    for name, given in {"architecture": architecture, "start_from": start_from}.items():
+        if given is not None:
+            raise InputError(f"module and {name} exclude each other; leave {name} out, or module")
+    if recipe.gradient_length is not None:
+        raise InputError("gradient_length cuts the state of a network of ours; leave it out where module is given")
 
 
 def _fresh(architecture: Architecture, inputs: Inputs, *, zero_flow: float, seed: int) -> Model:
@@ -250,7 +272,7 @@ def _check_truncation(recipe: Recipe, architecture: Architecture) -> None:
         raise InputError('[training] gradient_length lets no gradient reach initial_state = "learned"; leave one of the two out')
 
 
-def train(
+def train(  # noqa: PLR0913 - plain arguments
     dataset: xr.Dataset,
     *,
     periods: Periods,
@@ -261,8 +283,55 @@ def train(
     device: Device = "auto",
     start_from: TrainedModel | None = None,
     frozen: Sequence[str] = (),
+    module: nn.Module | None = None,
+    observe: Callable[[Progress], None] | None = None,
 ) -> Trained:
-    """Train an LSTM that turns forcing into discharge; see `prepare` for the arguments, `fit` for what can stop it."""
+    """Train an LSTM that turns forcing into discharge.
+
+    The scaler sees the training period alone, early stopping and the choice of the best weights the validation period; the test
+    period is not looked at.
+
+    Parameters
+    ----------
+    dataset
+        Canonical Dataset (see `check_basins`), dims (basin, time).
+    periods
+        Train, and validation where the best weights are to be chosen by it.
+    inputs
+        What the model sees.
+    recipe
+        How to optimise: budget, rate, loss.
+    architecture
+        Form of the model; None: one layer of 64, or that of `start_from`.
+    seed
+        Of the weights, the order of the windows and the dropout masks; the same seed gives the same model.
+    device
+        "auto" takes a CUDA device, else Apple's MPS, else the CPU.
+    start_from
+        A trained model to go on from: its weights are the first ones, and its scaler is kept.
+    frozen
+        Parts of it that are not trained on, by the name of a parameter or the beginning of one of its parts: "stack", "head".
+    module
+        A network of your own in the place of an `architecture`, called as `Network` says; it is trained in place.
+    observe
+        Called with a `Progress` after every update: update, share of the budget, loss, validation NSE, rate.
+
+    Returns
+    -------
+    Trained
+        The model, its history (a row for each validation), and what was used of each period.
+
+    Raises
+    ------
+    InputError
+        Data, names or periods do not fit; the message says which and what to do.
+    TrainingError
+        The loss or the validation score is not finite.
+
+    See Also
+    --------
+    train_run : trains, scores the test period and leaves a run folder.
+    """
     training = prepare(
         dataset,
         periods=periods,
@@ -273,5 +342,6 @@ def train(
         device=device,
         start_from=start_from,
         frozen=frozen,
+        module=module,
     )
-    return training.run()
+    return training.run() if observe is None else training.run(observe=observe)
