@@ -1,5 +1,6 @@
 """The public names. `python -m tests.test_package --write` accepts changed signatures."""
 
+import ast
 import difflib
 import inspect
 import re
@@ -30,6 +31,23 @@ def test_the_list_of_names_is_whole_and_an_unknown_one_is_refused():
     assert dir(runoff_lstm) == sorted(runoff_lstm.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'unheard_of'"):
         runoff_lstm.unheard_of  # noqa: B018
+
+
+def test_what_editors_are_told_is_the_table_and_a_wrong_name_is_one_to_them():
+    tree = ast.parse(Path(runoff_lstm.__file__).read_text(encoding="utf-8"))
+    (chosen,) = [one for one in tree.body if isinstance(one, ast.If)]
+    told = {home.module: {one.name for one in home.names} for home in chosen.body}
+    assert told == {f"runoff_lstm.{home}": set(names) for home, names in runoff_lstm._HOME.items()}
+    assert all(one.asname == one.name for home in chosen.body for one in home.names)  # handed on, by the rules of mypy
+    for_all = [one.name for one in tree.body if isinstance(one, ast.FunctionDef)]
+    assert "__getattr__" not in for_all  # it would make any name one of the package
+    assert [one.name for one in chosen.orelse] == ["__getattr__", "__dir__"]
+
+
+def test_a_wrong_name_is_refused_with_the_nearest_and_the_version_is_known():
+    with pytest.raises(AttributeError, match="has no attribute 'evaluat'; did you mean 'evaluate'"):
+        runoff_lstm.evaluat  # noqa: B018
+    assert runoff_lstm.__version__.count(".") == 2
 
 
 def test_no_public_signature_changes_unseen():

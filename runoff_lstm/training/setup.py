@@ -252,6 +252,22 @@ def check_used(training: Training, periods: Periods) -> None:
     _log_left_out("validation", gauge_ids[~training.scored], learned.size, why)
 
 
+def _log_coverage(name: str, coverage: pd.DataFrame) -> None:
+    """Log how many steps of a period are not used, and why; nothing where all are."""
+    steps, used, history, discharge = (
+        int(coverage[column].sum()) for column in ("steps", "used", "without_history", "without_discharge")
+    )
+    if used < steps:
+        LOG.info(
+            "%s: %d of %d steps are used; %d have too little history of complete forcing, %d no observed discharge",
+            name,
+            used,
+            steps,
+            history,
+            discharge,
+        )
+
+
 def _log_left_out(name: str, left_out: np.ndarray, basins: int, why: str) -> None:
     if left_out.size:
         LOG.warning("%s: %d of %d basins %s; the first is %s", name, left_out.size, basins, why, left_out[0])
@@ -344,4 +360,6 @@ def train(  # noqa: PLR0913 - plain arguments
         frozen=frozen,
         module=module,
     )
+    for name, windows in training.windows.items():
+        _log_coverage(name, windows.coverage)
     return training.run() if observe is None else training.run(observe=observe)

@@ -44,7 +44,10 @@ def test_a_network_of_ones_own_is_trained_validated_and_simulates():
     with pytest.warns(rl.OutsideTrainingRangeWarning):
         simulated = done.model.simulate(BASINS)["simulated"]
     assert np.isfinite(simulated.values[:, 9:]).all()
-    with pytest.raises(InputError, match=r'module = Reservoir is your own, and has no state .* mode = "windows"'):
+    with (
+        pytest.warns(rl.OutsideTrainingRangeWarning),
+        pytest.raises(InputError, match=r'module = Reservoir is your own, and has no state .* mode = "windows"'),
+    ):
         done.model.simulate(BASINS, mode="continuous")
 
 
