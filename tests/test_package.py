@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import is_typeddict
 
 import pytest
 
@@ -36,8 +37,8 @@ def test_the_list_of_names_is_whole_and_an_unknown_one_is_refused():
 def test_what_editors_are_told_is_the_table_and_a_wrong_name_is_one_to_them():
     tree = ast.parse(Path(runoff_lstm.__file__).read_text(encoding="utf-8"))
     (chosen,) = [one for one in tree.body if isinstance(one, ast.If)]
-    told = {home.module: {one.name for one in home.names} for home in chosen.body}
-    assert told == {f"runoff_lstm.{home}": set(names) for home, names in runoff_lstm._HOME.items()}
+    told = {(home.module, one.name) for home in chosen.body for one in home.names}
+    assert told == {(f"runoff_lstm.{home}", name) for home, names in runoff_lstm._HOME.items() for name in names}
     assert all(one.asname == one.name for home in chosen.body for one in home.names)  # handed on, by the rules of mypy
     for_all = [one.name for one in tree.body if isinstance(one, ast.FunctionDef)]
     assert "__getattr__" not in for_all  # it would make any name one of the package
@@ -69,6 +70,8 @@ def signatures() -> Iterator[str]:
         found = getattr(runoff_lstm, name)
         if isinstance(found, dict):
             yield f"{name} = {{{', '.join(map(str, found))}}}"
+        elif is_typeddict(found):
+            yield f"{name}: {', '.join(found.__annotations__)}"
         elif not inspect.isclass(found):
             yield name + signature(found)
         elif issubclass(found, Exception):

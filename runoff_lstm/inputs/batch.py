@@ -1,8 +1,10 @@
 """Batch: windows for one pass of a model; Tiles: which windows to gather."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
+import torch
 from torch import Tensor
 
 
@@ -45,6 +47,14 @@ class Batch:
             )
         if shapes[2][1] > shapes[0][1]:
             raise ValueError(f"a batch has more targets than steps: {shapes}")
+
+    @staticmethod
+    def joined(batches: "Sequence[Batch]") -> "Batch":
+        """Several batches of the same windows' length as one, in order: the `collate_fn` of a DataLoader over `Windows`."""
+        future = [one.future for one in batches if one.future is not None]
+        names = [field.name for field in fields(Batch) if field.name != "future"]
+        parts = {name: torch.cat([getattr(one, name) for one in batches]) for name in names}
+        return Batch(**parts, future=torch.cat(future) if future else None)
 
 
 @dataclass(frozen=True)

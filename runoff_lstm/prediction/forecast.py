@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from runoff_lstm.data.masks import measured
-from runoff_lstm.data.names import BASIN, DAY, DISCHARGE, ISSUE_DATE, LEAD_TIME, TIME
+from runoff_lstm.data.names import BASIN, DAY, DISCHARGE, ISSUE_DATE, LEAD_TIME, TIME, without_counts
 from runoff_lstm.data.periods import Period
 from runoff_lstm.data.times import date_label, times_of
 from runoff_lstm.errors import InputError
@@ -36,7 +36,7 @@ def forecast_dataset(
     ahead = ("lead_time", leads, {"standard_name": "forecast_period", "units": "d" if days else "h"})
     return xr.Dataset(
         {name: ((BASIN, ISSUE_DATE, LEAD_TIME), values, {"units": units, "long_name": f"{name} of discharge"})},
-        coords={BASIN: basin, ISSUE_DATE: issued, LEAD_TIME: ahead},
+        coords={BASIN: without_counts(basin), ISSUE_DATE: issued, LEAD_TIME: ahead},
         attrs={"Conventions": "CF-1.11"},
     )
 

@@ -13,7 +13,7 @@ import xarray as xr
 
 from runoff_lstm.data.given import as_dataset
 from runoff_lstm.data.masks import refuse_later
-from runoff_lstm.data.names import BASIN, DISCHARGE, TIME, discharge_units
+from runoff_lstm.data.names import BASIN, DISCHARGE, TIME, discharge_units, without_counts
 from runoff_lstm.data.periods import AnyPeriod, Period, as_single_period
 from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.times import date_label, step_label, time_step, times_of
@@ -393,7 +393,7 @@ class TrainedModel:
         states = {"hidden_state": "h", "cell_state": "c"}
         recorded = xr.Dataset(
             {name: (dims, made[letter]) for name, letter in states.items() if letter in made},
-            coords={BASIN: inputs[BASIN], TIME: inputs[TIME]},
+            coords={BASIN: without_counts(inputs[BASIN]), TIME: inputs[TIME]},
         )
         gates = _GATES[self.architecture.layer_type]
         if gates:
@@ -434,7 +434,7 @@ class TrainedModel:
             raise InputError(f"basin {dataset[BASIN].values[basin]}: attribute {names[place]} is missing; fill it in")
         gate = stack.input_gate(rows).cpu().numpy()
         attrs = {"long_name": "input gate, set by the static attributes", "units": "1"}
-        return xr.DataArray(gate, {BASIN: dataset[BASIN]}, (BASIN, "unit"), name="embedding", attrs=attrs)
+        return xr.DataArray(gate, {BASIN: without_counts(dataset[BASIN])}, (BASIN, "unit"), name="embedding", attrs=attrs)
 
     def windows(
         self, scaled: xr.Dataset, *, period: AnyPeriod | None = None, target: xr.DataArray | None = None, one_step: bool = False
@@ -562,7 +562,9 @@ class TrainedModel:
         """`scaled` is (basin, time), or (member, basin, time)."""
         attrs = {"units": self.units, "long_name": "simulated discharge"}
         dims = (BASIN, TIME) if scaled.ndim == 2 else ("member", BASIN, TIME)
-        simulated = xr.Dataset({"simulated": (dims, self._discharge(scaled), attrs)}, coords={BASIN: basin, TIME: time})
+        simulated = xr.Dataset(
+            {"simulated": (dims, self._discharge(scaled), attrs)}, coords={BASIN: without_counts(basin), TIME: time}
+        )
         if scaled.ndim == 3:
             simulated = simulated.assign_coords(member=("member", np.arange(len(scaled)), {"standard_name": "realization"}))
         return simulated
