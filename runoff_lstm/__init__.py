@@ -12,6 +12,7 @@ show_log()
 
 _HOME = {
     "data.derived": ("derive",),
+    "data.example": ("example_basins",),
     "data.filling": (
         "fill_by_climatology",
         "fill_by_interpolation",
@@ -141,6 +142,7 @@ __version__: str
 
 if TYPE_CHECKING:  # for editors and mypy, which cannot read the table; a test holds both against each other
     from runoff_lstm.data.derived import derive as derive
+    from runoff_lstm.data.example import example_basins as example_basins
     from runoff_lstm.data.filling import (
         fill_by_climatology as fill_by_climatology,
     )

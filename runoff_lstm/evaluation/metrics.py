@@ -34,7 +34,14 @@ class MetricFunction(Protocol):
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric and what is needed to read its values."""
+    """A metric and what is needed to read its values.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> rl.METRICS["NSE"].best
+    1.0
+    """
 
     function: MetricFunction
     units: str

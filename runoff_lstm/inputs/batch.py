@@ -27,6 +27,13 @@ class Batch:
     future
         (batch, target + lead - 1, forcing) of forecasts that are given forcing beyond the issue date: from the step after the first
         target step on. None elsewhere.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> rl.Windows(data, ["rain"], sequence_length=30)[0].discharge.shape
+    torch.Size([1, 1])
     """
 
     forcing: Tensor

@@ -84,6 +84,13 @@ class Windows:
     ----------
     in_period
         (time,) bool: the steps that may be predicted, of forecasts the issue dates.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> rl.Windows(data, ["rain"], sequence_length=30)[0].forcing.shape
+    torch.Size([1, 30, 1])
     """
 
     def __init__(  # noqa: PLR0913 - plain arguments
@@ -181,7 +188,8 @@ class Windows:
         several = f" of {self.targets_per_window} targets" if self.targets_per_window > 1 else ""
         return (
             f"<Windows: {len(self)} of {self.n_targets} valid steps, {len(self.gauge_ids)} basin(s), "
-            f"{self.sequence_length} steps of {', '.join(self.forcing)} each{several}, {date_label(self.times[0])} to {date_label(self.times[-1])}>"
+            f"{self.sequence_length} steps of {', '.join(self.forcing)} each{several}, "
+            f"{date_label(self.times[0])} to {date_label(self.times[-1])}>"
         )
 
     @property

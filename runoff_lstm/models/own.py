@@ -8,7 +8,17 @@ from runoff_lstm.errors import InputError, as_instance
 
 
 class Network(Protocol):
-    """What `train(module=...)` takes: a `torch.nn.Module` that is called like this."""
+    """What `train(module=...)` takes: a `torch.nn.Module` that is called like this.
+
+    Examples
+    --------
+    >>> import torch
+    >>> class Mean(torch.nn.Module):
+    ...     def forward(self, forcing, static_attributes, *, targets):
+    ...         return forcing.mean(dim=2)[:, -targets:], None
+    >>> Mean()(torch.zeros(8, 30, 2), torch.zeros(8, 0), targets=5)[0].shape
+    torch.Size([8, 5])
+    """
 
     def __call__(self, forcing: Tensor, static_attributes: Tensor, *, targets: int) -> tuple[Tensor, Any]:
         """Predict the last steps of each window.

@@ -24,7 +24,18 @@ def forecast_dataset(
     step: pd.Timedelta,
     name: str = "forecast",
 ) -> xr.Dataset:
-    """Values (basin, issue date, lead) as a CF Dataset; its `lead_time` counts steps from 1."""
+    """Values (basin, issue date, lead) as a CF Dataset; its `lead_time` counts steps from 1.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> import numpy as np
+    >>> issued = data.indexes["time"][:3]
+    >>> made = rl.forecast_dataset(np.ones((2, 3, 7)), basin=data["basin"], issue_dates=issued, units="mm d-1", step="1D")
+    >>> made["forecast"].dims
+    ('basin', 'issue_date', 'lead_time')
+    """
     days = pd.Timedelta(step) == pd.Timedelta(DAY)
     lead = np.arange(1, values.shape[2] + 1)
     leads = lead if days else lead * (pd.Timedelta(step) / pd.Timedelta(1, "h"))

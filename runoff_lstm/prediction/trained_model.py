@@ -122,6 +122,18 @@ class TrainedModel:
     seen
         All that its weights were learned from and chosen by, from the first training of the first of the models that it goes on
         from to its own validation; left out: `training_period` of `gauge_ids`. A score there means nothing.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> periods = rl.Periods(train=("2000-02-01", "2000-12-31"), validation=("2001-01-01", "2001-06-30"))
+    >>> inputs = rl.Inputs(["rain", "temperature"], sequence_length=30)
+    >>> recipe = rl.Recipe(steps=3, batch_size=16, validate_every=3)
+    >>> form = rl.Architecture(hidden_sizes=4)
+    >>> trained = rl.train(data, periods=periods, inputs=inputs, recipe=recipe, architecture=form, device="cpu")
+    >>> trained.model.simulate(data, period=("2000-03-01", "2000-03-31"))["simulated"].shape
+    (2, 31)
     """
 
     module: Model

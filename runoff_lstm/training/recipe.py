@@ -15,7 +15,14 @@ _OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
 class TrainingError(InputError):
-    """Training cannot go on; the message says at which update, and what was seen."""
+    """Training cannot go on; the message says at which update, and what was seen.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> issubclass(rl.TrainingError, rl.InputError)
+    True
+    """
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,12 @@ class Recipe:
         Validations without a better NSE after which training stops; None: never. Which weights are kept follows from this and the
         schedule. At a constant rate: the best validated ones. At a rate that falls: the last ones; with `patience` the best of
         the validations below half the peak rate, and only these count towards it.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> rl.Recipe(steps=240, schedule="one_cycle", learning_rate=9e-3).batch_size
+    256
     """
 
     steps: int | None = None
@@ -124,7 +137,14 @@ def _milestones(given: object) -> tuple[tuple[int, float], ...]:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands, told after every update."""
+    """Where a training stands, told after every update.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> rl.Progress(update=1, share=0.5, loss=0.9, validation_nse=0.1, learning_rate=1e-3).share
+    0.5
+    """
 
     update: int
     share: float

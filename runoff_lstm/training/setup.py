@@ -81,6 +81,18 @@ def prepare(
     ------
     InputError
         Data, names or periods do not fit; the message says which and what to do.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> periods = rl.Periods(train=("2000-02-01", "2000-12-31"), validation=("2001-01-01", "2001-06-30"))
+    >>> inputs = rl.Inputs(["rain", "temperature"], sequence_length=30)
+    >>> recipe = rl.Recipe(steps=3, batch_size=16, validate_every=3)
+    >>> form = rl.Architecture(hidden_sizes=4)
+    >>> training = rl.prepare(data, periods=periods, inputs=inputs, recipe=recipe, architecture=form, device="cpu")
+    >>> sorted(training.windows)
+    ['train', 'validation']
     """
     check_settings(inputs=inputs, periods=periods, recipe=recipe, architecture=architecture, start_from=start_from)
     seed, frozen = as_integer("seed", seed, least=0), as_names("frozen", frozen)
@@ -347,6 +359,18 @@ def train(  # noqa: PLR0913 - plain arguments
     See Also
     --------
     train_run : trains, scores the test period and leaves a run folder.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> periods = rl.Periods(train=("2000-02-01", "2000-12-31"), validation=("2001-01-01", "2001-06-30"))
+    >>> inputs = rl.Inputs(["rain", "temperature"], sequence_length=30)
+    >>> recipe = rl.Recipe(steps=3, batch_size=16, validate_every=3)
+    >>> form = rl.Architecture(hidden_sizes=4)
+    >>> trained = rl.train(data, periods=periods, inputs=inputs, recipe=recipe, architecture=form, device="cpu")
+    >>> len(trained.history)
+    1
     """
     training = prepare(
         dataset,
