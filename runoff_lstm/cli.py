@@ -427,8 +427,9 @@ def main() -> None:
 def _one_sentence(*, debug: bool) -> Iterator[None]:
     """Turn an error of the user's making into one sentence on stderr and exit code 1; an interrupt into exit code 130."""
     from runoff_lstm.errors import InputError, one_line
+    from runoff_lstm.log import show_log
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    show_log()
     warnings.showwarning = lambda message, *_, **__: typer.echo(f"note: {one_line(str(message))}", err=True)
     try:
         with _ends_as_interrupts():

@@ -11,7 +11,17 @@ Kind = TypeVar("Kind")
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used as it is; the message says in one sentence what, where and what to do."""
+    """What the user gave cannot be used as it is; the message says in one sentence what, where and what to do.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> try:
+    ...     rl.Period("2000-01-01", "1999-01-01")
+    ... except rl.InputError as error:
+    ...     print(error)
+    the period 2000-01-01 to 1999-01-01 ends before it starts; swap the two dates
+    """
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

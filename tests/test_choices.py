@@ -33,7 +33,7 @@ FORECAST = rl.forecast_dataset(
 
 MISSPELT = {
     "loss": (lambda: rl.Recipe(steps=1, loss="mes"), "loss = 'mes' is not known; did you mean 'mse'"),
-    "loss as a module": (lambda: rl.Recipe(steps=1, loss=torch.nn.MSELoss()), "is not known; there is mse, nse, mae, kge"),
+    "loss as a module": (lambda: rl.Recipe(steps=1, loss=torch.nn.MSELoss()), "MSELoss cannot be called as losses are; write"),
     "optimizer": (lambda: rl.Recipe(steps=1, optimizer="adamm"), "optimizer = 'adamm' is not known; did you mean 'adam'"),
     "schedule": (lambda: rl.Recipe(steps=1, schedule="cosin"), "schedule = 'cosin' is not known; did you mean 'cosine'"),
     "precision": (lambda: rl.Recipe(steps=1, precision="float16"), "precision = 'float16' is not known; did you mean 'bfloat16'"),

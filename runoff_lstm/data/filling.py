@@ -46,6 +46,14 @@ def fill_from_earlier(dataset: xr.Dataset, name: str, *, period: Span, tries: in
     ------
     InputError
         The variable is not there, a number is below 1, or the period is no multiple of the step.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> gappy = data.assign(rain=data["rain"].where(data["time"] != data["time"][500]))
+    >>> int(rl.fill_from_earlier(gappy, "rain", period="1 day", limit=1)["rain_filled"].sum())
+    2
     """
     times = times_in_order(dataset)
     length = span(period)
@@ -81,6 +89,14 @@ def fill_by_interpolation(dataset: xr.Dataset, name: str, *, limit: int) -> xr.D
     input of forecasts, discharge as an input of simulations too.
 
     Parameters, result and errors: see `fill_from_earlier`.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> gappy = data.assign(rain=data["rain"].where(data["time"] != data["time"][500]))
+    >>> int(rl.fill_by_interpolation(gappy, "rain", limit=1)["rain_filled"].sum())
+    2
     """
     times = times_in_order(dataset)
     elapsed = (times - times[0]).to_numpy().astype(np.float64)
@@ -101,9 +117,20 @@ def fill_by_climatology(dataset: xr.Dataset, name: str, *, period: AnyPeriod, li
 
     The mean is of measured values alone. February 29 without one has the mean of February 28 and March 1; any other such
     calendar day stays missing. Other parameters, result and errors: see `fill_from_earlier`.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> gap = data["time"] == data["time"][500]
+    >>> gappy = data.assign(rain=data["rain"].where(~gap).assign_attrs(units="mm d-1"))
+    >>> filled = rl.fill_by_climatology(gappy, "rain", period=("2000-01-01", "2000-12-31"), limit=1)
+    >>> int(filled["rain_filled"].sum())
+    2
     """
     times = times_in_order(dataset)
-    steps = as_period("period", period).positions(times)
+    period = as_period("period", period)
+    steps = period.positions(times)
 
     def propose(known: np.ndarray) -> np.ndarray:
         return calendar_day_means(known[:, steps], times=times[steps], at=times)

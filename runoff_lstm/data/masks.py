@@ -12,7 +12,15 @@ from runoff_lstm.errors import InputError
 
 
 def measured(dataset: xr.Dataset) -> xr.Dataset:
-    """The dataset with discharge as it was measured, for targets and scores: NaN where it was filled, and without its mask."""
+    """The dataset with discharge as it was measured, for targets and scores: NaN where it was filled, and without its mask.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> rl.measured(data)["discharge"].equals(data["discharge"])
+    True
+    """
     if not has_mask(as_dataset(dataset), DISCHARGE):
         return dataset
     kept = dataset[DISCHARGE].transpose(BASIN, TIME)

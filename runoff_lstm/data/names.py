@@ -1,6 +1,7 @@
 """Names of dimensions, fixed variables and attributes of the canonical Dataset, and the canonical unit of discharge."""
 
 import re
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
@@ -47,6 +48,18 @@ DAY = np.timedelta64(1, "D")
 
 
 HOUR = np.timedelta64(1, "h")
+
+
+Counted = TypeVar("Counted", xr.Dataset, xr.DataArray)
+
+
+COUNTS = (SET_MISSING, "discharge_estimated")
+"""Coordinates over (basin,) in which readers count; they are of the data read, and of nothing that is made of it."""
+
+
+def without_counts(data: Counted) -> Counted:
+    """The same without the counts of readers: what outputs and tables take from a Dataset."""
+    return data.drop_vars([name for name in COUNTS if name in data.coords])
 
 
 _PRECIPITATION = re.compile(r"(p|pr|prcp|pcp|tp|rain\w*?|precip\w*?|total_precipitation\w*?)(_.*)?", re.IGNORECASE)

@@ -59,6 +59,13 @@ def mend(
     InputError
         A table has an unknown setting or lacks one, there is no training period for climatology, the data were mended before, or a
         step finds a fault.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> sorted(rl.mend(data, derive={"melt": {"formula": "max(temperature, 0)", "units": "degC"}}).data_vars)
+    ['discharge', 'leak', 'melt', 'rain', 'temperature']
     """
     tables = {"derive": derive, "resample": resample, "fill": fill}
     given = {key: _without_none(table) for key, table in tables.items() if table}

@@ -50,6 +50,13 @@ def resample(dataset: xr.Dataset, step: Span, *, share: float = 1.0) -> xr.Datas
     InputError
         The step is shorter than the data's or no multiple of it, the steps of the data straddle the new ones, the time axis is not
         regular or has a time zone, a variable has no unit, or share is not in (0, 1].
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> dict(rl.resample(data, "1W", share=0.5).sizes)["basin"]
+    2
     """
     times = times_in_order(dataset)
     if not 0 < share <= 1:

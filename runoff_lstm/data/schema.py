@@ -125,6 +125,13 @@ def check_basins(dataset: xr.Dataset) -> xr.Dataset:
         A dimension is missing, gauge ids are not unique strings, the time axis is not regular, a value is infinite, a discharge is
         negative or in another unit than `discharge_units`, a variable over time has no unit or one that is not known, an area is
         not positive, a name is kept for something else. The message names gauge, variable and date.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> dict(rl.check_basins(data).sizes)
+    {'basin': 2, 'time': 730}
     """
     tidy = check_form(dataset)
     check_all_units(tidy)

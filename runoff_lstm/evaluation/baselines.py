@@ -44,6 +44,14 @@ def climatology(*, observed: SeriesLike, train: Labels | AnyPeriod, times: pd.Da
     ------
     InputError
         The training period holds no time step.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> observed = data["discharge"]
+    >>> rl.climatology(observed=observed, train=("2000-01-01", "2000-12-31"), times=observed.indexes["time"][366:]).shape
+    (2, 364)
     """
     observed = as_series("observed", observed)
     seen = _select(observed.transpose(BASIN, TIME), period=train, name="train")
@@ -64,6 +72,14 @@ def persistence(*, observed: SeriesLike) -> xr.DataArray:
     -------
     DataArray
         The same dims, coordinates and unit. NaN at the first step and after every missing observation.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> observed = data["discharge"]
+    >>> bool((rl.persistence(observed=observed)[:, 1:].values == observed[:, :-1].values).all())
+    True
     """
     observed = as_series("observed", observed)
     attrs = {**observed.attrs, "long_name": "discharge observed at the previous time step (uses yesterday's observation)"}

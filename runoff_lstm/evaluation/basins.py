@@ -122,6 +122,16 @@ def worst_basins(
     ------
     InputError
         The best value of the metric is not known.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> import pandas as pd
+    >>> scores = pd.Series([0.3, 0.8], data["basin"].values, name="NSE")
+    >>> worst = rl.worst_basins(data, scores, train=("2000-01-01", "2000-12-31"), test=("2001-01-01", "2001-12-30"), number=1)
+    >>> worst.index.tolist()
+    ['01013500']
     """
     times = times_of(as_dataset(dataset))
     train, test = as_labels("train", train, times), as_labels("test", test, times)

@@ -128,6 +128,14 @@ def compare(ours: "pd.Series[float]", reference: "pd.Series[float]", *, best: fl
     References
     ----------
     Wilcoxon (1945), Biometrics Bulletin 1, 80-83, doi:10.2307/3001968.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> import pandas as pd
+    >>> ours, theirs = (pd.Series([nse, nse + 0.1], ["a", "b"], name="NSE") for nse in (0.7, 0.6))
+    >>> len(rl.compare(ours, theirs).values)
+    2
     """
     metric, theirs = (known_metric(str(one.name)) for one in (ours, reference))
     if metric is not None and theirs is not None and metric != theirs:

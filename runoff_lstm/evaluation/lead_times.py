@@ -71,6 +71,17 @@ def score_lead_times(
         Columns model, gauge_id, lead_time (in steps), by (if asked), RMSE (as discharge), NSE, KGE, skill_persistence and
         skill_climatology (1 - squared error over that of the baseline; 0 is no better, 1 is perfect, NaN where the baseline is
         perfect or absent), days (number of forecasts scored).
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> observed = data["discharge"]
+    >>> import numpy as np
+    >>> issued = data.indexes["time"][400:430]
+    >>> made = rl.forecast_dataset(np.ones((2, 30, 2)), basin=data["basin"], issue_dates=issued, units="mm d-1", step="1D")
+    >>> sorted(rl.score_lead_times(made["forecast"], observed=observed, train=("2000-01-01", "2000-12-31"))["model"].unique())
+    ['climatology', 'model', 'persistence']
     """
     if by is not None:
         check_choice("by", by, get_args(Season))

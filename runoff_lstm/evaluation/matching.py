@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.data.names import BASIN, DAY, DISCHARGE, ISSUE_DATE, LEAD_TIME, TIME
+from runoff_lstm.data.names import BASIN, DAY, DISCHARGE, ISSUE_DATE, LEAD_TIME, TIME, without_counts
 from runoff_lstm.data.times import date_label
 from runoff_lstm.errors import InputError
 
@@ -130,6 +130,7 @@ def _labelled(name: str, value: object) -> xr.DataArray:
     match value:
         case xr.DataArray():
             series = value.expand_dims(BASIN) if BASIN in value.coords and BASIN not in value.dims else value
+            series = without_counts(series)
         case pd.DataFrame():
             series = xr.DataArray(
                 value.to_numpy(np.float64), {**_dates(name, value.index), BASIN: value.columns.map(str)}, (TIME, BASIN)

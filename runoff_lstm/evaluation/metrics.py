@@ -17,7 +17,7 @@ import pandas as pd
 import xarray as xr
 
 from runoff_lstm.data.names import BASIN, TIME
-from runoff_lstm.errors import InputError, as_names, nearest
+from runoff_lstm.errors import InputError, as_instance, as_names, as_text, nearest
 from runoff_lstm.evaluation import signatures
 from runoff_lstm.evaluation.matching import Series, SeriesLike, SharedDays, check_pair, per_basin
 
@@ -34,7 +34,14 @@ class MetricFunction(Protocol):
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric and what is needed to read its values."""
+    """A metric and what is needed to read its values.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> rl.METRICS["NSE"].best
+    1.0
+    """
 
     function: MetricFunction
     units: str
@@ -238,6 +245,46 @@ def evaluate(*, observed: SeriesLike, simulated: SeriesLike, metrics: Sequence[s
     days = (observed.notnull() & simulated.notnull()).sum(TIME).values
     gauge_ids = pd.Index(observed[BASIN].values.astype(str).tolist(), dtype="str", name=GAUGE_ID)
     return pd.DataFrame({**columns, "days": days}, index=gauge_ids)
+
+
+def register_metric(name: str, metric: Metric) -> None:
+    """Add a metric of your own to `METRICS`, so that `evaluate`, tables and pictures know it by its name.
+
+    It lasts as long as the process does: register it in each script that scores.
+
+    Parameters
+    ----------
+    name
+        Of its column.
+    metric
+        Function, unit, range and best value; see the docstring of `runoff_lstm.evaluation.metrics`.
+
+    Raises
+    ------
+    InputError
+        The name is taken, or the function does not take `observed=` and `simulated=` or give a value for each basin.
+
+    Examples
+    --------
+    >>> def largest_error(*, observed, simulated):
+    ...     return abs(simulated - observed).max("time")
+    >>> register_metric("largest_error", Metric(largest_error, "as discharge", "[0, inf)", 0.0))
+    >>> float(evaluate(observed=[1.0, 2.0], simulated=[1.0, 4.0], metrics="largest_error")["largest_error"].iloc[0])
+    2.0
+    >>> del METRICS["largest_error"]
+    """
+    if known_metric(as_text("name", name)) is not None or folded(name) in ("", "days", folded(GAUGE_ID)):
+        raise InputError(f"name = '{name}' is taken among metrics and columns; choose another")
+    as_instance("metric", metric, Metric, 'metric = Metric(function, "1", "(-inf, 1]", 1.0)')
+    tried = xr.DataArray([[1.0, 2.0, 4.0]] * 2, {BASIN: ["a", "b"], TIME: pd.date_range("2000-01-01", periods=3)}, (BASIN, TIME))
+    try:
+        found = metric.function(observed=tried, simulated=tried + 1.0)
+    except TypeError as error:
+        raise InputError(f"metric '{name}' cannot be called as function(observed=..., simulated=...): {error}") from None
+    if not isinstance(found, xr.DataArray) or found.dims != (BASIN,):
+        form = found.dims if isinstance(found, xr.DataArray) else type(found).__name__
+        raise InputError(f"metric '{name}' gives {form}, not a DataArray with dims ('basin',); reduce over time alone")
+    METRICS[name] = metric
 
 
 def check_metrics(metrics: Sequence[str] | str) -> tuple[str, ...]:

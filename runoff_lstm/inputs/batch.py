@@ -1,8 +1,10 @@
 """Batch: windows for one pass of a model; Tiles: which windows to gather."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
+import torch
 from torch import Tensor
 
 
@@ -25,6 +27,13 @@ class Batch:
     future
         (batch, target + lead - 1, forcing) of forecasts that are given forcing beyond the issue date: from the step after the first
         target step on. None elsewhere.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> rl.Windows(data, ["rain"], sequence_length=30)[0].discharge.shape
+    torch.Size([1, 1])
     """
 
     forcing: Tensor
@@ -43,6 +52,14 @@ class Batch:
             raise ValueError(f"a batch is {expected}, not {shapes}")
         if shapes[2][1] > shapes[0][1]:
             raise ValueError(f"a batch has more targets than steps: {shapes}")
+
+    @staticmethod
+    def joined(batches: "Sequence[Batch]") -> "Batch":
+        """Several batches of the same windows' length as one, in order: the `collate_fn` of a DataLoader over `Windows`."""
+        future = [one.future for one in batches if one.future is not None]
+        names = [field.name for field in fields(Batch) if field.name != "future"]
+        parts = {name: torch.cat([getattr(one, name) for one in batches]) for name in names}
+        return Batch(**parts, future=torch.cat(future) if future else None)
 
 
 @dataclass(frozen=True)

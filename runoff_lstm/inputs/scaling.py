@@ -30,6 +30,14 @@ class Scaler:
     root_transform
         Whether it is the root of discharge that is centred and scaled; then its mean and deviation are those of the root, its
         range is that of discharge itself.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> scaler = rl.Scaler.fit(data, ("2000-01-01", "2000-12-31"), forcing=["rain"])
+    >>> abs(float(scaler.apply(data)["rain"][:, :366].mean())) < 1e-5
+    True
     """
 
     mean: Mapping[str, float]

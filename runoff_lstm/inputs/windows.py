@@ -8,6 +8,7 @@ copied before they are gathered. Words: a *run* is a stretch of complete forcing
 import zlib
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -21,7 +22,7 @@ from runoff_lstm.data.names import BASIN, TIME
 from runoff_lstm.data.periods import AnyPeriod, as_period
 from runoff_lstm.data.times import date_label, times_of
 from runoff_lstm.device import resolve_device
-from runoff_lstm.errors import InputError, as_names, check_choice
+from runoff_lstm.errors import InputError, as_integer, as_names, check_choice
 from runoff_lstm.inputs.batch import Batch, Tiles
 from runoff_lstm.inputs.spec import leads_of
 
@@ -86,6 +87,13 @@ class Windows:
         What is predicted from each target step: `range(1)`, the step itself, or `range(1, lead_times + 1)` from an issue date.
     in_period
         (time,) bool: the steps that may be predicted, of forecasts the issue dates.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> rl.Windows(data, ["rain"], sequence_length=30)[0].forcing.shape
+    torch.Size([1, 30, 1])
     """
 
     def __init__(  # noqa: PLR0913 - plain arguments
@@ -105,6 +113,8 @@ class Windows:
         storage: Storage = "auto",
     ) -> None:
         as_dataset(dataset)
+        sequence_length = as_integer("sequence_length", sequence_length)
+        targets_per_window, lead_times = as_integer("targets_per_window", targets_per_window), as_integer("lead_times", lead_times)
         if sequence_length < 1 or not 1 <= targets_per_window < 2**15:
             raise InputError("sequence_length must be at least 1, and targets_per_window from 1 to 32767")
         check_choice("storage", storage, get_args(Storage))
@@ -154,6 +164,38 @@ class Windows:
         targets = [np.where(inside, one, np.nan) for one in predicted]
         self._targets = self._place(_target_block(targets, history.shape, rows_after=rows_after), storage)
         self._attributes = _attributes(dataset, static_attributes).to(self.device)
+
+    @cached_property
+    def _items(self) -> Tiles:
+        return self.calendar_tiles()
+
+    def __len__(self) -> int:
+        """Number of windows: those of `calendar_tiles`, which hold every valid target step once."""
+        return len(self._items)
+
+    def __getitem__(self, place: int) -> Batch:
+        """One window as a batch of one, in the order of basin and time.
+
+        So `torch.utils.data.DataLoader(windows, shuffle=True, batch_size=32, collate_fn=Batch.joined)` gives batches for a loop of
+        one's own. `training_tiles` and `batches` are faster, and move the borders of the windows from epoch to epoch.
+        """
+        place = as_integer("place", place)
+        if not -len(self) <= place < len(self):
+            raise IndexError(f"window {place} of {len(self)}")
+        place %= len(self)
+        return self.gather(self._items[place : place + 1])
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Every window, one after the other."""
+        return (self[place] for place in range(len(self)))
+
+    def __repr__(self) -> str:
+        several = f" of {self.targets_per_window} targets" if self.targets_per_window > 1 else ""
+        return (
+            f"<Windows: {len(self)} of {self.n_targets} valid steps, {len(self.gauge_ids)} basin(s), "
+            f"{self.sequence_length} steps of {', '.join(self.forcing)} each{several}, "
+            f"{date_label(self.times[0])} to {date_label(self.times[-1])}>"
+        )
 
     @property
     def window_length(self) -> int:

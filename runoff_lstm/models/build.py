@@ -9,11 +9,12 @@ from runoff_lstm.models.forecasts.direct import DirectForecast
 from runoff_lstm.models.forecasts.encoder_decoder import EncoderDecoderForecast
 from runoff_lstm.models.forecasts.recursive import RecursiveForecast
 from runoff_lstm.models.heads import build_head
+from runoff_lstm.models.own import OwnModel
 from runoff_lstm.models.recurrent import RecurrentModel
 from runoff_lstm.models.stack import Stack
 
-Model = RecurrentModel | ForecastModel
-"""What turns forcing into discharge: of the same step, or at lead times."""
+Model = RecurrentModel | ForecastModel | OwnModel
+"""What turns forcing into discharge: of the same step, at lead times, or a network of the user's own."""
 
 
 def build_model(architecture: Architecture, inputs: Inputs, *, zero_flow: float = 0.0) -> Model:

@@ -74,6 +74,12 @@ class Dropout:
     Recurrent dropout without memory loss: Semeniuta et al. (2016), arXiv:1603.05118.
     Weight drop: Merity et al. (2017), arXiv:1708.02182; W and U: Fang et al. (2020), doi:10.1029/2020WR028095 (hydroDL).
     Output: Kratzert et al. (2019), Hydrol. Earth Syst. Sci. 23, 5089-5110, doi:10.5194/hess-23-5089-2019.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> rl.Dropout(output=0.4).drops_anything
+    True
     """
 
     kind: DropoutKind | None = None

@@ -44,6 +44,14 @@ def plot_lead_times(
         A column of it.
     units
         Of the metric, for the axis.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"model": "lstm", "gauge_id": "leaf", "lead_time": [1, 2], "NSE": [0.9, 0.8]})
+    >>> rl.plot_lead_times(scores=table).get_xlabel()
+    'lead time [steps]'
     """
     if metric not in scores:
         raise InputError(f"the table of scores has no column '{metric}'; {nearest(str(metric), map(str, scores.columns))}")
@@ -106,6 +114,17 @@ def plot_forecasts(
         Show one issue date in so many, so that lines can be told apart.
     title
         Set above the axes at the left.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> observed = data["discharge"]
+    >>> import numpy as np
+    >>> issued = data.indexes["time"][400:410]
+    >>> made = rl.forecast_dataset(np.ones((2, 10, 3)), basin=data["basin"], issue_dates=issued, units="mm d-1", step="1D")
+    >>> rl.plot_forecasts(observed=observed[0, 395:415], forecast=made["forecast"][0]).get_ylabel()
+    'discharge [mm d$^{-1}$]'
     """
     observed = as_series("observed", observed)
     forecast = as_forecast(forecast, observed)

@@ -29,6 +29,14 @@ def plot_history(axes: "Axes | None" = None, *, history: pd.DataFrame, ax: "Axes
     ------
     InputError
         A column is missing.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> import pandas as pd
+    >>> history = pd.DataFrame({"update": [20, 40], "train_loss": [0.9, 0.4], "validation_NSE": [0.2, 0.6]})
+    >>> rl.plot_history(history=history).get_xlabel()
+    'update'
     """
     for name in HISTORY_COLUMNS:
         if name not in history:

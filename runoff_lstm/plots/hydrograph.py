@@ -138,6 +138,15 @@ def plot_flow_duration(
 
     The i-th largest of n values has the exceedance probability 100 i / (n + 1) % (Weibull). Only times present in both series
     count. Values of zero or below count too, but cannot be drawn; a note in the axes says how many.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> observed = data["discharge"]
+    >>> flow = observed[0]
+    >>> rl.plot_flow_duration(observed=flow, simulated=1.1 * flow).get_xlabel()
+    'exceedance probability [%]'
     """
     observed, simulated = one_basin(observed=observed, simulated=simulated).values()
     units = _stated_units(observed=observed, simulated=simulated)
@@ -169,6 +178,15 @@ def plot_scatter(axes: "Axes | None" = None, *, observed: SeriesLike, simulated:
 
     Times missing in either are left out. Where the largest value exceeds eight times the observed median both axes are scaled by
     the square root, which spreads the low flows and, unlike a logarithm, keeps zeros.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> observed = data["discharge"]
+    >>> flow = observed[0]
+    >>> rl.plot_scatter(observed=flow, simulated=1.1 * flow).get_xlabel()
+    'observed [mm d$^{-1}$]'
     """
     observed, simulated = one_basin(observed=observed, simulated=simulated).values()
     units = _stated_units(observed=observed, simulated=simulated)
@@ -212,6 +230,15 @@ def figure_hydrograph(
         Value by name; the unit of those in `runoff_lstm.evaluation.metrics.METRICS` is added. NaN is written as "undefined".
     name
         The basin's, first in the title.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> observed = data["discharge"]
+    >>> flow = observed[0]
+    >>> len(rl.figure_hydrograph(observed=flow, simulated=flow, scores={"NSE": 1.0}, name="made up").axes)
+    4
     """
     from matplotlib.figure import Figure
 

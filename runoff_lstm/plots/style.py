@@ -101,6 +101,13 @@ def write_figure(drawn: "Figure | Axes", path: str | Path) -> None:
     ------
     InputError
         The name does not end in .png.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> import tempfile, pandas as pd
+    >>> axes = rl.plot_distribution(scores=pd.Series([0.5, 0.7]))
+    >>> rl.write_figure(axes, tempfile.mkdtemp() + "/scores.png")
     """
     path = Path(path)
     if path.suffix.lower() != ".png":

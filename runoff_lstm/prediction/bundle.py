@@ -14,6 +14,7 @@ from runoff_lstm.device import resolve_device
 from runoff_lstm.errors import InputError
 from runoff_lstm.files import written_whole
 from runoff_lstm.models.build import Model, build_model
+from runoff_lstm.models.own import OwnModel
 from runoff_lstm.prediction.forecast import TrainedForecaster
 from runoff_lstm.prediction.header import FORMAT, Header, header_of, read_header
 from runoff_lstm.prediction.kinds import kind_of
@@ -24,7 +25,26 @@ NAME = "runoff_lstm bundle"
 
 
 def write_bundle(model: TrainedModel, path: str | Path) -> Path:
-    """Write a trained model as one safetensors file, whole or not at all."""
+    """Write a trained model as one safetensors file, whole or not at all.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> periods = rl.Periods(train=("2000-02-01", "2000-12-31"), validation=("2001-01-01", "2001-06-30"))
+    >>> inputs = rl.Inputs(["rain", "temperature"], sequence_length=30)
+    >>> recipe = rl.Recipe(steps=3, batch_size=16, validate_every=3)
+    >>> form = rl.Architecture(hidden_sizes=4)
+    >>> trained = rl.train(data, periods=periods, inputs=inputs, recipe=recipe, architecture=form, device="cpu")
+    >>> import tempfile
+    >>> rl.write_bundle(trained.model, tempfile.mkdtemp() + "/model.safetensors").name
+    'model.safetensors'
+    """
+    if isinstance(model.module, OwnModel):
+        raise InputError(
+            f"module = {type(model.module.module).__name__} is your own, and a bundle cannot make it again; keep its weights by "
+            "torch.save(module.state_dict(), ...) beside the code of the module"
+        )
     weights = {name: value.detach().cpu().contiguous() for name, value in model.module.state_dict().items()}
     header = header_of(model)
     metadata = {"format": f"{NAME} {FORMAT}", "model": header, "checksum": checksum(header, weights)}
@@ -40,6 +60,20 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Simul
     ------
     InputError
         The file is missing, cut short, damaged, of a newer format, or not a bundle of this package, or the device is not available.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> periods = rl.Periods(train=("2000-02-01", "2000-12-31"), validation=("2001-01-01", "2001-06-30"))
+    >>> inputs = rl.Inputs(["rain", "temperature"], sequence_length=30)
+    >>> recipe = rl.Recipe(steps=3, batch_size=16, validate_every=3)
+    >>> form = rl.Architecture(hidden_sizes=4)
+    >>> trained = rl.train(data, periods=periods, inputs=inputs, recipe=recipe, architecture=form, device="cpu")
+    >>> import tempfile
+    >>> path = rl.write_bundle(trained.model, tempfile.mkdtemp() + "/model.safetensors")
+    >>> rl.load_model(path).units
+    'mm d-1'
     """
     device = resolve_device(device)
     if not Path(path).is_file():

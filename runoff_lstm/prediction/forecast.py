@@ -8,7 +8,7 @@ import xarray as xr
 
 from runoff_lstm.data.given import as_dataset
 from runoff_lstm.data.masks import measured
-from runoff_lstm.data.names import BASIN, DAY, DISCHARGE, ISSUE_DATE, LEAD_TIME, TIME
+from runoff_lstm.data.names import BASIN, DAY, DISCHARGE, ISSUE_DATE, LEAD_TIME, TIME, without_counts
 from runoff_lstm.data.periods import Period, as_single_period
 from runoff_lstm.data.times import date_label, times_of
 from runoff_lstm.device import Threads
@@ -29,7 +29,18 @@ def forecast_dataset(
     step: pd.Timedelta,
     name: str = "forecast",
 ) -> xr.Dataset:
-    """Values (basin, issue date, lead) as a CF Dataset; its `lead_time` counts steps from 1."""
+    """Values (basin, issue date, lead) as a CF Dataset; its `lead_time` counts steps from 1.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> import numpy as np
+    >>> issued = data.indexes["time"][:3]
+    >>> made = rl.forecast_dataset(np.ones((2, 3, 7)), basin=data["basin"], issue_dates=issued, units="mm d-1", step="1D")
+    >>> made["forecast"].dims
+    ('basin', 'issue_date', 'lead_time')
+    """
     days = pd.Timedelta(step) == pd.Timedelta(DAY)
     lead = np.arange(1, values.shape[2] + 1)
     leads = lead if days else lead * (pd.Timedelta(step) / pd.Timedelta(1, "h"))
@@ -41,7 +52,7 @@ def forecast_dataset(
     ahead = ("lead_time", leads, {"standard_name": "forecast_period", "units": "d" if days else "h"})
     return xr.Dataset(
         {name: ((BASIN, ISSUE_DATE, LEAD_TIME), values, {"units": units, "long_name": f"{name} of discharge"})},
-        coords={BASIN: basin, ISSUE_DATE: issued, LEAD_TIME: ahead},
+        coords={BASIN: without_counts(basin), ISSUE_DATE: issued, LEAD_TIME: ahead},
         attrs={"Conventions": "CF-1.11"},
     )
 

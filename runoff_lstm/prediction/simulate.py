@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from runoff_lstm.data.names import BASIN, DISCHARGE, TIME
+from runoff_lstm.data.names import BASIN, DISCHARGE, TIME, without_counts
 from runoff_lstm.data.periods import Period, as_single_period
 from runoff_lstm.device import ThreadCount, Threads
 from runoff_lstm.errors import InputError, check_choice
@@ -131,7 +131,7 @@ class Simulator(TrainedModel):
         states = {"hidden_state": "h", "cell_state": "c"}
         recorded = xr.Dataset(
             {name: (dims, made[letter]) for name, letter in states.items() if letter in made},
-            coords={BASIN: inputs[BASIN], TIME: inputs[TIME]},
+            coords={BASIN: without_counts(inputs[BASIN]), TIME: inputs[TIME]},
         )
         gates = _GATES[self.architecture.layer_type]
         if gates:
@@ -261,7 +261,7 @@ class Simulator(TrainedModel):
         """`discharge` is (basin, time), or (member, basin, time)."""
         attrs = {"units": self.units, "long_name": "simulated discharge"}
         dims = (BASIN, TIME) if discharge.ndim == 2 else ("member", BASIN, TIME)
-        simulated = xr.Dataset({"simulated": (dims, discharge, attrs)}, coords={BASIN: basin, TIME: time})
+        simulated = xr.Dataset({"simulated": (dims, discharge, attrs)}, coords={BASIN: without_counts(basin), TIME: time})
         if discharge.ndim == 3:
             simulated = simulated.assign_coords(member=("member", np.arange(len(discharge)), {"standard_name": "realization"}))
         return simulated

@@ -24,6 +24,12 @@ class Stage:
         The basins.
     period
         The years.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> str(rl.Stage("train", ("01013500",), rl.Period("2000-01-01", "2000-12-31")).period)
+    '2000-01-01 to 2000-12-31'
     """
 
     kind: StageKind

@@ -12,7 +12,7 @@ import xarray as xr
 
 from runoff_lstm.data.given import as_dataset
 from runoff_lstm.data.masks import refuse_later
-from runoff_lstm.data.names import BASIN, DISCHARGE, discharge_units
+from runoff_lstm.data.names import BASIN, DISCHARGE, discharge_units, without_counts
 from runoff_lstm.data.periods import AnyPeriod, Period
 from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.times import step_label, time_step, times_of
@@ -67,6 +67,18 @@ class TrainedModel:
         How the data of the training were read and prepared, as JSON can hold it; may be empty.
     calibration
         Room for what is fitted to its predictions later, as JSON can hold it; empty.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> periods = rl.Periods(train=("2000-02-01", "2000-12-31"), validation=("2001-01-01", "2001-06-30"))
+    >>> inputs = rl.Inputs(["rain", "temperature"], sequence_length=30)
+    >>> recipe = rl.Recipe(steps=3, batch_size=16, validate_every=3)
+    >>> form = rl.Architecture(hidden_sizes=4)
+    >>> trained = rl.train(data, periods=periods, inputs=inputs, recipe=recipe, architecture=form, device="cpu")
+    >>> trained.model.simulate(data, period=("2000-03-01", "2000-03-31"))["simulated"].shape
+    (2, 31)
     """
 
     module: Model
@@ -249,7 +261,7 @@ class TrainedModel:
             raise InputError(f"basin {dataset[BASIN].values[basin]}: attribute {names[place]} is missing; fill it in")
         gate = stack.input_gate(rows).cpu().numpy()
         attrs = {"long_name": "input gate, set by the static attributes", "units": "1"}
-        return xr.DataArray(gate, {BASIN: dataset[BASIN]}, (BASIN, "unit"), name="embedding", attrs=attrs)
+        return xr.DataArray(gate, {BASIN: without_counts(dataset[BASIN])}, (BASIN, "unit"), name="embedding", attrs=attrs)
 
     def windows(
         self, scaled: xr.Dataset, *, period: AnyPeriod | None = None, target: xr.DataArray | None = None, one_step: bool = False

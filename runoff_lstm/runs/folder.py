@@ -191,7 +191,18 @@ class RunFolder:
 
 
 def default_folder(name: str) -> Path:
-    """Make `runs/<name>-<timestamp>` below the current folder, and of several runs begun in one second `-2`, `-3` ... behind it."""
+    """Make `runs/<name>-<timestamp>` below the current folder, and of several runs begun in one second `-2`, `-3` ... behind it.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import runoff_lstm as rl
+    >>> before = os.getcwd()
+    >>> os.chdir(tempfile.mkdtemp())
+    >>> rl.default_folder("leaf").name.startswith("leaf-")
+    True
+    >>> os.chdir(before)
+    """
     return new_folder(Path("runs") / f"{folder_name(name)}-{datetime.datetime.now():%Y%m%d-%H%M%S}")
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from runoff_lstm.data.masks import measured
-from runoff_lstm.data.names import BASIN, DISCHARGE, ISSUE_DATE, LEAD_TIME, TIME, is_precipitation
+from runoff_lstm.data.names import BASIN, DISCHARGE, ISSUE_DATE, LEAD_TIME, TIME, is_precipitation, without_counts
 from runoff_lstm.data.periods import AnyPeriod
 from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.splits import Periods
@@ -176,7 +176,7 @@ def check_scored(dataset: xr.Dataset, periods: Periods, name: str) -> AnyPeriod:
 def _score_forecasts(
     folder: RunFolder, dataset: xr.Dataset, forecast: xr.DataArray, *, name: str, periods: Periods, period_name: str
 ) -> LeadScores:
-    dataset = measured(dataset.sel({BASIN: forecast[BASIN]}))
+    dataset = without_counts(measured(dataset.sel({BASIN: forecast[BASIN]})))
     train = periods.train.labels(times_of(dataset))
     scored = partial(score_lead_times, forecast, observed=dataset[DISCHARGE], train=train, name="lstm")
     scores, by_season = LeadScores(scored(), forecast), scored(by="season")
@@ -216,7 +216,7 @@ def _score_simulation(
     period_name: str,
     metrics: Sequence[str],
 ) -> Scores:
-    dataset = measured(dataset.sel({BASIN: simulated[BASIN]}))
+    dataset = without_counts(measured(dataset.sel({BASIN: simulated[BASIN]})))
     train, test = (one.labels(times_of(dataset)) for one in (periods.train, periods.named()[period_name]))
     observed = dataset[DISCHARGE].sel({TIME: simulated[TIME]})
     scores = Scores(

@@ -28,6 +28,7 @@ from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.models.dropout import Dropout
 from runoff_lstm.runs.folder import RunFolder, check_new_folder
 from runoff_lstm.runs.walk_forward import Walk
+from runoff_lstm.training.losses import name_of
 from runoff_lstm.training.recipe import Recipe
 
 
@@ -94,7 +95,7 @@ def settings_of(
         "periods": {key: _dates(period) for key, period in periods.named().items()},
         "windows": {key: value for key, value in asked.items() if key not in ("forcing", "static_attributes") and value},
         "model": {**given(architecture), "dropout": given(architecture.dropout)},
-        "training": given(recipe),
+        "training": {**given(recipe), "loss": name_of(recipe.loss)},
     }
 
 

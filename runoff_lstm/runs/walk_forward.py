@@ -44,7 +44,14 @@ class Forecaster(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class FineTune:
-    """How a model goes on at each new fit: so many updates at one rate."""
+    """How a model goes on at each new fit: so many updates at one rate.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> rl.FineTune(steps=20, learning_rate=1e-4)
+    FineTune(steps=20, learning_rate=0.0001)
+    """
 
     steps: int
     learning_rate: float
@@ -66,6 +73,12 @@ class Walk:
         history that it is fitted to, None: all.
     fine_tune
         How the model goes on at each new fit; None: it is trained afresh.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> rl.Walk(every=7).every
+    7
     """
 
     every: int = 1

@@ -22,11 +22,11 @@ from runoff_lstm.inputs.batch import Batch, Tiles
 from runoff_lstm.inputs.features import hide_observed_discharge
 from runoff_lstm.inputs.scaling import DischargeScale
 from runoff_lstm.inputs.windows import Windows
-from runoff_lstm.models.build import Model
 from runoff_lstm.models.forecasts.recursive import RecursiveForecast
+from runoff_lstm.models.recurrent import OverLayers
 from runoff_lstm.models.stack import State
 from runoff_lstm.training.checkpoint import TrainingState, random_state, read_checkpoint, set_random_state, write_checkpoint
-from runoff_lstm.training.losses import LOSSES
+from runoff_lstm.training.losses import loss_of, name_of
 from runoff_lstm.training.recipe import _OPTIMIZERS, Progress, Recipe, TrainingError
 from runoff_lstm.training.schedules import has_settled, learning_rate
 
@@ -168,7 +168,7 @@ class _Training:
             weight_decay=recipe.weight_decay,
             fused=windows.device.type == "cuda",
         )
-        asked = json.loads(json.dumps({**recipe.learned_by(), "seed": seed}))
+        asked = json.loads(json.dumps({**recipe.learned_by(), "loss": name_of(recipe.loss), "seed": seed}))
         self.state = TrainingState(asked=asked, data=windows.fingerprint)
         self.unseen: list[_Seen] = []
         self.rate, self.progress = recipe.learning_rate, 0.0
@@ -256,7 +256,7 @@ class _Training:
         """The state after the steps through which no gradient flows; None where there are none."""
         if not self.warm_up:
             return None
-        return cast(Model, self.model).remember(batch.forcing[:, : self.warm_up], batch.static_attributes)
+        return cast(OverLayers, self.model).remember(batch.forcing[:, : self.warm_up], batch.static_attributes)
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One step of the optimiser; returns the loss and the norm of the gradient before clipping."""
@@ -288,7 +288,7 @@ class _Training:
         So each counts by its relative error, and the far ones, of which little can be known, do not drown the near ones. A lead
         time of which a batch holds no observation is left out.
         """
-        measured = partial(LOSSES[self.recipe.loss], basin_std=self.basin_std[batch.basin], zero_flow=self.zero_flow)
+        measured = partial(loss_of(self.recipe.loss), basin_std=self.basin_std[batch.basin], zero_flow=self.zero_flow)
         if batch.discharge.shape[2] == 1:  # of one lead the geometric mean is its loss, here without the rounding
             return measured(observed=batch.discharge[..., 0], simulated=simulated[..., 0])
         seen = (~torch.isnan(batch.discharge)).any(dim=0).any(dim=0)

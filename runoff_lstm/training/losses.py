@@ -5,11 +5,14 @@ of dims (batch, 1), the standard deviation of each window's basin over the train
 value of zero discharge.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from runoff_lstm.errors import InputError, check_choice
 
 LossName = Literal["mse", "nse", "mae", "kge"]
 
@@ -60,6 +63,45 @@ def kge(*, observed: Tensor, simulated: Tensor, basin_std: Tensor, zero_flow: fl
     r = ((o - o.mean()) * (s - s.mean())).mean() / (o_std * s_std + tiny)
     alpha, beta = s_std / (o_std + tiny), s.mean() / (o.mean() + tiny)
     return torch.sqrt((r - 1) ** 2 + (alpha - 1) ** 2 + (beta - 1) ** 2 + tiny)
+
+
+Loss = LossName | Callable[..., Tensor]
+"""A loss by its name, or a function of the one signature that all of them have."""
+
+
+def loss_of(loss: Loss) -> Callable[..., Tensor]:
+    """The function of a loss."""
+    return LOSSES[loss] if isinstance(loss, str) else loss
+
+
+def name_of(loss: object) -> str:
+    """How a loss is written in provenance: its name, or where a function of one's own is defined.
+
+    >>> name_of("mse"), name_of(kge)
+    ('mse', 'runoff_lstm.training.losses.kge')
+    """
+    if isinstance(loss, str):
+        return loss
+    named = loss if hasattr(loss, "__qualname__") else type(loss)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def check_loss(loss: object) -> None:
+    """Refuse a name that is not in `LOSSES`, and what cannot be called as losses are."""
+    if isinstance(loss, str) and "." in loss and loss not in LOSSES:
+        raise InputError(f'loss = "{loss}" is a function, which a file cannot hold; give it in Python: Recipe(loss=...)')
+    if isinstance(loss, str) or not callable(loss):
+        check_choice("loss", loss, LOSSES)
+        return
+    try:
+        inspect.signature(loss.forward if isinstance(loss, nn.Module) else loss).bind(
+            observed=None, simulated=None, basin_std=None, zero_flow=None
+        )
+    except (TypeError, ValueError):
+        raise InputError(
+            f"loss = {name_of(loss)} cannot be called as losses are; write a function loss(*, observed, simulated, basin_std, "
+            f"zero_flow), or choose of {', '.join(LOSSES)}"
+        ) from None
 
 
 LOSSES: dict[LossName, Callable[..., Tensor]] = {"mse": mse, "nse": nse, "mae": mae, "kge": kge}

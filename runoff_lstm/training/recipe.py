@@ -8,14 +8,21 @@ import torch
 
 from runoff_lstm.device import Precision, Threads, check_threads
 from runoff_lstm.errors import InputError, as_flag, as_integer, as_number, check_choice
-from runoff_lstm.training.losses import LOSSES, LossName
+from runoff_lstm.training.losses import Loss, check_loss
 from runoff_lstm.training.schedules import SCHEDULES, ScheduleName
 
 _OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
 class TrainingError(InputError):
-    """Training cannot go on; the message says at which update, and what was seen."""
+    """Training cannot go on; the message says at which update, and what was seen.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> issubclass(rl.TrainingError, rl.InputError)
+    True
+    """
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,8 @@ class Recipe:
     gradient_clip
         Largest norm of the gradient.
     loss
-        "mse", "nse" (basin-weighted), "mae" or "kge".
+        "mse", "nse" (basin-weighted), "mae" or "kge"; or a function of your own with the signature of those in
+        `runoff_lstm.training.losses`, kept by its name in a run folder, which then can be resumed from Python only.
     precision
         "float32", or "bfloat16": matrix products in bfloat16 where the device has it (else float32, which is logged), weights and
         sums in float32.
@@ -61,6 +69,12 @@ class Recipe:
     keep_memory
         Whether the C library keeps what updates free, which is quicker and concerns the whole process; see
         `runoff_lstm.device.freed_memory_kept`. The environment variable RUNOFF_LSTM_KEEP_MEMORY=0 turns it off for all.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> rl.Recipe(steps=240, schedule="one_cycle", learning_rate=9e-3).batch_size
+    256
     """
 
     steps: int | None = None
@@ -72,7 +86,7 @@ class Recipe:
     optimizer: Literal["adam", "adamw"] = "adam"
     weight_decay: float = 0.0
     gradient_clip: float = 1.0
-    loss: LossName = "mse"
+    loss: Loss = "mse"
     precision: Precision = "float32"
     validate_every: int = 20
     gradient_length: int | None = None
@@ -83,7 +97,7 @@ class Recipe:
     keep_memory: bool = True
 
     def __post_init__(self) -> None:
-        check_choice("loss", self.loss, LOSSES)
+        check_loss(self.loss)
         check_choice("optimizer", self.optimizer, _OPTIMIZERS)
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("precision", self.precision, get_args(Precision))
@@ -143,7 +157,14 @@ def _milestones(given: object) -> tuple[tuple[int, float], ...]:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands, told after every update."""
+    """Where a training stands, told after every update.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> rl.Progress(update=1, share=0.5, loss=0.9, validation_nse=0.1, learning_rate=1e-3).share
+    0.5
+    """
 
     update: int
     share: float

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
+from torch import nn
 
 from runoff_lstm.data.masks import measured, refuse_later
 from runoff_lstm.data.names import BASIN, DISCHARGE, SOURCE
@@ -23,11 +24,12 @@ from runoff_lstm.inputs.scaling import DischargeScale, Scaler
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.models.build import Model, build_model
+from runoff_lstm.models.own import OwnModel
 from runoff_lstm.prediction.kinds import kind_of
 from runoff_lstm.prediction.stages import Stage
 from runoff_lstm.prediction.trained_model import TrainedModel
 from runoff_lstm.training.fine_tuning import check_continues, check_periods_unseen, freeze
-from runoff_lstm.training.recipe import Recipe
+from runoff_lstm.training.recipe import Progress, Recipe
 from runoff_lstm.training.validation import Trained, Training
 
 LOG = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ def prepare(
     device: Device = "auto",
     start_from: TrainedModel | None = None,
     frozen: Sequence[str] = (),
+    module: nn.Module | None = None,
 ) -> Training:
     """Check, split, scale and lay out a training, and make the model it begins with.
 
@@ -72,15 +75,32 @@ def prepare(
     frozen
         Parts of it that are not trained on, by the name of a parameter or the beginning of one of its parts: "stack", "layers.0",
         "weight_hh", "head".
+    module
+        A network of your own in the place of an `architecture`, called as `Network` says; it is trained in place. Such a model
+        cannot be written as a bundle.
 
     Raises
     ------
     InputError
         Data, names or periods do not fit; the message says which and what to do.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> periods = rl.Periods(train=("2000-02-01", "2000-12-31"), validation=("2001-01-01", "2001-06-30"))
+    >>> inputs = rl.Inputs(["rain", "temperature"], sequence_length=30)
+    >>> recipe = rl.Recipe(steps=3, batch_size=16, validate_every=3)
+    >>> form = rl.Architecture(hidden_sizes=4)
+    >>> training = rl.prepare(data, periods=periods, inputs=inputs, recipe=recipe, architecture=form, device="cpu")
+    >>> sorted(training.windows)
+    ['train', 'validation']
     """
     check_settings(inputs=inputs, periods=periods, recipe=recipe, architecture=architecture, start_from=start_from)
     seed, frozen = as_integer("seed", seed, least=0), as_names("frozen", frozen)
     preparation = _preparation(dataset)
+    if module is not None:
+        _check_own(module, recipe, architecture=architecture, start_from=start_from)
     dataset = check_basins(dataset)
     if start_from is None or architecture is not None:
         architecture = _with_forecast(architecture, inputs)
@@ -109,13 +129,17 @@ def prepare(
     _check_truncation(recipe, architecture)
     scale = DischargeScale.fit(dataset, periods.train, scaler)
     place = resolve_device(device)
-    module = _fresh(architecture, inputs, zero_flow=scale.zero_flow, seed=seed)
+    network = (
+        _fresh(architecture, inputs, zero_flow=scale.zero_flow, seed=seed)
+        if module is None
+        else OwnModel(module, lead_times=inputs.lead_times)
+    )
     if start_from is not None:
-        module.load_state_dict(start_from.module.state_dict())
-        freeze(module, frozen)
+        network.load_state_dict(start_from.module.state_dict())
+        freeze(network, frozen)
     gauge_ids = tuple(str(gauge_id) for gauge_id in dataset[BASIN].values)
     model = kind_of(inputs)(
-        module=module.to(place),
+        module=network.to(place),
         architecture=architecture,
         inputs=inputs,
         scaler=scaler,
@@ -145,6 +169,16 @@ def _preparation(dataset: xr.Dataset) -> dict[str, Any]:
     """How the data were read and prepared, without whose they are and where they lay."""
     source = json.loads(dataset.attrs.get(SOURCE, "{}"))
     return {name: value for name, value in source.items() if name not in ("path", "gauge_ids")}
+
+
+def _check_own(module: nn.Module, recipe: Recipe, *, architecture: Architecture | None, start_from: TrainedModel | None) -> None:
+    """Refuse what a network of the user's own excludes."""
+    OwnModel(module)
+    for name, given in {"architecture": architecture, "start_from": start_from}.items():
+        if given is not None:
+            raise InputError(f"module and {name} exclude each other; leave {name} out, or module")
+    if recipe.gradient_length is not None:
+        raise InputError("gradient_length cuts the state of a network of ours; leave it out where module is given")
 
 
 def _fresh(architecture: Architecture, inputs: Inputs, *, zero_flow: float, seed: int) -> Model:
@@ -226,6 +260,22 @@ def check_used(training: Training, periods: Periods) -> None:
     _log_left_out("validation", gauge_ids[~training.scored], learned.size, why)
 
 
+def _log_coverage(name: str, coverage: pd.DataFrame) -> None:
+    """Log how many steps of a period are not used, and why; nothing where all are."""
+    steps, used, history, discharge = (
+        int(coverage[column].sum()) for column in ("steps", "used", "without_history", "without_discharge")
+    )
+    if used < steps:
+        LOG.info(
+            "%s: %d of %d steps are used; %d have too little history of complete forcing, %d no observed discharge",
+            name,
+            used,
+            steps,
+            history,
+            discharge,
+        )
+
+
 def _log_left_out(name: str, left_out: np.ndarray, basins: int, why: str) -> None:
     if left_out.size:
         LOG.warning("%s: %d of %d basins %s; the first is %s", name, left_out.size, basins, why, left_out[0])
@@ -246,7 +296,7 @@ def _check_truncation(recipe: Recipe, architecture: Architecture) -> None:
         raise InputError('[training] gradient_length lets no gradient reach initial_state = "learned"; leave one of the two out')
 
 
-def train(
+def train(  # noqa: PLR0913 - plain arguments
     dataset: xr.Dataset,
     *,
     periods: Periods,
@@ -257,8 +307,67 @@ def train(
     device: Device = "auto",
     start_from: TrainedModel | None = None,
     frozen: Sequence[str] = (),
+    module: nn.Module | None = None,
+    observe: Callable[[Progress], None] | None = None,
 ) -> Trained:
-    """Train an LSTM that turns forcing into discharge; see `prepare` for the arguments, `fit` for what can stop it."""
+    """Train an LSTM that turns forcing into discharge.
+
+    The scaler sees the training period alone, early stopping and the choice of the best weights the validation period; the test
+    period is not looked at.
+
+    Parameters
+    ----------
+    dataset
+        Canonical Dataset (see `check_basins`), dims (basin, time).
+    periods
+        Train, and validation where the best weights are to be chosen by it.
+    inputs
+        What the model sees.
+    recipe
+        How to optimise: budget, rate, loss.
+    architecture
+        Form of the model; None: one layer of 64, or that of `start_from`.
+    seed
+        Of the weights, the order of the windows and the dropout masks; the same seed gives the same model.
+    device
+        "auto" takes a CUDA device, else Apple's MPS, else the CPU.
+    start_from
+        A trained model to go on from: its weights are the first ones, and its scaler is kept.
+    frozen
+        Parts of it that are not trained on, by the name of a parameter or the beginning of one of its parts: "stack", "head".
+    module
+        A network of your own in the place of an `architecture`, called as `Network` says; it is trained in place.
+    observe
+        Called with a `Progress` after every update: update, share of the budget, loss, validation NSE, rate.
+
+    Returns
+    -------
+    Trained
+        The model, its history (a row for each validation), and what was used of each period.
+
+    Raises
+    ------
+    InputError
+        Data, names or periods do not fit; the message says which and what to do.
+    TrainingError
+        The loss or the validation score is not finite.
+
+    See Also
+    --------
+    train_run : trains, scores the test period and leaves a run folder.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> periods = rl.Periods(train=("2000-02-01", "2000-12-31"), validation=("2001-01-01", "2001-06-30"))
+    >>> inputs = rl.Inputs(["rain", "temperature"], sequence_length=30)
+    >>> recipe = rl.Recipe(steps=3, batch_size=16, validate_every=3)
+    >>> form = rl.Architecture(hidden_sizes=4)
+    >>> trained = rl.train(data, periods=periods, inputs=inputs, recipe=recipe, architecture=form, device="cpu")
+    >>> len(trained.history)
+    1
+    """
     training = prepare(
         dataset,
         periods=periods,
@@ -269,5 +378,8 @@ def train(
         device=device,
         start_from=start_from,
         frozen=frozen,
+        module=module,
     )
-    return training.run()
+    for name, windows in training.windows.items():
+        _log_coverage(name, windows.coverage)
+    return training.run() if observe is None else training.run(observe=observe)

@@ -26,6 +26,18 @@ class Trained:
     """What a training leaves: the model, its history (a row each validation), and what was used of each period.
 
     `coverage`: index (period, gauge_id), columns as `Windows.coverage`.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> periods = rl.Periods(train=("2000-02-01", "2000-12-31"), validation=("2001-01-01", "2001-06-30"))
+    >>> inputs = rl.Inputs(["rain", "temperature"], sequence_length=30)
+    >>> recipe = rl.Recipe(steps=3, batch_size=16, validate_every=3)
+    >>> form = rl.Architecture(hidden_sizes=4)
+    >>> trained = rl.train(data, periods=periods, inputs=inputs, recipe=recipe, architecture=form, device="cpu")
+    >>> trained.coverage.columns.tolist()
+    ['steps', 'used', 'without_history', 'without_discharge']
     """
 
     model: TrainedModel

@@ -4,6 +4,7 @@ import torch
 from conftest import make_basins
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 from runoff_lstm.data.periods import Period, Stretches
 from runoff_lstm.errors import InputError
@@ -349,3 +350,22 @@ def test_the_bytes_of_index_and_data_are_those_of_the_arrays_held(basins):
 def test_forcing_to_come_without_lead_times_is_refused(basin):
     with pytest.raises(InputError, match=r"future_forcing = \['rain'\] needs lead_times, such as lead_times = 7"):
         Windows(basin, ["rain"], future_forcing=["rain"])
+
+
+@pytest.mark.parametrize("targets", [1, 7])
+def test_windows_are_a_dataset_of_torch_that_holds_every_valid_step_once(basins, targets):
+    windows = Windows(basins, ["rain", "temperature"], static_attributes=["slope"], sequence_length=30, targets_per_window=targets)
+    loader = DataLoader(windows, batch_size=16, shuffle=True, collate_fn=Batch.joined)
+    assert sum(int((~torch.isnan(batch.discharge)).sum()) for batch in loader) == windows.n_targets
+    first = windows[0]
+    assert first.forcing.shape == (1, 29 + targets, 2)
+    for item, batch in zip(DataLoader(windows, batch_size=None), windows, strict=True):
+        assert torch.equal(item.forcing, batch.forcing)
+    assert torch.equal(windows[-1].day, windows[len(windows) - 1].day)
+    with pytest.raises(IndexError, match="of"):
+        windows[len(windows)]
+
+
+def test_windows_say_what_they_are(basin):
+    windows = Windows(basin, "rain", sequence_length=30, period=("2000-03-01", "2000-03-31"))
+    assert repr(windows) == "<Windows: 31 of 31 valid steps, 1 basin(s), 30 steps of rain each, 2000-01-01 to 2001-11-30>"

@@ -5,6 +5,7 @@ from conftest import make_basins, model_of
 
 from runoff_lstm.data.periods import Period
 from runoff_lstm.inputs.windows import Windows
+from runoff_lstm.prediction import inference
 from runoff_lstm.prediction.inference import simulate_continuously, simulate_windows
 
 FORCING = ["rain", "temperature"]
@@ -107,7 +108,7 @@ def test_the_continuous_pass_keeps_its_state_and_begins_anew_after_a_gap():
 def test_the_continuous_pass_is_one_pass_whatever_the_steps_at_once(monkeypatch, kind):
     model, windows = setting(make_basins("a", "b", days=150), kind=kind)
     whole = simulate_continuously(model, windows)
-    monkeypatch.setattr(simulation, "STEPS_AT_ONCE", 7)
+    monkeypatch.setattr(inference, "STEPS_AT_ONCE", 7)
     np.testing.assert_allclose(simulate_continuously(model, windows), whole, atol=1e-6)
 
 

@@ -37,6 +37,12 @@ class CsvForm:
         Of the text; a byte-order mark is understood.
     date_format
         As for strptime; None: ISO 8601, and nothing is guessed.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> rl.CsvForm(separator=";", decimal=",").decimal
+    ','
     """
 
     separator: str | None = None
@@ -60,7 +66,7 @@ def read_csv(
     csv: CsvForm | Mapping[str, Any] | None = None,
     **options: Unpack[ReaderOptions],
 ) -> xr.Dataset:
-    """Read basins from CSV files: a row a time step, a column a variable.
+    r"""Read basins from CSV files: a row a time step, a column a variable.
 
     Parameters
     ----------
@@ -86,6 +92,16 @@ def read_csv(
     InputError
         A file, column, gauge id or unit is not there; a cell is not a number (told by file, line and column); a date is not ISO
         8601 or there twice; a file is empty or in another encoding.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import runoff_lstm as rl
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "01013500.csv"
+    >>> _ = file.write_text("date,rain,discharge\n2000-01-01,3.5,1.0\n2000-01-02,0.0,0.8\n")
+    >>> data = rl.read_csv(file, units={"rain": "mm d-1", "discharge": "mm d-1"})
+    >>> data["basin"].values.tolist()
+    ['01013500']
     """
     check_options("read_csv", options, beside=("path", "gauge_ids", "csv"))
     path = Path(path)

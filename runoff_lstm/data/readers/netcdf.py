@@ -80,6 +80,13 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, *, force: bool = False)
     InputError
         The name has another ending, the folder is not there, the file or store exists, the dataset was read from it, or the disk is
         full.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> import tempfile
+    >>> rl.write_dataset(data, tempfile.mkdtemp() + "/two.nc")
     """
     as_dataset(dataset)
     path = Path(path)

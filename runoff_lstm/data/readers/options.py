@@ -32,6 +32,13 @@ class ReaderOptions(TypedDict, total=False):
         basins, told one by one.
     mend_time
         Sort the rows, drop repeated equal ones, and add missing ones as NaN, where the time axis would else be refused.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> options: rl.ReaderOptions = {"units": {"discharge": "m3 s-1"}, "area_km2": 1944.0}
+    >>> sorted(options)
+    ['area_km2', 'units']
     """
 
     variables: Sequence[str] | None
