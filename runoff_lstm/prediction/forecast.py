@@ -176,9 +176,10 @@ class TrainedForecaster(TrainedModel):
         try:
             windows = self.windows(self.scaler.apply(inputs), period=period)
         except InputError:
-            why = why_unissued(self.inputs, inputs, 0, steps.start)
-            if why:
-                raise InputError(f"basin {inputs[BASIN].values[0]}: no forecast from {why}") from None
+            for basin, gauge_id in enumerate(inputs[BASIN].values):
+                why = why_unissued(self.inputs, inputs, basin, steps.start)
+                if why:
+                    raise InputError(f"basin {gauge_id}: no forecast from {why}") from None
             raise
         scaled = simulate_windows(self.module, windows, threads=threads)[:, steps]
         made = ~np.isnan(scaled[:, :, 0])

@@ -18,7 +18,7 @@ SHOWN = 5
 
 
 class IncompleteInputWarning(UserWarning):
-    """A forecast could not be made for want of history or of forecast forcing; it is NaN."""
+    """Forcing is missing, and what would need it could not be simulated or forecast; it is NaN."""
 
 
 class SilentGaugeWarning(UserWarning):
@@ -52,6 +52,50 @@ def as_ungauged(*, on_purpose: bool) -> Iterator[None]:
         if on_purpose:
             warnings.simplefilter("ignore", UnseenBasinWarning)
         yield
+
+
+def lost_to_gaps(seen: Inputs, data: xr.Dataset, steps: slice) -> tuple[list[str], bool]:
+    """What missing forcing costs a simulation: a sentence for each of the first basins, and whether any step is left.
+
+    A basin's record begins where it has any forcing; the first `sequence_length - 1` steps from there are no loss.
+
+    Parameters
+    ----------
+    seen, data
+        What the model sees, and the data, dims (basin, time).
+    steps
+        The steps that are to be simulated.
+    """
+    missing = {name: np.isnan(data[name].transpose(BASIN, TIME).values) for name in seen.forcing}
+    there = ~np.logical_and.reduce(list(missing.values()))
+    begin = np.where(there.any(axis=1), there.argmax(axis=1), there.shape[1])[:, None]
+    position = np.arange(there.shape[1])
+    asked = (position >= begin + seen.sequence_length - 1) & (position >= steps.start) & (position < steps.stop)
+    lost = {name: asked & _within(gaps, seen.sequence_length) for name, gaps in missing.items()}
+    any_lost = np.logical_or.reduce(list(lost.values()))
+    basins, texts, times = np.flatnonzero(any_lost.any(axis=1)), [], times_of(data)
+    for place, basin in enumerate(basins[:SHOWN]):
+        reach = slice(max(steps.start - seen.sequence_length + 1, int(begin[basin, 0])), steps.stop)
+        gaps = []
+        for name in seen.forcing:
+            if lost[name][basin].any():
+                at = reach.start + np.flatnonzero(missing[name][basin, reach])
+                gaps.append(f"{name} is missing at {len(at)} step(s), the first {date_label(times[at[0]])}")
+        name = next(name for name in seen.forcing if lost[name][basin].any())
+        cost = int(any_lost[basin].sum())
+        texts.append(
+            f"basin {data[BASIN].values[basin]}{_others(place, len(basins))}: {' and '.join(gaps)}, which costs "
+            f"{cost} step(s), as each needs {seen.sequence_length} steps of complete forcing; fill the gap by "
+            f"[data.fill.{name}] (in Python fill_by_interpolation)"
+        )
+    return texts, bool((asked & ~any_lost).any())
+
+
+def _within(gaps: np.ndarray, length: int) -> np.ndarray:
+    """(basin, time) bool: whether any of the `length` steps up to a step is a gap."""
+    before = np.pad(np.cumsum(gaps, axis=1), ((0, 0), (length, 0)))
+    within: np.ndarray = before[:, length:] > before[:, :-length]
+    return within
 
 
 def warn_unissued(seen: Inputs, data: xr.Dataset, steps: slice, *, made: np.ndarray) -> None:
@@ -90,7 +134,7 @@ def why_unissued(seen: Inputs, data: xr.Dataset, basin: int, issued: int) -> str
         if known < seen.lead_times:
             first, last = (date_label(times[issued] + lead * (times[1] - times[0])) for lead in (known + 1, seen.lead_times))
             lacking.append(f"{name} is needed {seen.lead_times} steps ahead, to {last}, and is missing from {first}")
-    remedy = "add it, or issue the forecast on another date"
+    remedy = "add it, fill it by [data.fill] (in Python fill_from_earlier), or issue the forecast on another date"
     return f"{date_label(times[issued])}: {' and '.join(lacking)}; {remedy}" if lacking else ""
 
 

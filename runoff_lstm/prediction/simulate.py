@@ -1,5 +1,6 @@
 """Simulator: from a bare Dataset to simulated discharge, at once or step by step, and what the layers remember of it."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import cast, get_args
 
@@ -10,6 +11,7 @@ import xarray as xr
 
 from runoff_lstm.data.names import BASIN, DISCHARGE, TIME, without_counts
 from runoff_lstm.data.periods import Period, as_single_period
+from runoff_lstm.data.times import times_of
 from runoff_lstm.device import ThreadCount, Threads
 from runoff_lstm.errors import InputError, check_choice
 from runoff_lstm.inputs.features import observation_inputs, season_of
@@ -23,7 +25,7 @@ from runoff_lstm.prediction.inference import (
     simulate_continuously,
     simulate_windows,
 )
-from runoff_lstm.prediction.input_warnings import warn_unseen_rows
+from runoff_lstm.prediction.input_warnings import IncompleteInputWarning, lost_to_gaps, warn_unseen_rows
 from runoff_lstm.prediction.trained_model import TrainedModel
 
 _GATES: dict[str, dict[str, str]] = {
@@ -80,6 +82,8 @@ class Simulator(TrainedModel):
 
         Warns
         -----
+        IncompleteInputWarning
+            Forcing is missing, and the steps that need it are NaN; with gauge, variable, date and the number of steps.
         UnseenBasinWarning
             A basin was not in training.
         OutsideTrainingRangeWarning
@@ -90,6 +94,13 @@ class Simulator(TrainedModel):
         if mc_samples is not None:
             self._check_samples(mc_samples)
         inputs = self._inputs(dataset, period)
+        steps = slice(0, inputs.sizes[TIME]) if period is None else period.steps(times_of(inputs))
+        if self.inputs.forcing:
+            lost, left = lost_to_gaps(self.inputs, inputs, steps)
+            if lost and not left:
+                raise InputError(lost[0])
+            for text in lost:
+                warnings.warn(text, IncompleteInputWarning, stacklevel=2)
         windows = self.windows(self.scaler.apply(inputs), period=period)
         run = simulate_windows if mode == "windows" else simulate_continuously
         if mc_samples is None:
@@ -97,7 +108,6 @@ class Simulator(TrainedModel):
         else:
             with dropout_kept_on(self.module, seed):
                 scaled = np.stack([run(self.module, windows, threads=threads) for _ in range(mc_samples)])
-        steps = slice(None) if period is None else period.steps(windows.times)
         return self._dataset(self._discharge(scaled[..., steps, :])[..., 0], inputs[BASIN], inputs[TIME][steps])
 
     def record(self, dataset: xr.Dataset, *, layer: int = -1) -> xr.Dataset:

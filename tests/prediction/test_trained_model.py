@@ -424,3 +424,45 @@ def test_a_warning_of_one_text_is_given_once_and_none_where_basins_are_ungauged_
         model.simulate(others("x"))
     with as_ungauged(on_purpose=False), pytest.warns(UnseenBasinWarning):
         model.simulate(others("x"))
+
+
+def with_gaps(dataset, **gaps):
+    """The data without the given steps of each variable, in the second basin."""
+    holed = dataset.copy(deep=True)
+    for name, steps in gaps.items():
+        holed[name][1, steps] = np.nan
+    return holed
+
+
+@pytest.mark.parametrize("mode", ["windows", "continuous"])
+def test_missing_forcing_that_costs_a_simulation_steps_is_told_with_variable_date_and_cost(basins, mode):
+    model, holed = model_for(basins), with_gaps(basins, rain=[100], temperature=slice(697, 700))
+    with pytest.warns(IncompleteInputWarning) as told:
+        made = model.simulate(holed, mode=mode)["simulated"]
+    assert [str(one.message) for one in told] == [
+        "basin 01022500: rain is missing at 1 step(s), the first 2000-04-10 and temperature is missing at 3 step(s), the first "
+        "2001-11-28, which costs 23 step(s), as each needs 20 steps of complete forcing; fill the gap by [data.fill.rain] "
+        "(in Python fill_by_interpolation)"
+    ]
+    assert told[0].filename == __file__
+    assert int(made[1, 19:].isnull().sum()) == 23
+
+
+def test_a_gap_that_costs_no_step_of_the_period_is_not_told(basins):
+    holed = with_gaps(basins, rain=[100, 600])
+    made = model_for(basins).simulate(holed, period=Period("2000-06-01", "2001-03-01"))["simulated"]
+    assert made.notnull().all()
+
+
+def test_a_record_that_begins_later_is_no_gap(basins):
+    later = slice(0, 50)
+    made = model_for(basins).simulate(with_gaps(basins, rain=later, temperature=later))["simulated"]
+    assert made[1, 69:].notnull().all()
+
+
+def test_a_simulation_of_which_gaps_leave_nothing_is_refused_with_the_first_of_them(basins):
+    model = model_for(basins.isel(basin=[0]), attributes=())
+    gap = basins.isel(basin=[0]).copy(deep=True)
+    gap["rain"][0, 680:690] = np.nan
+    with pytest.raises(InputError, match=r"basin 01013500: rain is missing at 10 step\(s\), the first 2001-11-11, which costs 5"):
+        model.simulate(gap, period=Period("2001-11-20", "2001-11-24"))

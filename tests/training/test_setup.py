@@ -344,6 +344,7 @@ def test_filled_discharge_is_an_input_and_never_a_target(basins, periods):
         assert not torch.equal(one.forcing, batches[0].forcing)
 
 
+@pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.IncompleteInputWarning")
 @OUTSIDE
 def test_inputs_filled_from_later_values_are_refused_where_they_would_show_the_future(basins, periods):
     holed = basins.copy(deep=True)
