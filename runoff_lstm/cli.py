@@ -113,9 +113,10 @@ def evaluate(
     with _one_sentence(debug=debug):
         from runoff_lstm.device import resolve_device
         from runoff_lstm.errors import InputError
-        from runoff_lstm.runs.folder import load_models
+        from runoff_lstm.inputs.checks import check
+        from runoff_lstm.runs.folder import RunFolder, load_models
         from runoff_lstm.runs.run import split_basins
-        from runoff_lstm.runs.scores import evaluate_run
+        from runoff_lstm.runs.scores import evaluate_checked
 
         experiment = _experiment_of(run_dir)
         if experiment.walk_forward is not None:  # its last model may have been fitted to any period
@@ -123,10 +124,12 @@ def evaluate(
         models = load_models(run_dir, device=resolve_device(device))
         arguments = experiment.arguments()
         dataset = _read(experiment, quiet=quiet)
-        _, dataset = split_basins(dataset, **{key: arguments[key] for key in ("periods", "inputs", "held_out", "on_missing")})
+        checked = check(dataset, arguments["inputs"], arguments["periods"])
+        _, scored = split_basins(checked, held_out=arguments["held_out"], on_missing=arguments["on_missing"])
         chosen = {key: arguments[key] for key in ("name", "periods", "metrics")}
         ungauged = bool(arguments["held_out"])
-        scores = evaluate_run(run_dir, models, dataset, period_name=period, ungauged=ungauged, **chosen)
+        chosen |= {"observed": scored.measured, "period_name": period, "ungauged": ungauged}
+        scores = evaluate_checked(RunFolder(run_dir), models, scored.dataset, **chosen)
         if not quiet:
             show_scores(scores, f"{experiment.name}, {period} period")
 

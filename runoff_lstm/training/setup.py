@@ -9,14 +9,13 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from runoff_lstm.data.masks import measured, refuse_later
+from runoff_lstm.data.masks import refuse_later
 from runoff_lstm.data.names import BASIN, DISCHARGE
-from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.data.times import time_step, times_of
 from runoff_lstm.device import Device, resolve_device
 from runoff_lstm.errors import InputError
-from runoff_lstm.inputs.checks import check_inputs, refuse_unusable
+from runoff_lstm.inputs.checks import Checked, check
 from runoff_lstm.inputs.features import input_names
 from runoff_lstm.inputs.scaling import DischargeScale, Scaler
 from runoff_lstm.inputs.spec import Inputs
@@ -32,10 +31,8 @@ LOG = logging.getLogger(__name__)
 
 
 def prepare(
-    dataset: xr.Dataset,
+    checked: Checked,
     *,
-    periods: Periods,
-    inputs: Inputs,
     recipe: Recipe,
     architecture: Architecture | None = None,
     seed: int = 0,
@@ -43,20 +40,16 @@ def prepare(
     start_from: TrainedModel | None = None,
     frozen: Sequence[str] = (),
 ) -> Training:
-    """Check, split, scale and lay out a training, and make the model it begins with.
+    """Split, scale and lay out a training, and make the model it begins with.
 
     The scaler sees the training period alone, early stopping and the choice of the best weights the validation period; the test
     period is not looked at.
 
     Parameters
     ----------
-    dataset
-        Canonical Dataset (see `check_basins`), dims (basin, time).
-    periods
-        Train, and validation where the best weights are to be chosen by it. The test period is looked at by none of this, and
-        refused where `start_from` has seen it.
-    inputs
-        What the model sees.
+    checked
+        Data, inputs and periods, see `check`. Periods: train, and validation where the best weights are to be chosen by it. The
+        test period is looked at by none of this, and refused where `start_from` has seen it.
     recipe
         How to optimise.
     architecture
@@ -76,27 +69,19 @@ def prepare(
     InputError
         Data, names or periods do not fit; the message says which and what to do.
     """
+    inputs, periods, dataset = checked.inputs, checked.periods, checked.measured
     check_settings(inputs=inputs, periods=periods, recipe=recipe)
-    dataset = check_basins(dataset)
     if start_from is None or architecture is not None:
         architecture = _with_forecast(architecture, inputs)
-    check_inputs(dataset, periods, inputs)
     if inputs.discharge_lags:
-        refuse_later(dataset, [DISCHARGE, *(inputs.forcing if inputs.lead_times else ())])
-    with_filled, dataset = dataset, measured(dataset)  # filled discharge may be an input, and nothing else
-    refuse_unusable(dataset, periods, inputs)
+        refuse_later(checked.dataset, [DISCHARGE, *(inputs.forcing if inputs.lead_times else ())])
+    checked.refuse_unusable()
     if frozen and start_from is None:
         raise InputError(
             f"frozen = {list(frozen)}: fresh weights have to be trained; name a model in start_from, or freeze nothing"
         )
     if start_from is None:
-        scaler = Scaler.fit(
-            dataset,
-            periods.train,
-            forcing=inputs.forcing,
-            static_attributes=inputs.static_attributes,
-            root_transform=inputs.root_transform,
-        )
+        scaler = Scaler.of(checked)
     else:
         check_continues(start_from, dataset, inputs, architecture)
         check_periods_unseen(start_from, dataset[BASIN].values, periods)
@@ -125,8 +110,8 @@ def prepare(
         lead_times=inputs.lead_times,
         forecast_forcing=inputs.forecast_forcing,
     )
-    observed = scaler.apply(dataset[[DISCHARGE]])[DISCHARGE]
-    scaled = scaler.apply(with_filled)
+    scaled = scaler.apply(checked.dataset)
+    observed = scaled[DISCHARGE].where(dataset[DISCHARGE].notnull())
     windows = {
         name: model.windows(scaled, period=period, target=observed, one_step=name == "train")
         for name, period in periods.named().items()
@@ -236,11 +221,9 @@ def train(
     start_from: TrainedModel | None = None,
     frozen: Sequence[str] = (),
 ) -> Trained:
-    """Train an LSTM that turns forcing into discharge; see `prepare` for the arguments, `fit` for what can stop it."""
+    """Train an LSTM that turns forcing into discharge; see `check` and `prepare` for the arguments, `fit` for what can stop it."""
     training = prepare(
-        dataset,
-        periods=periods,
-        inputs=inputs,
+        check(dataset, inputs, periods),
         recipe=recipe,
         architecture=architecture,
         seed=seed,

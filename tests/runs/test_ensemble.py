@@ -355,6 +355,61 @@ def test_a_basin_that_cannot_be_simulated_is_skipped_in_every_fold(data, tmp_pat
     assert done.scores.metrics.index.tolist() == [one for one in GAUGE_IDS if one != GAUGE_IDS[2]]
 
 
+def holed(data, name, gauge_ids, period=None):
+    """The data without a variable of some basins, in a period."""
+    gone = data["basin"].isin(gauge_ids)
+    if period is not None:
+        gone = gone & (data["time"] >= np.datetime64(period.start)) & (data["time"] <= np.datetime64(period.end))
+    return data.assign({name: data[name].where(~gone)})
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("discharge", "no discharge is observed in the test period 2001-06-01 to 2001-11-30 to score; choose another period"),
+        ("rain", "2001-06-01 to 2001-11-30: no day has 30 steps of complete forcing before it"),
+    ],
+)
+def test_a_fold_that_could_not_be_scored_is_refused_before_the_first_begins_or_left_out(data, tmp_path, caplog, name, message):
+    folds = ungauged_folds(GAUGE_IDS, 3, seed=0)
+    lacking = holed(data, name, folds[1], PERIODS.test if name == "discharge" else Period("2001-04-01", "2001-11-30"))
+    with pytest.raises(
+        InputError, match=f"fold-2: basin {folds[1][0]}, {folds[1][1]}[,:] {message}.* leave the fold out by on_missing"
+    ):
+        folds_of(tmp_path / "run", lacking, number=3)
+    assert not (tmp_path / "run").exists()
+    done = folds_of(tmp_path / "run", lacking, number=3, on_missing="skip")
+    assert f"left out: fold-2: basin {folds[1][0]}" in caplog.text
+    assert done.runs["folder"].to_dict() == {1: "fold-1", 3: "fold-3"}
+    assert set(done.scores.metrics.index) == set(GAUGE_IDS) - set(folds[1])
+    assert not (tmp_path / "run" / "fold-2").exists()
+
+
+def test_a_basin_without_a_score_beside_others_in_its_fold_is_nan_as_without_folds(data, tmp_path):
+    lacking = holed(data, "discharge", GAUGE_IDS[:1], PERIODS.test)
+    done = folds_of(tmp_path / "run", lacking, fold_seed=1)
+    assert done.scores.metrics["NSE"].isna().to_dict() == {gauge_id: gauge_id == GAUGE_IDS[0] for gauge_id in GAUGE_IDS}
+
+
+def test_what_a_later_fold_alone_could_not_train_on_is_refused_before_the_first_begins(data, tmp_path):
+    folds = ungauged_folds(GAUGE_IDS, 3, seed=0)
+    alike = data.assign(slope=data["slope"].where(data["basin"].isin(folds[2][:1]), 0.5))
+    with pytest.raises(InputError, match=r"fold-3: slope has the same value \(0.5\) throughout the training data"):
+        folds_of(tmp_path / "run", alike, number=3)
+    blocks = temporal_folds(PERIODS.train, 3)
+    late = holed(data, "discharge", GAUGE_IDS[:1], blocks[0].train)
+    with pytest.raises(InputError, match=f"fold-1: basin {GAUGE_IDS[0]}: no discharge is observed in the training period"):
+        folds_of(tmp_path / "run", late, by="period", number=3)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_walk_whose_history_is_too_short_to_fit_to_is_refused_before_it_is_trained(data, tmp_path):
+    message = r"window = 40 steps are too few to fit to: sequence_length = 30, 3 lead times and 151 steps .* take 184; lengthen it"
+    with pytest.raises(InputError, match=message):
+        ensemble_of(tmp_path / "run", data, **{**FORECASTS, "walk": Walk(every=30, fit_every=2, window=40)})
+    assert not (tmp_path / "run").exists()
+
+
 def test_each_block_is_tested_by_a_model_of_all_before_it(data, by_period):
     blocks = temporal_folds(PERIODS.train, 3)
     told = table(by_period.path / "folds.csv")
