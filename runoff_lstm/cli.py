@@ -71,7 +71,9 @@ def train(
     device: DeviceOption = "auto",
     seed: SeedOption = None,
     seeds: SeedsOption = None,
-    start_from: Annotated[Path | None, typer.Option("--start-from", help="A model.safetensors to go on from.")] = None,
+    start_from: Annotated[
+        Path | None, typer.Option("--start-from", help="A model.safetensors or run folder to go on from.")
+    ] = None,
     workers: Workers = None,
     overrides: Overrides = None,
     *,

@@ -19,6 +19,7 @@ from runoff_lstm.evaluation.metrics import check_metrics
 from runoff_lstm.files import (
     check_name,
     literal_path,
+    remove,
     write_csv,
 )
 from runoff_lstm.inputs.checks import Checked, basins_without_attributes, check
@@ -26,10 +27,10 @@ from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.plots.history import plot_history
 from runoff_lstm.plots.style import write_figure
-from runoff_lstm.prediction.bundle import load_model, write_bundle
+from runoff_lstm.prediction.bundle import write_bundle
 from runoff_lstm.prediction.stages import check_unseen
 from runoff_lstm.prediction.trained_model import TrainedModel, as_ungauged
-from runoff_lstm.runs.folder import RunFolder
+from runoff_lstm.runs.folder import RunFolder, model_to_start_from
 from runoff_lstm.runs.progress import training_bar
 from runoff_lstm.runs.scores import METRICS, LeadScores, Scores, UnscoredError, check_made, check_scored, evaluate_checked, score
 from runoff_lstm.runs.settings import given, held_folder, settings_of
@@ -95,10 +96,10 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
         "refuse" a basin that cannot be trained on (no discharge in the training period, an attribute missing), or "skip" such, told
         one by one.
     start_from, frozen
-        File of a trained model to go on from, and its parts that stay as they are; see `prepare`.
+        File or run folder of a trained model to go on from, and its parts that stay as they are; see `prepare`.
     walk
         How the origin of forecasts rolls through the test period; None: step by step, the model kept. model.safetensors is the last
-        model.
+        model, written when the walk has come to its end.
     resume
         Go on from the folder's checkpoint; the result equals that of a run that was never stopped.
     observe
@@ -145,12 +146,13 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
         write_csv(trained.coverage, folder.coverage)
         write_figure(plot_history(history=trained.history), folder.history_plot)
         model, scores = trained.model, None
-        write_bundle(model, folder.model)
         if walk is not None:
+            remove(folder.model)  # of a walk that was killed: earlier versions wrote the model before its refits
             asked: dict[str, Any] = {"periods": periods, "inputs": inputs, "recipe": recipe, "seed": seed, "device": device}
             with as_ungauged(on_purpose=bool(held_out)):
                 made, model = walk_with(model, scored.dataset, walk, **asked)
-            write_bundle(model, folder.model)
+        write_bundle(model, folder.model)
+        if walk is not None:
             scores = score(folder, scored.measured, made, name=name, periods=periods)
         elif periods.test is not None:
             chosen: dict[str, Any] = {"name": name, "periods": periods, "metrics": metrics, "ungauged": bool(held_out)}
@@ -194,7 +196,7 @@ def ready_run(  # noqa: PLR0913 - as train_run
         Anything else does not fit.
     """
     periods = checked.periods
-    model = None if start_from is None else load_model(start_from)
+    model = None if start_from is None else model_to_start_from(start_from)
     check_run(checked, name=name, metrics=metrics, held_out=held_out, walk=walk, start_from=model)
     inside, scored = split_basins(checked, held_out=held_out, on_missing=on_missing)
     training = prepare(

@@ -21,7 +21,7 @@ from runoff_lstm.runs import ensemble as many_runs
 from runoff_lstm.runs import run as run_folder
 from runoff_lstm.runs import scores as run_scores
 from runoff_lstm.runs.ensemble import cross_validate, train_ensemble
-from runoff_lstm.runs.folder import load_models
+from runoff_lstm.runs.folder import RunFolder, load_models, model_to_start_from
 from runoff_lstm.runs.run import train_run
 from runoff_lstm.runs.scores import evaluate_run, mean_of
 from runoff_lstm.runs.walk_forward import FineTune, Walk
@@ -183,10 +183,47 @@ def test_models_are_found_in_a_file_a_run_folder_and_an_ensemble_by_seed(ensembl
     assert torch.equal(heads[1], heads[2])
     assert not torch.equal(heads[0], heads[1])
     (tmp_path / "many" / "runs.csv").unlink()
-    with pytest.raises(InputError, match=r"has no trained model; give a model\.safetensors or a finished run folder"):
+    with pytest.raises(InputError, match=r"many is a run that is not finished; finish it with: runoff-lstm resume .*many$"):
         load_models(tmp_path / "many")
-    with pytest.raises(InputError, match=r"is a cross-validation; name one of its folds, such as .*fold-1"):
+    with pytest.raises(InputError, match=r"is a cross-validation; name one of its folds: .*fold-1 or .*fold-2$"):
         load_models(by_basin.path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"has no trained model; give a model\.safetensors or a finished run folder"):
+        load_models(tmp_path / "empty")
+
+
+def test_a_training_goes_on_from_a_member_of_an_ensemble_that_is_named(ensemble, data, tmp_path):
+    later = {**ARGUMENTS, "architecture": None, "device": "cpu"}
+    with pytest.raises(InputError, match=r"is an ensemble, and .* one model; start from \S+seed-3 or \S+seed-4$") as refused:
+        train_run(tmp_path / "again", data, **later, start_from=ensemble.path)
+    named = str(refused.value).rpartition(" ")[2]
+    train_run(tmp_path / "again", data, **later, start_from=named)
+    many = [RunFolder(tmp_path / "many").member(seed) for seed in range(10)]
+    for member in many:
+        member.path.mkdir(parents=True)
+    with pytest.raises(InputError, match=r"start from \S+seed-0, \S+seed-1 ... \S+seed-9$"):
+        model_to_start_from(tmp_path / "many")
+
+
+def test_a_walk_that_is_killed_leaves_no_model_that_looks_finished(data, tmp_path, monkeypatch):
+    walk = Walk(every=30, fit_every=2, fine_tune=FineTune(steps=1, learning_rate=1e-3))
+    arguments = {**FORECASTS, "walk": walk, "device": "cpu", "observe": lambda _: None}
+
+    def stop(*_, **__):
+        raise StoppedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder, "walk_with", stop)
+        with pytest.raises(StoppedError):
+            train_run(tmp_path / "run", data, **arguments)
+    folder = RunFolder(tmp_path / "run")
+    assert not folder.model.exists()
+    shutil.copy(folder.checkpoint, folder.model)  # as earlier versions did: a file where the model of before the refits would be
+    with pytest.raises(InputError, match=r"run is a run that is not finished; finish it with: runoff-lstm resume .*run$"):
+        load_models(tmp_path / "run")
+    train_run(tmp_path / "run", data, **arguments, resume=True)
+    assert folder.is_finished
+    assert max(stage.period.last_moment for stage in load_models(tmp_path / "run")[0].seen) > PERIODS.test.start
 
 
 FORECASTS = {
