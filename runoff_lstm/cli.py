@@ -95,11 +95,31 @@ def train(
 
 @app.command()
 def resume(
-    run_dir: RunDir, device: DeviceOption = "auto", workers: Workers = None, *, quiet: Quiet = False, debug: Debug = False
+    run_dir: RunDir,
+    device: DeviceOption = "auto",
+    workers: Workers = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="A larger budget: training.steps=1920, or training.epochs=60")
+    ] = None,
+    *,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
-    """Go on with a run that was stopped, to the very result it would have had."""
+    """Go on with a run that was stopped, to the very result it would have had; or with a larger budget."""
     with _one_sentence(debug=debug):
-        _train(_experiment_of(run_dir), run_dir, device=device, workers=workers, resume=True, quiet=quiet)
+        from runoff_lstm.errors import InputError
+        from runoff_lstm.runs.folder import RunFolder
+        from runoff_lstm.runs.settings import is_enlarged
+        from runoff_lstm.training.budget import BUDGETS
+
+        for override in overrides or []:
+            if override.partition("=")[0].strip() not in [f"training.{name}" for name in BUDGETS]:
+                raise InputError(f"--set {override}: a run is resumed as it was asked for, but for a larger training.steps")
+        experiment, folder = _experiment_of(run_dir, overrides), RunFolder(run_dir)
+        if folder.is_finished and not is_enlarged(folder, experiment.training):
+            typer.echo(f"{run_dir} is finished, there is nothing to resume; go on with a larger budget by --set")
+            return
+        _train(experiment, run_dir, device=device, workers=workers, resume=True, quiet=quiet)
 
 
 @app.command()
@@ -502,7 +522,7 @@ def _overrides(given: list[str] | None, **options: int | None) -> list[str]:
     return [*(given or []), *(f"{name}={value}" for name, value in options.items() if value is not None)]
 
 
-def _experiment_of(run_dir: Path) -> Any:
+def _experiment_of(run_dir: Path, overrides: list[str] | None = None) -> Any:
     from runoff_lstm.errors import InputError
     from runoff_lstm.experiment import read_experiment
     from runoff_lstm.runs.folder import RunFolder
@@ -510,7 +530,7 @@ def _experiment_of(run_dir: Path) -> Any:
     file = RunFolder(run_dir).experiment
     if not file.is_file():
         raise InputError(f"{run_dir} is not a run folder: it has no {file.name}; give the folder that train has written")
-    return read_experiment(file)
+    return read_experiment(file, overrides=overrides or [])
 
 
 def _bundles(model: Path) -> list[Path]:

@@ -32,7 +32,7 @@ from runoff_lstm.runs.folder import RunFolder, made_before, medians_of_run
 from runoff_lstm.runs.progress import training_bars
 from runoff_lstm.runs.run import ready_run, train_run
 from runoff_lstm.runs.scores import LeadScores, Scores, UnscoredError, mean_of, score
-from runoff_lstm.runs.settings import held_folder
+from runoff_lstm.runs.settings import held_folder, is_enlarged
 from runoff_lstm.runs.workers import run_beside
 from runoff_lstm.training.recipe import Progress
 
@@ -212,12 +212,19 @@ def _all_run(
     The block gets the labels of the runs. All are checked before the first begins.
     """
     resolve_device(device)
-    kept = _without_unscored({label: job for label, job in jobs.items() if not folder.below(label).is_done}, dataset)
-    with held_folder(folder, settings, device, resume=resume):
+    to_run = {label: job for label, job in jobs.items() if not _is_done(folder.below(label), job)}
+    kept = _without_unscored(to_run, dataset)
+    enlarged = resume and any(folder.below(label).is_done for label in to_run)
+    with held_folder(folder, settings, device, resume=resume, enlarged=enlarged):
         left = {label: {**job, "device": device} for label, job in kept.items()}
         with training_bars(list(left), show=show_progress) as observe:
             _run_left(folder, dataset, left, observe, device=device, workers=workers)
         yield [label for label in jobs if label in kept or folder.below(label).is_done]
+
+
+def _is_done(folder: RunFolder, job: Mapping[str, Any]) -> bool:
+    """Whether a run is scored, and with the budget that it is asked for now."""
+    return not is_enlarged(folder, job["recipe"]) and folder.is_done
 
 
 def _without_unscored(jobs: Mapping[str, Mapping[str, Any]], dataset: xr.Dataset) -> dict[str, Mapping[str, Any]]:

@@ -179,6 +179,12 @@ class RunFolder:
         return self.metrics().is_file() or self.lead_scores().is_file()
 
     @property
+    def results(self) -> list[Path]:
+        """What makes a run look finished: its model and tables of scores, which are gone while it goes on with a larger budget."""
+        tables = [table(period) for table in (self.metrics, self.lead_scores) for period in ("train", "validation", TEST)]
+        return [*tables, self.runs, self.model]
+
+    @property
     def is_finished(self) -> bool:
         """Whether nothing is left to do: scored, many runs all together, or, where there is no test period, trained."""
         if self.members or self.fold_runs:

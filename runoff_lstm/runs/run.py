@@ -33,7 +33,7 @@ from runoff_lstm.prediction.trained_model import TrainedModel, as_ungauged
 from runoff_lstm.runs.folder import RunFolder, model_to_start_from
 from runoff_lstm.runs.progress import training_bar
 from runoff_lstm.runs.scores import METRICS, LeadScores, Scores, UnscoredError, check_made, check_scored, evaluate_checked, score
-from runoff_lstm.runs.settings import given, held_folder, settings_of
+from runoff_lstm.runs.settings import given, held_folder, is_enlarged, settings_of
 from runoff_lstm.runs.walk_forward import Walk, check_walked, walk_with
 from runoff_lstm.training.fine_tuning import check_periods_unseen
 from runoff_lstm.training.recipe import Progress, Recipe
@@ -101,7 +101,8 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
         How the origin of forecasts rolls through the test period; None: step by step, the model kept. model.safetensors is the last
         model, written when the walk has come to its end.
     resume
-        Go on from the folder's checkpoint; the result equals that of a run that was never stopped.
+        Go on from the folder's checkpoint; the result equals that of a run that was never stopped. With a larger budget than before
+        it equals that of this budget from the start, where the schedule does not depend on it.
     observe
         Told after every update; None: a progress bar is drawn.
 
@@ -139,7 +140,7 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
         settings["fine_tuning"] = {"start_from": literal_path(Path(start_from).resolve()), "frozen": list(frozen)}
     if walk is not None:
         settings["walk_forward"] = given(walk)
-    with held_folder(folder, settings, device, resume=resume):
+    with held_folder(folder, settings, device, resume=resume, enlarged=resume and is_enlarged(folder, recipe)):
         with nullcontext(observe) if observe is not None else training_bar(name, show=True) as told:
             trained = training.run(checkpoint=folder.checkpoint, resume=resume, observe=told)
         write_csv(trained.history.set_index("update"), folder.history)
