@@ -108,7 +108,7 @@ def resume(
     """Go on with a run that was stopped, to the very result it would have had; or with a larger budget."""
     with _one_sentence(debug=debug):
         from runoff_lstm.errors import InputError
-        from runoff_lstm.runs.folder import RunFolder
+        from runoff_lstm.runs.folder import RunFolder, check_free
         from runoff_lstm.runs.settings import is_enlarged
         from runoff_lstm.training.budget import BUDGETS
 
@@ -116,6 +116,7 @@ def resume(
             if override.partition("=")[0].strip() not in [f"training.{name}" for name in BUDGETS]:
                 raise InputError(f"--set {override}: a run is resumed as it was asked for, but for a larger training.steps")
         experiment, folder = _experiment_of(run_dir, overrides), RunFolder(run_dir)
+        check_free(run_dir)
         if folder.is_finished and not is_enlarged(folder, experiment.training):
             typer.echo(f"{run_dir} is finished, there is nothing to resume; go on with a larger budget by --set")
             return

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -310,6 +311,17 @@ def test_an_interrupted_ensemble_goes_on_and_leaves_finished_members_alone(data,
     assert_equal(weights(tmp_path / "run" / "seed-4"), weights(ensemble.path / "seed-4"))
     pd.testing.assert_frame_equal(resumed.scores.metrics, ensemble.scores.metrics)
     pd.testing.assert_frame_equal(resumed.runs, ensemble.runs)
+
+
+def test_a_finished_ensemble_goes_on_with_a_larger_budget_in_every_member(data, ensemble, tmp_path):
+    recipe = replace(ARGUMENTS["recipe"], steps=6)
+    whole = ensemble_of(tmp_path / "whole", data, recipe=recipe)
+    shutil.copytree(ensemble.path, tmp_path / "run")
+    further = ensemble_of(tmp_path / "run", data, recipe=recipe, resume=True)
+    for seed in (3, 4):
+        assert_equal(weights(tmp_path / "run" / f"seed-{seed}"), weights(tmp_path / "whole" / f"seed-{seed}"))
+    pd.testing.assert_frame_equal(further.scores.metrics, whole.scores.metrics)
+    pd.testing.assert_frame_equal(further.runs, whole.runs)
 
 
 def test_a_member_that_was_stopped_while_it_was_scored_is_scored_on_resume(data, ensemble, tmp_path):

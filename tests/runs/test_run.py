@@ -33,7 +33,7 @@ from runoff_lstm.prediction import bundle, trained_model
 from runoff_lstm.prediction.bundle import load_model
 from runoff_lstm.runs import run as run_folder
 from runoff_lstm.runs import scores as run_scores
-from runoff_lstm.runs.folder import RunFolder
+from runoff_lstm.runs.folder import RunFolder, load_models
 from runoff_lstm.runs.run import train_run
 from runoff_lstm.runs.scores import evaluate_run
 from runoff_lstm.runs.walk_forward import Walk
@@ -64,7 +64,7 @@ FILES = {
 
 def run(path, dataset, periods, **arguments):
     arguments = {"name": "small", "inputs": INPUTS, "recipe": RECIPE, "architecture": Architecture(hidden_sizes=(8,)), **arguments}
-    return train_run(path, dataset, periods=periods, device="cpu", observe=lambda _: None, **arguments)
+    return train_run(path, dataset, periods=periods, device="cpu", **{"observe": lambda _: None, **arguments})
 
 
 def test_a_run_leaves_everything_a_hydrologist_needs(tmp_path, basins, periods):
@@ -606,3 +606,32 @@ def test_a_run_checks_reads_and_scales_once(tmp_path, basins, periods, monkeypat
         "check_settings": 1,
         "apply": 2,
     }
+
+
+def test_a_finished_run_goes_on_with_a_larger_budget_to_what_that_gives_from_the_start(tmp_path, basins, periods, monkeypatch):
+    without_pictures(monkeypatch)
+    twice = dataclasses.replace(RECIPE, steps=2 * RECIPE.steps)
+    expected = run(tmp_path / "whole", basins, periods, recipe=twice)
+    folder = RunFolder(tmp_path / "run")
+    run(folder.path, basins, periods)
+
+    def stop(_):
+        assert not any(one.exists() for one in folder.results)
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        run(folder.path, basins, periods, recipe=twice, resume=True, observe=stop)
+    with pytest.raises(InputError, match=r"run is a run that is not finished; finish it with: runoff-lstm resume"):
+        load_models(folder.path)
+    assert folder.settings()["training"]["steps"] == twice.steps
+    result = run(folder.path, basins, periods, recipe=twice, resume=True)
+    assert_equal(expected.model, result.model)
+    assert folder.metrics().read_text() == RunFolder(tmp_path / "whole").metrics().read_text()
+    falling = dataclasses.replace(RECIPE, schedule="cosine")
+    run(tmp_path / "falling", basins, periods, recipe=falling)
+    before = {one.name: one.read_bytes() for one in (tmp_path / "falling").iterdir()}
+    with pytest.raises(
+        InputError, match=r'schedule = "cosine" spreads .* train anew: runoff-lstm train \S+falling/experiment.toml --set'
+    ):
+        run(tmp_path / "falling", basins, periods, recipe=dataclasses.replace(falling, steps=20), resume=True)
+    assert {one.name: one.read_bytes() for one in (tmp_path / "falling").iterdir()} == before
