@@ -130,10 +130,7 @@ _HOME = {
         "Recipe",
         "TrainingError",
     ),
-    "training.setup": (
-        "prepare",
-        "train",
-    ),
+    "training.setup": ("train",),
     "training.validation": ("Trained",),
 }
 """The one table of public names: by the module that defines them."""
@@ -226,7 +223,6 @@ if TYPE_CHECKING:  # for editors and mypy, which cannot read the table; a test h
     from runoff_lstm.training.recipe import Progress as Progress
     from runoff_lstm.training.recipe import Recipe as Recipe
     from runoff_lstm.training.recipe import TrainingError as TrainingError
-    from runoff_lstm.training.setup import prepare as prepare
     from runoff_lstm.training.setup import train as train
     from runoff_lstm.training.validation import Trained as Trained
 else:  # so that a wrong name is one to them, too

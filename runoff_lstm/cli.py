@@ -96,7 +96,9 @@ def train(  # noqa: PLR0913 - typer makes an option of each
     threads: ThreadsOption = None,
     seed: SeedOption = None,
     seeds: SeedsOption = None,
-    start_from: Annotated[Path | None, typer.Option("--start-from", help="A model.safetensors to go on from.")] = None,
+    start_from: Annotated[
+        Path | None, typer.Option("--start-from", help="A model.safetensors or run folder to go on from.")
+    ] = None,
     workers: Workers = None,
     overrides: Overrides = None,
     *,
@@ -122,13 +124,28 @@ def resume(
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     workers: Workers = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="A larger budget: training.steps=1920, or training.epochs=60")
+    ] = None,
     *,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Go on with a run that was stopped, to the very result it would have had."""
+    """Go on with a run that was stopped, to the very result it would have had; or with a larger budget."""
     with _one_sentence(debug=debug):
-        experiment = _experiment_of(run_dir, overrides=_overrides(None, threads=threads))
+        from runoff_lstm.errors import InputError
+        from runoff_lstm.runs.folder import RunFolder, check_free
+        from runoff_lstm.runs.settings import is_enlarged
+        from runoff_lstm.training.budget import BUDGETS
+
+        for override in overrides or []:
+            if override.partition("=")[0].strip() not in [f"training.{name}" for name in BUDGETS]:
+                raise InputError(f"--set {override}: a run is resumed as it was asked for, but for a larger training.steps")
+        experiment, folder = _experiment_of(run_dir, overrides=_overrides(overrides, threads=threads)), RunFolder(run_dir)
+        check_free(run_dir)
+        if folder.is_finished and not is_enlarged(folder, experiment.training):
+            typer.echo(f"{run_dir} is finished, there is nothing to resume; go on with a larger budget by --set")
+            return
         _train(experiment, run_dir, device=device, workers=workers, resume=True, quiet=quiet)
 
 
@@ -146,9 +163,10 @@ def evaluate(
     with _one_sentence(debug=debug):
         from runoff_lstm.device import resolve_device
         from runoff_lstm.errors import InputError
-        from runoff_lstm.runs.folder import load_models
+        from runoff_lstm.inputs.checks import check
+        from runoff_lstm.runs.folder import RunFolder, load_models
         from runoff_lstm.runs.run import split_basins
-        from runoff_lstm.runs.scores import evaluate_run
+        from runoff_lstm.runs.scores import evaluate_checked
 
         experiment = _experiment_of(run_dir, overrides=_overrides(None, threads=threads))
         if experiment.walk_forward is not None:  # its last model may have been fitted to any period
@@ -156,11 +174,13 @@ def evaluate(
         models = load_models(run_dir, device=resolve_device(device))
         arguments = experiment.arguments()
         dataset = _read(experiment, quiet=quiet)
-        _, dataset = split_basins(dataset, **{key: arguments[key] for key in ("periods", "inputs", "held_out", "on_missing")})
+        checked = check(dataset, arguments["inputs"], arguments["periods"])
+        _, scored = split_basins(checked, held_out=arguments["held_out"], on_missing=arguments["on_missing"])
         chosen = {key: arguments[key] for key in ("name", "periods", "metrics")}
         ungauged = bool(arguments["held_out"])
+        chosen |= {"observed": scored.measured, "period_name": period, "ungauged": ungauged}
         chosen["threads"] = experiment.training.threads
-        scores = evaluate_run(run_dir, models, dataset, period_name=period, ungauged=ungauged, **chosen)
+        scores = evaluate_checked(RunFolder(run_dir), models, scored.dataset, **chosen)
         if not quiet:
             show_scores(scores, f"{experiment.name}, {period} period")
 

@@ -14,10 +14,13 @@ from hypothesis import settings
 from runoff_lstm.data.periods import Period
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.device import resolve_precision
+from runoff_lstm.inputs.checks import check
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.models.build import build_model
 from runoff_lstm.models.recurrent import RecurrentModel
+from runoff_lstm.training import setup
+from runoff_lstm.training.validation import Training
 
 # A worker of pytest-xdist, a command and the kernel of a notebook take one thread each, or they wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -99,6 +102,11 @@ def periods() -> Periods:
         validation=Period("2001-01-01", "2001-05-31"),
         test=Period("2001-06-01", "2001-11-30"),
     )
+
+
+def prepare(dataset: xr.Dataset, *, periods: Periods, inputs: Inputs, **others) -> Training:
+    """A training of a Dataset that is not checked yet."""
+    return setup.prepare(check(dataset, inputs, periods), **others)
 
 
 def model_of(n_forcings: int, n_static_attributes: int = 0, *, zero_flow: float = 0.0, **form) -> RecurrentModel:

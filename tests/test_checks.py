@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import make_basins
+from conftest import make_basins, prepare
 
 from runoff_lstm.data import units
 from runoff_lstm.data.readers import read_netcdf
@@ -13,7 +13,6 @@ from runoff_lstm.runs.run import train_run
 from runoff_lstm.runs.scores import evaluate_run
 from runoff_lstm.runs.walk_forward import LSTMForecaster
 from runoff_lstm.training.recipe import Recipe
-from runoff_lstm.training.setup import prepare
 
 INPUTS = Inputs(("rain", "temperature"), sequence_length=30, targets_per_window=30)
 RECIPE = Recipe(steps=2, batch_size=4)

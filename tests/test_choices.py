@@ -10,6 +10,7 @@ import runoff_lstm as rl
 from runoff_lstm.data.readers import CsvForm, leave_out
 from runoff_lstm.device import resolve_device, resolve_precision
 from runoff_lstm.errors import InputError, check_choice
+from runoff_lstm.inputs.checks import check
 from runoff_lstm.models.heads import build_head
 from runoff_lstm.models.stack import Stack
 from runoff_lstm.runs.ensemble import cross_validate, train_ensemble
@@ -68,7 +69,7 @@ MISSPELT = {
     ),
     "by of folds": (lambda: cross_validate("x", BASINS, number=2, by="basins", settings={}, **ARGUMENTS), "did you mean 'basin'"),
     "on_missing of a run": (
-        lambda: split_basins(BASINS, periods=PERIODS, inputs=INPUTS, on_missing="skipp"),
+        lambda: split_basins(check(BASINS, INPUTS, PERIODS), on_missing="skipp"),
         "on_missing = 'skipp' is not known; did you mean 'skip'",
     ),
     "on_missing without a fault": (lambda: leave_out([], on_missing="refused"), "did you mean 'refuse'"),

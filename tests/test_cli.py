@@ -320,12 +320,44 @@ def test_a_run_and_an_ensemble_in_a_folder_with_a_dollar_are_resumed_and_gone_on
     for seeds, found in ((1, folder / "1"), (2, folder / "2")):
         result = call("train", folder / "region.toml", "--run-dir", found, "--seeds", seeds, *ONE_BY_ONE)
         assert result.exit_code == 0, result.output
+        (found / "test_metrics.csv").unlink()  # as if it had been stopped
         assert call("resume", found, *ONE_BY_ONE).exit_code == 0
+        assert (found / "test_metrics.csv").is_file()
         assert call("evaluate", found, "--period", "validation").exit_code == 0
     further = ("--start-from", folder / "1" / "model.safetensors", "--set", "periods.train=[2000-03-01, 2000-06-30]")
     result = call("train", folder / "region.toml", "--run-dir", folder / "3", *further, *ONE_BY_ONE)
     assert result.exit_code == 0, result.output
+    (folder / "3" / "test_metrics.csv").unlink()
     assert call("resume", folder / "3", *ONE_BY_ONE).exit_code == 0
+
+
+def test_resuming_a_finished_run_says_so_and_a_larger_budget_goes_on_where_the_schedule_allows_it(leaf_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(leaf_run[0], run)
+    before = {one.name: one.read_bytes() for one in run.iterdir()}
+    result = call("resume", run)
+    assert (result.exit_code, result.output) == (
+        0,
+        f"{run} is finished, there is nothing to resume; go on with a larger budget by --set\n",
+    )
+    assert "a run is resumed as it was asked for, but for a larger training.steps" in refused("resume", run, "--set", "seed=3")
+    message = refused("resume", run, "--set", "training.steps=12")
+    assert "spreads the learning rate over the whole budget, so that with steps = 12 instead of 6" in message
+    assert {one.name: one.read_bytes() for one in run.iterdir()} == before
+    command = re.search(r"train anew: runoff-lstm (train .*), or go on from", message).group(1).split()
+    further = re.search(r"by the same command with (--start-from .*)$", message).group(1).split()
+    for place, more in enumerate(([], further)):
+        result = call(*command, *more, "--run-dir", tmp_path / str(place), "--device", "cpu", "--quiet")
+        assert result.exit_code == 0, result.output
+    constant = ("--set", "training.schedule=constant", "--device", "cpu", "--quiet")
+    for steps, folder in ((6, "small"), (9, "large")):
+        assert (
+            call("train", LEAF, "--run-dir", tmp_path / folder, *QUICK, "--set", f"training.steps={steps}", *constant).exit_code
+            == 0
+        )
+    result = call("resume", tmp_path / "small", "--set", "training.steps=9", "--device", "cpu", "--quiet")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "small" / "test_metrics.csv").read_text() == (tmp_path / "large" / "test_metrics.csv").read_text()
 
 
 def test_a_second_command_in_the_folder_of_a_run_is_refused_before_it_reads(leaf_run, tmp_path):

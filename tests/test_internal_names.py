@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from conftest import make_basins
+from conftest import make_basins, prepare
 
 from runoff_lstm.data.derived import derive
 from runoff_lstm.data.filling import fill_from_earlier
@@ -21,7 +21,7 @@ from runoff_lstm.runs import run as run_folder
 from runoff_lstm.runs import scores as run_scores
 from runoff_lstm.runs.run import train_run
 from runoff_lstm.training.recipe import Recipe
-from runoff_lstm.training.setup import prepare, train
+from runoff_lstm.training.setup import train
 
 pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.OutsideTrainingRangeWarning")
 

@@ -6,7 +6,7 @@ import logging
 import numpy as np
 import pytest
 import torch
-from conftest import make_basins
+from conftest import make_basins, prepare
 
 from runoff_lstm.data.periods import Period
 from runoff_lstm.data.splits import Periods
@@ -17,7 +17,7 @@ from runoff_lstm.runs.ensemble import cross_validate
 from runoff_lstm.runs.run import train_run
 from runoff_lstm.runs.walk_forward import LSTMForecaster, Walk, walk_forward
 from runoff_lstm.training.recipe import Recipe, TrainingError
-from runoff_lstm.training.setup import prepare, train
+from runoff_lstm.training.setup import train
 
 pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.OutsideTrainingRangeWarning")
 

@@ -1,16 +1,80 @@
-"""A Dataset held against the inputs and periods of a training."""
+"""From a Dataset, inputs and periods to the record of their check, which preparation takes: each is checked once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
 
+from runoff_lstm.data.masks import measured
 from runoff_lstm.data.names import BASIN, DISCHARGE, TIME, refuse_mask
 from runoff_lstm.data.periods import AnyPeriod
+from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.data.times import times_of
 from runoff_lstm.errors import InputError, nearest
 from runoff_lstm.inputs.spec import Inputs
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A Dataset that has what a training needs, made by `check`.
+
+    Attributes
+    ----------
+    dataset
+        Canonical; discharge that was filled may be an input, and nothing else.
+    measured
+        The same with discharge as it was measured, for targets, scaler and scores.
+    inputs, periods
+        What it was checked against.
+    unusable
+        Basins that cannot be trained on, and why: by gauge id, a clause.
+    """
+
+    dataset: xr.Dataset
+    measured: xr.Dataset
+    inputs: Inputs
+    periods: Periods
+    unusable: Mapping[str, str]
+
+    @property
+    def gauge_ids(self) -> list[str]:
+        """Of all its basins, in order."""
+        return [str(gauge_id) for gauge_id in self.dataset[BASIN].values]
+
+    def only(self, gauge_ids: Iterable[str]) -> "Checked":
+        """The same of some of its basins, in the order given."""
+        chosen = list(gauge_ids)
+        if chosen == self.gauge_ids:
+            return self
+        dataset = self.dataset.sel({BASIN: chosen})
+        observed = dataset if self.measured is self.dataset else self.measured.sel({BASIN: chosen})
+        unusable = {gauge_id: why for gauge_id, why in self.unusable.items() if gauge_id in chosen}
+        return replace(self, dataset=dataset, measured=observed, unusable=unusable)
+
+    def refuse_unusable(self) -> None:
+        """Refuse the first basin that cannot be trained on, with the number of the others."""
+        if self.unusable:
+            gauge_id, why = next(iter(self.unusable.items()))
+            others = f" (and {len(self.unusable) - 1} more basins cannot be used)" if len(self.unusable) > 1 else ""
+            raise InputError(f'basin {gauge_id}: {why}{others}; leave such basins out, by hand or by on_missing = "skip"')
+
+
+def check(dataset: xr.Dataset, inputs: Inputs, periods: Periods) -> Checked:
+    """Check a Dataset against the canonical form, then against what a model sees and when.
+
+    Raises
+    ------
+    InputError
+        The Dataset is not canonical (see `check_basins`), or names or periods do not fit it (see `check_inputs`). Basins that
+        cannot be trained on are no error: they are in `Checked.unusable`.
+    """
+    dataset = check_basins(dataset)
+    check_inputs(dataset, periods, inputs)
+    observed = measured(dataset)
+    chosen = {"forcing": inputs.forcing, "static_attributes": inputs.static_attributes}
+    return Checked(dataset, observed, inputs, periods, unusable_basins(observed, periods.train, **chosen))
 
 
 def check_names(
@@ -48,15 +112,6 @@ def check_inputs(dataset: xr.Dataset, periods: Periods, inputs: Inputs) -> None:
         static_attributes=inputs.static_attributes,
         from_discharge=bool(inputs.discharge_lags),
     )
-
-
-def refuse_unusable(dataset: xr.Dataset, periods: Periods, inputs: Inputs) -> None:
-    """Refuse the first basin that cannot be trained on, with the number of the others."""
-    faults = unusable_basins(dataset, periods.train, forcing=inputs.forcing, static_attributes=inputs.static_attributes)
-    if faults:
-        gauge_id, why = next(iter(faults.items()))
-        others = f" (and {len(faults) - 1} more basins cannot be used)" if len(faults) > 1 else ""
-        raise InputError(f'basin {gauge_id}: {why}{others}; leave such basins out, by hand or by on_missing = "skip"')
 
 
 def unusable_basins(

@@ -14,7 +14,7 @@ from runoff_lstm.data.names import BASIN, DISCHARGE, TIME
 from runoff_lstm.data.periods import AnyPeriod, as_period
 from runoff_lstm.data.times import times_of
 from runoff_lstm.errors import InputError, as_names
-from runoff_lstm.inputs.checks import check_names
+from runoff_lstm.inputs.checks import Checked, check_names
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,30 @@ class Scaler:
         forcing, static_attributes = as_names("forcing", forcing), as_names("static_attributes", static_attributes)
         period = as_period("period", period)
         check_names(as_dataset(dataset), forcing=forcing, static_attributes=static_attributes, from_discharge=True)
+        return cls._fit(dataset, period, forcing, static_attributes, root_transform=root_transform)
+
+    @classmethod
+    def of(cls, checked: Checked) -> "Scaler":
+        """Measure the training period of what is checked already; see `fit`."""
+        inputs = checked.inputs
+        return cls._fit(
+            checked.measured,
+            checked.periods.train,
+            inputs.forcing,
+            inputs.static_attributes,
+            root_transform=inputs.root_transform,
+        )
+
+    @classmethod
+    def _fit(
+        cls,
+        dataset: xr.Dataset,
+        period: AnyPeriod,
+        forcing: Sequence[str],
+        static_attributes: Sequence[str],
+        *,
+        root_transform: bool,
+    ) -> "Scaler":
         training = dataset[[*forcing, DISCHARGE]].isel(time=period.positions(times_of(dataset)))
         unobserved = training[DISCHARGE].isnull().all(TIME)
         if bool(unobserved.any()):

@@ -4,6 +4,7 @@ Each run is one of `train_run`, in a process and a folder of its own; what is st
 """
 
 import inspect
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import pandas as pd
 import torch
 import xarray as xr
 
+from runoff_lstm.data.masks import measured
 from runoff_lstm.data.names import BASIN, ISSUE_DATE, TIME
 from runoff_lstm.data.periods import Period
 from runoff_lstm.data.schema import check_basins
@@ -23,14 +25,18 @@ from runoff_lstm.data.splits import Periods, temporal_folds, ungauged_folds
 from runoff_lstm.device import Device, processors, resolve_device
 from runoff_lstm.errors import InputError, as_integers, check_choice, check_keywords
 from runoff_lstm.files import part_of, write_csv
+from runoff_lstm.inputs.checks import check
+from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.runs.folder import RunFolder, made_before, medians_of_run
 from runoff_lstm.runs.progress import training_bars
-from runoff_lstm.runs.run import check_run, train_run
-from runoff_lstm.runs.scores import LeadScores, Scores, mean_of, score
-from runoff_lstm.runs.settings import held_folder
+from runoff_lstm.runs.run import ready_run, train_run
+from runoff_lstm.runs.scores import LeadScores, Scores, UnscoredError, mean_of, score
+from runoff_lstm.runs.settings import held_folder, is_enlarged
 from runoff_lstm.runs.workers import run_beside
 from runoff_lstm.training.recipe import Progress
 from runoff_lstm.training.setup import check_kinds
+
+LOG = logging.getLogger(__name__)
 
 FoldKind = Literal["basin", "period"]
 
@@ -101,9 +107,10 @@ def train_ensemble(
     if len(set(seeds)) < len(seeds):
         raise InputError(f"seeds = {list(seeds)}: each may come once")
     jobs = {folder.member(seed).label: {**arguments, "seed": seed} for seed in seeds}
-    with _all_run(folder, dataset, jobs, settings, device=device, workers=workers, resume=resume, show_progress=show_progress):
+    how: dict[str, Any] = {"device": device, "workers": workers, "resume": resume, "show_progress": show_progress}
+    with _all_run(folder, dataset, jobs, settings, **how):
         chosen = {key: arguments[key] for key in ("name", "periods", "metrics") if key in arguments}
-        scores = score(folder, dataset, mean_of([made_before(folder.below(label)) for label in jobs]), **chosen)
+        scores = score(folder, measured(dataset), mean_of([made_before(folder.below(label)) for label in jobs]), **chosen)
         return ManyRuns(folder.path, _table(folder, list(jobs), {"seed": list(seeds)}), scores)
 
 
@@ -165,16 +172,19 @@ def cross_validate(
             columns=["fold", "train", "test"],
         )
         periods = Periods(train=blocks[0].train, test=Period(blocks[0].test.start, blocks[-1].test.end))  # type: ignore[union-attr]
-    with _all_run(folder, dataset, jobs, settings, device=device, workers=workers, resume=resume, show_progress=show_progress):
+    how: dict[str, Any] = {"device": device, "workers": workers, "resume": resume, "show_progress": show_progress}
+    with _all_run(folder, dataset, jobs, settings, **how) as labels:
+        if not labels:
+            raise InputError("no fold can be scored; choose another test period, or correct the data")
         write_csv(told.set_index(told.columns[0]), folder.folds)
-        parts = [made_before(folder.below(label)) for label in jobs]
+        parts = [made_before(folder.below(label)) for label in labels]
         along = BASIN if by == "basin" else ISSUE_DATE if arguments["inputs"].lead_times else TIME
         made = xr.concat(parts, dim=along, join="outer")
         kept = set(made[BASIN].values.tolist())
         made = made.sel({BASIN: [one for one in dataset[BASIN].values.tolist() if one in kept]})
         chosen = {key: arguments[key] for key in ("name", "metrics") if key in arguments}
-        scores = score(folder, dataset, made, periods=periods, **chosen)
-        return ManyRuns(folder.path, _table(folder, list(jobs), {"fold": list(range(1, len(jobs) + 1))}), scores)
+        scores = score(folder, measured(dataset), made, periods=periods, **chosen)
+        return ManyRuns(folder.path, _table(folder, labels, {"fold": [list(jobs).index(label) + 1 for label in labels]}), scores)
 
 
 def _check_arguments(function: Callable[..., ManyRuns], arguments: Mapping[str, Any], *, apart: Sequence[str] = ()) -> None:
@@ -199,16 +209,65 @@ def _all_run(
     workers: int | None,
     resume: bool,
     show_progress: bool,
-) -> Iterator[None]:
-    """Run every job that is not done yet, each in its folder below `folder`, and hold that while the block scores them."""
-    for job in jobs.values():
-        asked = ("name", "periods", "inputs", "metrics", "held_out", "walk", "start_from", "recipe")
-        check_run(dataset, **{key: job[key] for key in asked if key in job})
-    with held_folder(folder, settings, device, resume=resume):
-        left = {label: {**job, "device": device} for label, job in jobs.items() if not folder.below(label).is_done}
+) -> Iterator[list[str]]:
+    """Run every job that is not done yet, each in its folder below `folder`, and hold that while the block scores them.
+
+    The block gets the labels of the runs. All are checked before the first begins.
+    """
+    resolve_device(device)
+    to_run = {label: job for label, job in jobs.items() if not _is_done(folder.below(label), job)}
+    kept = _without_unscored(to_run, dataset)
+    enlarged = resume and any(folder.below(label).is_done for label in to_run)
+    with held_folder(folder, settings, device, resume=resume, enlarged=enlarged):
+        left = {label: {**job, "device": device} for label, job in kept.items()}
         with training_bars(list(left), show=show_progress) as observe:
             _run_left(folder, dataset, left, observe, device=device, workers=workers)
+        yield [label for label in jobs if label in kept or folder.below(label).is_done]
+
+
+def _is_done(folder: RunFolder, job: Mapping[str, Any]) -> bool:
+    """Whether a run is scored, and with the budget that it is asked for now."""
+    return not is_enlarged(folder, job["recipe"]) and folder.is_done
+
+
+def _without_unscored(jobs: Mapping[str, Mapping[str, Any]], dataset: xr.Dataset) -> dict[str, Mapping[str, Any]]:
+    """The jobs that can be run; a fold of which nothing could be scored is refused, or left out where on_missing = "skip".
+
+    Members of an ensemble differ in their seed alone, so that the first stands for all.
+    """
+    first = next(iter(jobs.values()), {})
+    are_folds = any({**job, "seed": 0} != {**first, "seed": 0} for job in jobs.values())
+    kept = {}
+    for label, job in jobs.items() if are_folds else list(jobs.items())[:1]:
+        where = f"{label}: " if are_folds else ""
+        try:
+            _check_job(dataset, **job)
+        except UnscoredError as error:
+            if job.get("on_missing") == "skip" and are_folds:
+                LOG.warning("left out: %s%s", where, error)
+                continue
+            remedy = ', or leave the fold out by on_missing = "skip"' if are_folds else ""
+            raise InputError(f"{where}{error}{remedy}") from None
+        except InputError as error:
+            raise InputError(f"{where}{error}") from None
+        kept[label] = job
+    return kept if are_folds else dict(jobs)
+
+
+def _check_job(dataset: xr.Dataset, *, periods: Periods, inputs: Inputs, **others: Any) -> None:
+    with _unheard():
+        ready_run(check(dataset, inputs, periods), **others, device="cpu")
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Log nothing: what a check finds, its run will log."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
         yield
+    finally:
+        logging.disable(before)
 
 
 def _run_left(

@@ -5,7 +5,7 @@ Loads no torch until a model is asked for, so that commands that read tables alo
 
 import datetime
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,11 +178,33 @@ class RunFolder:
         """Whether the test period is scored: its table of scores is written last."""
         return self.metrics().is_file() or self.lead_scores().is_file()
 
+    @property
+    def results(self) -> list[Path]:
+        """What makes a run look finished: its model and tables of scores, which are gone while it goes on with a larger budget."""
+        tables = [table(period) for table in (self.metrics, self.lead_scores) for period in ("train", "validation", TEST)]
+        return [*tables, self.runs, self.model]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to do: scored, many runs all together, or, where there is no test period, trained."""
+        if self.members or self.fold_runs:
+            return self.is_done and self.runs.is_file()
+        return self.model.is_file() and (self.is_done or TEST not in self.settings().get("periods", {}))
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a run was begun whose model, where there is one, is not the last one yet."""
+        settings = self.settings()
+        return bool(settings) and not self.is_finished and (not self.model.is_file() or "walk_forward" in settings)
+
     def settings(self) -> dict[str, Any]:
         """What is in experiment.toml; empty where there is none."""
         if not self.experiment.is_file():
             return {}
-        return tomllib.loads(self.experiment.read_text(encoding="utf-8"))
+        try:
+            return tomllib.loads(self.experiment.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{self.experiment} is not a readable TOML file: {error}") from None
 
     def period_scored(self, table: Path) -> str | None:
         """The period that one of its tables of scores is of; None of any other file."""
@@ -232,16 +254,43 @@ def load_models(path: str | Path, *, device: "str | torch.device" = "cpu") -> "l
     return [load_model(file, device=device) for file in _model_files(Path(path))]
 
 
-def _model_files(path: Path) -> Iterator[Path]:
+def model_to_start_from(path: str | Path) -> "TrainedModel":
+    """The one model of a bundle's file or of a run folder; of an ensemble a member has to be named.
+
+    Raises
+    ------
+    InputError
+        As `load_models`, or the folder is an ensemble.
+    """
+    from runoff_lstm.prediction.bundle import load_model
+
+    members = RunFolder(Path(path)).members
+    if members:
+        raise InputError(f"{path} is an ensemble, and a training goes on from one model; start from {_choice(members)}")
+    (file,) = _model_files(Path(path))
+    return load_model(file)
+
+
+def _choice(runs: Sequence[RunFolder]) -> str:
+    """'A/seed-3, A/seed-4 or A/seed-5', of many runs the first two and the last."""
+    *some, last = map(str, runs if len(runs) < 8 else (*runs[:2], runs[-1]))
+    between = ", " if len(runs) < 8 else " ... "
+    return f"{', '.join(some)}{' or ' if len(runs) < 8 else between}{last}" if some else last
+
+
+def _model_files(path: Path) -> list[Path]:
     folder = RunFolder(path)
-    if not path.is_dir() or folder.model.is_file():
-        yield folder.model if path.is_dir() else path
-        return
+    if not path.is_dir():
+        return [path]
     if folder.fold_runs:
-        raise InputError(f"{path} is a cross-validation; name one of its folds, such as {folder.fold_runs[0]}")
-    if not folder.members or not folder.runs.is_file():
-        raise InputError(f"{path} has no trained model; give a model.safetensors or a finished run folder")
-    yield from (member.model for member in folder.members)
+        raise InputError(f"{path} is a cross-validation; name one of its folds: {_choice(folder.fold_runs)}")
+    if folder.is_unfinished:
+        raise InputError(f"{path} is a run that is not finished; finish it with: runoff-lstm resume {path}")
+    if folder.members:
+        return [member.model for member in folder.members]
+    if not folder.model.is_file():
+        raise InputError(f"{path} has no trained model; give a {folder.model.name} or a finished run folder")
+    return [folder.model]
 
 
 def made_before(folder: RunFolder) -> xr.DataArray:

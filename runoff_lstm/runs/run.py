@@ -9,36 +9,46 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from runoff_lstm.data.masks import measured
-from runoff_lstm.data.names import BASIN
+from runoff_lstm.data.masks import refuse_later
 from runoff_lstm.data.readers import OnMissing, check_on_missing, leave_out
-from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.splits import Periods
+from runoff_lstm.data.times import times_of
 from runoff_lstm.device import Device
 from runoff_lstm.errors import InputError, as_instance, as_names, nearest
 from runoff_lstm.evaluation.metrics import check_metrics
 from runoff_lstm.files import (
     check_name,
     literal_path,
+    remove,
     write_csv,
 )
-from runoff_lstm.inputs.checks import basins_without_attributes, check_inputs, unusable_basins
+from runoff_lstm.inputs.checks import Checked, basins_without_attributes, check
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.plots.history import plot_history
 from runoff_lstm.plots.style import write_figure
-from runoff_lstm.prediction.bundle import load_model, write_bundle
+from runoff_lstm.prediction.bundle import write_bundle
 from runoff_lstm.prediction.input_warnings import as_ungauged
 from runoff_lstm.prediction.stages import check_unseen
 from runoff_lstm.prediction.trained_model import TrainedModel
-from runoff_lstm.runs.folder import RunFolder
+from runoff_lstm.runs.folder import RunFolder, model_to_start_from
 from runoff_lstm.runs.progress import training_bar
-from runoff_lstm.runs.scores import METRICS, LeadScores, Scores, check_scored, evaluate_run, score
-from runoff_lstm.runs.settings import given, held_folder, note_threads, settings_of
+from runoff_lstm.runs.scores import (
+    METRICS,
+    LeadScores,
+    Scores,
+    UnscoredError,
+    check_made,
+    check_scored,
+    evaluate_checked,
+    score,
+)
+from runoff_lstm.runs.settings import given, held_folder, is_enlarged, note_threads, settings_of
 from runoff_lstm.runs.walk_forward import Walk, check_walked, walk_with
 from runoff_lstm.training.fine_tuning import check_periods_unseen
 from runoff_lstm.training.recipe import Progress, Recipe
-from runoff_lstm.training.setup import check_kinds, check_settings, prepare
+from runoff_lstm.training.setup import check_kinds, prepare
+from runoff_lstm.training.validation import Training
 
 
 @dataclass(frozen=True)
@@ -96,12 +106,13 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
         "refuse" a basin that cannot be trained on (no discharge in the training period, an attribute missing), or "skip" such, told
         one by one.
     start_from, frozen
-        File of a trained model to go on from, and its parts that stay as they are; see `prepare`.
+        File or run folder of a trained model to go on from, and its parts that stay as they are; see `prepare`.
     walk
         How the origin of forecasts rolls through the test period; None: step by step, the model kept. model.safetensors is the last
-        model.
+        model, written when the walk has come to its end.
     resume
-        Go on from the folder's checkpoint; the result equals that of a run that was never stopped.
+        Go on from the folder's checkpoint; the result equals that of a run that was never stopped. With a larger budget than before
+        it equals that of this budget from the start, where the schedule does not depend on it.
     observe
         Told after every update; None: a progress bar is drawn.
 
@@ -118,33 +129,33 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     folder = RunFolder(Path(path))
     metrics = as_names("metrics", metrics)
     held_out, frozen = as_names("held_out", held_out), as_names("frozen", frozen)
-    dataset = check_basins(dataset)
-    asked: dict[str, Any] = {"metrics": metrics, "held_out": held_out, "walk": walk, "start_from": start_from, "recipe": recipe}
-    check_run(dataset, name=name, periods=periods, inputs=inputs, **asked)
-    model: TrainedModel | None = None if start_from is None else load_model(start_from)
-    inside, dataset = split_basins(dataset, periods=periods, inputs=inputs, held_out=held_out, on_missing=on_missing)
-    training = prepare(
-        inside,
-        periods=replace(periods, test=None) if held_out else periods,  # these basins are not scored then
-        inputs=inputs,
+    check_kinds(inputs=inputs, periods=periods, recipe=recipe)
+    if walk is not None:
+        as_instance("walk", walk, Walk, "walk = Walk(every=1)")
+    ready = ready_run(
+        check(dataset, inputs, periods),
+        name=name,
         recipe=recipe,
         architecture=architecture,
+        metrics=metrics,
         seed=seed,
         device=device,
-        start_from=model,
+        held_out=held_out,
+        on_missing=on_missing,
+        start_from=start_from,
         frozen=frozen,
+        walk=walk,
     )
-    if periods.test is not None:
-        check_scored(dataset, periods, "test")
+    training, scored = ready.training, ready.scored
     form = training.model.architecture
-    settings = settings_of(dataset, name=name, periods=periods, inputs=inputs, recipe=recipe, architecture=form)
+    settings = settings_of(scored.dataset, name=name, periods=periods, inputs=inputs, recipe=recipe, architecture=form)
     settings |= {"evaluation": {"metrics": list(metrics), "held_out": list(held_out)}, "seed": seed}
     settings["data"] |= {} if on_missing == "refuse" else {"on_missing": on_missing}
     if start_from is not None:
         settings["fine_tuning"] = {"start_from": literal_path(Path(start_from).resolve()), "frozen": list(frozen)}
     if walk is not None:
         settings["walk_forward"] = given(walk)
-    with held_folder(folder, settings, device, resume=resume):
+    with held_folder(folder, settings, device, resume=resume, enlarged=resume and is_enlarged(folder, recipe)):
         if not resume:
             note_threads(folder, training.threads)
         with nullcontext(observe) if observe is not None else training_bar(name, show=True) as told:
@@ -154,84 +165,141 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
         write_csv(trained.coverage, folder.coverage)
         write_figure(plot_history(history=trained.history), folder.history_plot)
         model, scores = trained.model, None
+        if walk is not None:
+            remove(folder.model)  # of a walk that was killed: earlier versions wrote the model before its refits
+            asked: dict[str, Any] = {"periods": periods, "inputs": inputs, "recipe": recipe, "seed": seed, "device": device}
+            with as_ungauged(on_purpose=bool(held_out)):
+                made, model = walk_with(model, scored.dataset, walk, **asked)
         write_bundle(model, folder.model)
         if walk is not None:
-            asked = {"periods": periods, "inputs": inputs, "recipe": recipe, "seed": seed, "device": device}
-            with as_ungauged(on_purpose=bool(held_out)):
-                made, model = walk_with(model, dataset, walk, **asked)
-            write_bundle(model, folder.model)
-            scores = score(folder, dataset, made, name=name, periods=periods)
+            scores = score(folder, scored.measured, made, name=name, periods=periods)
         elif periods.test is not None:
             chosen: dict[str, Any] = {"name": name, "periods": periods, "metrics": metrics, "ungauged": bool(held_out)}
             chosen["threads"] = recipe.threads_after
-            scores = evaluate_run(folder.path, [model], dataset, **chosen)
+            scores = evaluate_checked(folder, [model], scored.dataset, observed=scored.measured, **chosen)
     return Run(name, folder.path, model, trained.history, trained.coverage, scores)
 
 
-def check_run(
-    dataset: xr.Dataset,
+@dataclass(frozen=True)
+class Ready:
+    """A run that is ready to begin: what can be refused has been, nothing is learned or written.
+
+    `scored`: what the test period is scored on, the basins held out or all.
+    """
+
+    training: Training
+    scored: Checked
+
+
+def ready_run(  # noqa: PLR0913 - as train_run
+    checked: Checked,
     *,
     name: str,
-    periods: Periods,
-    inputs: Inputs,
+    recipe: Recipe,
+    architecture: Architecture | None = None,
+    metrics: Sequence[str] = METRICS,
+    seed: int = 0,
+    device: Device = "auto",
+    held_out: Sequence[str] = (),
+    on_missing: OnMissing = "refuse",
+    start_from: str | Path | None = None,
+    frozen: Sequence[str] = (),
+    walk: Walk | None = None,
+) -> Ready:
+    """Check, scale and lay out a run, and whether its test period can be simulated and scored; arguments as for `train_run`.
+
+    Raises
+    ------
+    UnscoredError
+        The test period would give no score.
+    InputError
+        Anything else does not fit.
+    """
+    periods = checked.periods
+    model = None if start_from is None else model_to_start_from(start_from)
+    check_run(checked, name=name, metrics=metrics, held_out=held_out, walk=walk, start_from=model)
+    inside, scored = split_basins(checked, held_out=held_out, on_missing=on_missing)
+    training = prepare(
+        replace(inside, periods=replace(periods, test=None)) if held_out else inside,  # these basins are not scored then
+        recipe=recipe,
+        architecture=architecture,
+        seed=seed,
+        device=device,
+        start_from=model,
+        frozen=frozen,
+    )
+    if periods.test is not None:
+        check_scored(scored.measured, periods, "test")
+        check_made(training.model, scored.dataset, periods.test)
+    return Ready(training, scored)
+
+
+def check_run(
+    checked: Checked,
+    *,
+    name: str,
     metrics: Sequence[str] = METRICS,
     held_out: Sequence[str] = (),
     walk: Walk | None = None,
-    start_from: str | Path | None = None,
-    recipe: Recipe | None = None,
+    start_from: TrainedModel | None = None,
 ) -> None:
     """Refuse what cannot be a run before any work is done; arguments as for `train_run`."""
     check_name(name)
     check_metrics(metrics)
-    check_kinds(inputs=inputs, periods=periods, recipe=recipe)
+    periods = checked.periods
+    if start_from is not None and held_out:
+        inside = set(checked.gauge_ids) - set(held_out)
+        check_periods_unseen(start_from, inside, replace(periods, test=None))
+        check_unseen(start_from.seen, held_out, "test", periods.test or periods.train, ungauged=True)
+    elif start_from is not None:
+        check_periods_unseen(start_from, checked.gauge_ids, periods)
     if walk is not None:
-        as_instance("walk", walk, Walk, "walk = Walk(every=1)")
-    check_inputs(dataset, periods, inputs)
-    if recipe is not None:
-        check_settings(inputs=inputs, periods=periods, recipe=recipe)
-    model = None if start_from is None else load_model(start_from)
-    if model is not None and held_out:
-        inside = set(map(str, dataset[BASIN].values)) - set(held_out)
-        check_periods_unseen(model, inside, replace(periods, test=None))
-        check_unseen(model.seen, held_out, "test", periods.test or periods.train, ungauged=True)
-    elif model is not None:
-        check_periods_unseen(model, dataset[BASIN].values, periods)
-    if walk is None:
-        return
+        _check_walk(walk, checked, held_out=held_out, start_from=start_from)
+
+
+def _check_walk(walk: Walk, checked: Checked, *, held_out: Sequence[str], start_from: TrainedModel | None) -> None:
+    """Refuse a walk that could not be walked to its end."""
+    periods, inputs = checked.periods, checked.inputs
     if not inputs.lead_times:
         raise InputError("walking forward is for forecasts; set [windows] lead_times, such as lead_times = 7")
     if walk.fit_every is not None and held_out:
         raise InputError(
             "[walk_forward] fit_every would fit the model to basins that are held out; leave out held_out or fit_every"
         )
-    check_walked(periods, model)
+    check_walked(periods, start_from)
+    refuse_later(checked.dataset, map(str, checked.dataset.data_vars))
+    aside = 0
+    if periods.validation is not None and walk.fine_tune is None:
+        aside = len(periods.validation.positions(times_of(checked.dataset)))
+    fewest = inputs.sequence_length + inputs.lead_times + aside
+    if walk.window is not None and walk.window < fewest:
+        raise InputError(
+            f"[walk_forward] window = {walk.window} steps are too few to fit to: sequence_length = {inputs.sequence_length}, "
+            f"{inputs.lead_times} lead times and {aside} steps of validation take {fewest}; lengthen it"
+        )
 
 
-def split_basins(
-    dataset: xr.Dataset, *, periods: Periods, inputs: Inputs, held_out: Sequence[str] = (), on_missing: OnMissing = "refuse"
-) -> tuple[xr.Dataset, xr.Dataset]:
+def split_basins(checked: Checked, *, held_out: Sequence[str] = (), on_missing: OnMissing = "refuse") -> tuple[Checked, Checked]:
     """The basins that a run trains on, and those that it scores; arguments as for `train_run`."""
-    check_inputs(dataset, periods, inputs)
-    known = [str(gauge_id) for gauge_id in dataset[BASIN].values]
+    known = checked.gauge_ids
     for gauge_id in held_out:
         if gauge_id not in known:
             raise InputError(f"held_out: basin '{gauge_id}' is not in the data; {nearest(gauge_id, known)}")
-    inside = dataset.sel({BASIN: [gauge_id for gauge_id in known if gauge_id not in set(held_out)]})
-    outside = dataset.sel({BASIN: list(held_out)})
+    inside = checked.only(gauge_id for gauge_id in known if gauge_id not in set(held_out))
+    outside = checked.only(held_out)
     check_on_missing(on_missing)
     if on_missing == "skip":
-        chosen = {"forcing": inputs.forcing, "static_attributes": inputs.static_attributes}
-        faults = unusable_basins(measured(inside), periods.train, **chosen)
-        inside = _without(inside, faults, on_missing)
-    outside = _without(outside, basins_without_attributes(outside, inputs.static_attributes), on_missing)
-    if inside.sizes[BASIN] == 0:
+        inside = _without(inside, inside.unusable, on_missing)
+    faults = basins_without_attributes(outside.dataset, checked.inputs.static_attributes)
+    outside = _without(outside, faults, on_missing)
+    if not inside.gauge_ids:
         raise InputError("no basin is left to train on; hold out fewer, or mend the data")
-    if held_out and outside.sizes[BASIN] == 0:
-        raise InputError("held_out: none of these basins can be simulated; name others, or mend the data")
+    if held_out and not outside.gauge_ids:
+        raise UnscoredError("held_out: none of these basins can be simulated; name others, or mend the data")
     return inside, outside if held_out else inside
 
 
-def _without(dataset: xr.Dataset, faults: Mapping[str, str], on_missing: OnMissing) -> xr.Dataset:
+def _without(checked: Checked, faults: Mapping[str, str], on_missing: OnMissing) -> Checked:
     """The basins that have no fault; the others are told, or the first of them refused."""
     leave_out([f"basin {gauge_id}: {why}" for gauge_id, why in faults.items()], on_missing=on_missing)
-    return dataset.sel({BASIN: [str(gauge_id) for gauge_id in dataset[BASIN].values if str(gauge_id) not in faults]})
+    return checked.only(gauge_id for gauge_id in checked.gauge_ids if gauge_id not in faults)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -46,6 +46,10 @@ METRICS = ("NSE", "KGE", "KGE_r", "KGE_alpha", "KGE_beta", "RMSE")
 
 WORST = 10
 """Scored basins in the table of the worst."""
+
+
+class UnscoredError(InputError):
+    """Nothing of a run could be scored, whatever it learns; the message names basins and period."""
 
 
 @dataclass(frozen=True)
@@ -116,14 +120,31 @@ def evaluate_run(
         The experiment has no such period, no discharge is observed in it, or it is the test and a model has seen it.
     """
     dataset = check_basins(dataset)
-    period = check_scored(dataset, periods, period_name)
+    chosen: dict[str, Any] = {"name": name, "periods": periods, "period_name": period_name, "metrics": metrics}
+    chosen |= {"ungauged": ungauged, "threads": threads}
+    return evaluate_checked(RunFolder(Path(folder)), models, dataset, observed=measured(dataset), **chosen)
+
+
+def evaluate_checked(
+    folder: RunFolder,
+    models: Sequence[TrainedModel],
+    dataset: xr.Dataset,
+    *,
+    observed: xr.Dataset,
+    name: str,
+    periods: Periods,
+    period_name: str = "test",
+    metrics: Sequence[str] = METRICS,
+    ungauged: bool = False,
+    threads: Threads = None,
+) -> Scores | LeadScores:
+    """Do what `evaluate_run` does, of a Dataset that is checked; `observed` is the same with discharge as it was measured."""
+    period = check_scored(observed, periods, period_name)
     for model in models if period_name == "test" else ():
         check_unseen(model.seen, dataset[BASIN].values, period_name, period)
     with each_warning_once(), as_ungauged(on_purpose=ungauged):
         parts = [made_by(model, dataset, period, threads=threads) for model in models]
-    return score(
-        RunFolder(Path(folder)), dataset, mean_of(parts), name=name, periods=periods, period_name=period_name, metrics=metrics
-    )
+    return score(folder, observed, mean_of(parts), name=name, periods=periods, period_name=period_name, metrics=metrics)
 
 
 def made_by(model: TrainedModel, dataset: xr.Dataset, period: AnyPeriod, *, threads: Threads = None) -> xr.DataArray:
@@ -136,6 +157,16 @@ def made_by(model: TrainedModel, dataset: xr.Dataset, period: AnyPeriod, *, thre
     return xr.concat(parts, dim=ISSUE_DATE)
 
 
+def check_made(model: TrainedModel, dataset: xr.Dataset, period: AnyPeriod) -> None:
+    """Refuse a period of which a model can make nothing, whatever it learns; arguments as for `made_by`."""
+    for one in period.parts:
+        asked = last_issue_dates(times_of(dataset), one, model.lead_times) if model.lead_times else one
+        try:
+            model.windows(dataset, period=asked)
+        except InputError as error:
+            raise UnscoredError(str(error)) from None
+
+
 def mean_of(members: Sequence[xr.DataArray]) -> xr.DataArray:
     """The mean of the hydrographs, or forecasts, of an ensemble's members: NaN where any of them is."""
     return xr.concat(members, dim="model").mean("model", skipna=False, keep_attrs=True)
@@ -143,7 +174,7 @@ def mean_of(members: Sequence[xr.DataArray]) -> xr.DataArray:
 
 def score(
     folder: RunFolder,
-    dataset: xr.Dataset,
+    observed: xr.Dataset,
     made: xr.DataArray,
     *,
     name: str,
@@ -153,30 +184,34 @@ def score(
 ) -> Scores | LeadScores:
     """Score a simulation or forecasts of one period, beside climatology and persistence; write tables, netCDF and pictures.
 
+    `observed` is the Dataset of all periods with discharge as it was measured; see `measured`.
+
     With several basins a simulation also leaves the undefined and the worst ten with what may explain it, the distribution of the
     first metric and, where the data know the gauges' places, its map. Forecasts are scored by lead time (see `score_lead_times`),
     whatever `metrics`.
     """
     if LEAD_TIME in made.dims:
-        return _score_forecasts(folder, dataset, made, name=name, periods=periods, period_name=period_name)
-    return _score_simulation(folder, dataset, made, name=name, periods=periods, period_name=period_name, metrics=metrics)
+        return _score_forecasts(folder, observed, made, name=name, periods=periods, period_name=period_name)
+    return _score_simulation(folder, observed, made, name=name, periods=periods, period_name=period_name, metrics=metrics)
 
 
-def check_scored(dataset: xr.Dataset, periods: Periods, name: str) -> AnyPeriod:
+def check_scored(observed: xr.Dataset, periods: Periods, name: str) -> AnyPeriod:
     """The period of that name, refused where the experiment does not have it or no discharge is observed in it."""
     if name not in periods.named():
         raise InputError(f"the experiment has no {name} period; {nearest(str(name), periods.named())}")
     period = periods.named()[name]
-    observed = measured(dataset)[DISCHARGE].isel({TIME: period.positions(times_of(dataset))})
-    if not bool(observed.notnull().any()):
-        raise InputError(f"no discharge is observed in the {name} period {period}; nothing can be scored")
+    discharge = observed[DISCHARGE].isel({TIME: period.positions(times_of(observed))})
+    if not bool(discharge.notnull().any()):
+        gauge_ids = list(map(str, observed[BASIN].values))
+        named = f"basin {', '.join(gauge_ids[:3])}{' ...' if len(gauge_ids) > 3 else ''}"
+        raise UnscoredError(f"{named}: no discharge is observed in the {name} period {period} to score; choose another period")
     return period
 
 
 def _score_forecasts(
     folder: RunFolder, dataset: xr.Dataset, forecast: xr.DataArray, *, name: str, periods: Periods, period_name: str
 ) -> LeadScores:
-    dataset = without_counts(measured(dataset.sel({BASIN: forecast[BASIN]})))
+    dataset = without_counts(dataset.sel({BASIN: forecast[BASIN]}))
     train = periods.train.labels(times_of(dataset))
     scored = partial(score_lead_times, forecast, observed=dataset[DISCHARGE], train=train, name="lstm")
     scores, by_season = LeadScores(scored(), forecast), scored(by="season")
@@ -216,7 +251,7 @@ def _score_simulation(
     period_name: str,
     metrics: Sequence[str],
 ) -> Scores:
-    dataset = without_counts(measured(dataset.sel({BASIN: simulated[BASIN]})))
+    dataset = without_counts(dataset.sel({BASIN: simulated[BASIN]}))
     train, test = (one.labels(times_of(dataset)) for one in (periods.train, periods.named()[period_name]))
     observed = dataset[DISCHARGE].sel({TIME: simulated[TIME]})
     scores = Scores(

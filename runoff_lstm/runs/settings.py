@@ -22,19 +22,25 @@ from runoff_lstm.data.periods import AnyPeriod
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.device import Device, resolve_device, resolve_precision, threads_available
 from runoff_lstm.errors import InputError
-from runoff_lstm.files import literal_path, locked, remove_parts, written_whole
+from runoff_lstm.files import literal_path, locked, remove, remove_parts, written_whole
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.models.dropout import Dropout
 from runoff_lstm.runs.folder import RunFolder, check_new_folder
 from runoff_lstm.runs.walk_forward import Walk
+from runoff_lstm.training.budget import BUDGETS, check_budget, has_other_budget
+from runoff_lstm.training.checkpoint import read_checkpoint
 from runoff_lstm.training.losses import name_of
 from runoff_lstm.training.recipe import Recipe
 
 
 @contextmanager
-def held_folder(folder: RunFolder, settings: Mapping[str, Any], device: Device, *, resume: bool) -> Iterator[None]:
+def held_folder(
+    folder: RunFolder, settings: Mapping[str, Any], device: Device, *, resume: bool, enlarged: bool = False
+) -> Iterator[None]:
     """Hold a run folder for this process alone: a new one, with what was asked for and where it runs, or one to resume.
+
+    One that goes on with a larger budget, see `is_enlarged`, loses the results of the smaller one.
 
     Raises
     ------
@@ -54,10 +60,35 @@ def held_folder(folder: RunFolder, settings: Mapping[str, Any], device: Device, 
     with locked(path):
         if resume:
             remove_parts(path)
+            if enlarged:
+                _enlarge(folder, settings)
         else:
             check_new_folder(path)  # another process may have been faster
             _write_settings(folder, settings, place)
         yield
+
+
+def is_enlarged(folder: RunFolder, recipe: Recipe) -> bool:
+    """Whether a run, or one of many, goes on with a larger budget than it had; refused where that cannot be."""
+    below = [*folder.members, *folder.fold_runs]
+    if below:
+        return any([is_enlarged(one, recipe) for one in below])  # noqa: C419 - all are to be checked
+    if not folder.checkpoint.is_file():
+        return False
+    before = read_checkpoint(folder.checkpoint).asked
+    check_budget(before, recipe, run=folder.path, experiment=folder.experiment)
+    return has_other_budget(before, recipe)
+
+
+def _enlarge(folder: RunFolder, settings: Mapping[str, Any]) -> None:
+    """Remove the results of the smaller budget, then write down the larger one."""
+    for one in folder.results:
+        remove(one)
+    written, training = folder.settings(), settings.get("training", {})
+    others = {name: value for name, value in written.get("training", {}).items() if name not in BUDGETS}
+    budget = {name: training[name] for name in BUDGETS if name in training}
+    with written_whole(folder.experiment) as part:
+        part.write_text(tomli_w.dumps({**written, "training": {**others, **budget}}), encoding="utf-8")
 
 
 def _write_settings(folder: RunFolder, settings: Mapping[str, Any], place: torch.device) -> None:

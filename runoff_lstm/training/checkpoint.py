@@ -33,12 +33,15 @@ class TrainingState:
         none could choose.
     first_loss, loss_sum, loss_count
         Training loss of the first update, and since the last row of the history.
+    rate, progress
+        Learning rate of the last update, and the share of the budget before it; None before the first.
     seconds
         Time spent in training.
     history
         One row a validation.
     finished
-        Whether the training has come to its end.
+        Whether the budget is spent, or patience has ended it. The state is then that before the last validation, where the budget
+        does not end with one, so that a training can go on from it as if it had never stopped.
     threads
         That it runs on, which a resumed run keeps; None while they are being tried.
     """
@@ -58,6 +61,8 @@ class TrainingState:
     first_loss: float | None = None
     loss_sum: float = 0.0
     loss_count: int = 0
+    rate: float | None = None
+    progress: float | None = None
     seconds: float = 0.0
     history: list[list[float]] = field(default_factory=list)
     finished: bool = False

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import pandas as pd
 import torch
@@ -25,6 +25,7 @@ from runoff_lstm.inputs.windows import Windows
 from runoff_lstm.models.forecasts.recursive import RecursiveForecast
 from runoff_lstm.models.recurrent import OverLayers
 from runoff_lstm.models.stack import State
+from runoff_lstm.training.budget import BUDGETS, check_budget
 from runoff_lstm.training.checkpoint import TrainingState, random_state, read_checkpoint, set_random_state, write_checkpoint
 from runoff_lstm.training.losses import loss_of, name_of
 from runoff_lstm.training.recipe import _OPTIMIZERS, Progress, Recipe, TrainingError
@@ -82,7 +83,8 @@ def fit(
     checkpoint
         File to keep the state in: before the first update, then at least every two seconds, and at the end.
     resume
-        Go on from that file: the final weights equal those of a run that was never stopped, bit for bit.
+        Go on from that file: the final weights equal those of a run that was never stopped, bit for bit; also with a larger budget,
+        where the schedule does not depend on it.
     observe
         Told after every update.
 
@@ -110,6 +112,7 @@ def fit(
             training.choose_threads()
             with with_threads(training.threads.count):
                 training.run(observe)
+        training.conclude()
     state = training.state
     model.load_state_dict(state.best_weights or state.weights)
     model.eval()
@@ -219,8 +222,6 @@ class _Training:
                 self.save()
                 saved = time.perf_counter()
             observe(Progress(state.update, share, self.recent_loss(), self.recent_score(), self.rate))
-        if not state.history or state.history[-1][0] != state.update:
-            self.add_row()
         state.finished = True
         self.save()
 
@@ -230,6 +231,16 @@ class _Training:
             self.pace.add(seconds, update=self.state.update, threads=self.threads.count)
         elif self.threads.settled:
             self.note_threads()
+
+    def conclude(self) -> None:
+        """Validate the last weights where the budget does not end with a validation; no checkpoint knows of it."""
+        if not self.ends_with_a_row:
+            self.add_row()
+
+    @property
+    def ends_with_a_row(self) -> bool:
+        """Whether the history knows of the last update."""
+        return bool(self.state.history) and self.state.history[-1][0] == self.state.update
 
     def batches(self) -> Iterator[tuple[Batch, float]]:
         """The batches that are still to come, each with the share of the budget done before it."""
@@ -378,18 +389,36 @@ class _Training:
         state = self.state
         state.weights, state.optimizer = _copy(self.model), self.optimizer.state_dict()
         state.random = random_state(self.windows.device)
+        state.rate, state.progress = self.rate, self.progress
         if self.checkpoint is not None:
             write_checkpoint(state, self.checkpoint)
 
     def restore(self, state: TrainingState) -> None:
         """Take up a saved state, if it is of the same settings and data."""
-        if state.asked != self.state.asked or state.data != self.state.data:
-            changed = [name for name in self.state.asked if state.asked.get(name) != self.state.asked[name]] or ["data"]
+        changed = [name for name in self.state.asked if state.asked.get(name) != self.state.asked[name]]
+        changed += ["data"] * (state.data != self.state.data)
+        if set(changed) - set(BUDGETS):
             raise InputError(f"{self.checkpoint} is of a training with other {', '.join(changed)}; train again in a new folder")
-        self.state = state
+        before, self.state = self.state, state
+        if changed:
+            self.extend(before.asked)
+        if state.rate is not None and state.progress is not None:
+            self.rate, self.progress = state.rate, state.progress
         self.model.load_state_dict(state.weights)
         self.optimizer.load_state_dict(state.optimizer)
         set_random_state(state.random, self.windows.device)
+
+    def extend(self, asked: dict[str, Any]) -> None:
+        """Go on with a larger budget, where the result is that of this budget from the start."""
+        state = self.state
+        assert self.checkpoint is not None
+        check_budget(state.asked, self.recipe, run=self.checkpoint)
+        if state.finished and self.ends_with_a_row and state.update % self.recipe.validate_every:
+            raise InputError(
+                f"{self.checkpoint} was written by an earlier version, which validated where the budget ended, and cannot go on as "
+                "if it had not; train again in a new folder"
+            )
+        state.asked, state.finished = asked, False
 
 
 def _cuda(device: torch.device) -> list[torch.device]:

@@ -75,6 +75,15 @@ def learning_rate(
     return peak * SCHEDULES[schedule](progress)
 
 
+def depends_on_budget(schedule: ScheduleName) -> bool:
+    """Whether the rate of an update depends on how many there are to be.
+
+    >>> [depends_on_budget(schedule) for schedule in ("constant", "step", "cosine", "one_cycle")]
+    [False, False, True, True]
+    """
+    return SCHEDULES[schedule] is not constant
+
+
 def has_settled(schedule: ScheduleName, *, rate: float, peak: float, progress: float) -> bool:
     """Whether a validation at this rate may choose between weights.
 

@@ -12,14 +12,13 @@ import torch
 import xarray as xr
 from torch import nn
 
-from runoff_lstm.data.masks import measured, refuse_later
+from runoff_lstm.data.masks import refuse_later
 from runoff_lstm.data.names import BASIN, DISCHARGE, SOURCE
-from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.data.times import time_step, times_of
 from runoff_lstm.device import Device, resolve_device
 from runoff_lstm.errors import InputError, as_instance, as_integer, as_names
-from runoff_lstm.inputs.checks import check_inputs, refuse_unusable
+from runoff_lstm.inputs.checks import Checked, check
 from runoff_lstm.inputs.scaling import DischargeScale, Scaler
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
@@ -36,10 +35,8 @@ LOG = logging.getLogger(__name__)
 
 
 def prepare(
-    dataset: xr.Dataset,
+    checked: Checked,
     *,
-    periods: Periods,
-    inputs: Inputs,
     recipe: Recipe,
     architecture: Architecture | None = None,
     seed: int = 0,
@@ -48,20 +45,16 @@ def prepare(
     frozen: Sequence[str] = (),
     module: nn.Module | None = None,
 ) -> Training:
-    """Check, split, scale and lay out a training, and make the model it begins with.
+    """Split, scale and lay out a training, and make the model it begins with.
 
     The scaler sees the training period alone, early stopping and the choice of the best weights the validation period; the test
     period is not looked at.
 
     Parameters
     ----------
-    dataset
-        Canonical Dataset (see `check_basins`), dims (basin, time).
-    periods
-        Train, and validation where the best weights are to be chosen by it. The test period is looked at by none of this, and
-        refused where `start_from` has seen it.
-    inputs
-        What the model sees.
+    checked
+        Data, inputs and periods, see `check`. Periods: train, and validation where the best weights are to be chosen by it. The
+        test period is looked at by none of this, and refused where `start_from` has seen it.
     recipe
         How to optimise.
     architecture
@@ -83,44 +76,24 @@ def prepare(
     ------
     InputError
         Data, names or periods do not fit; the message says which and what to do.
-
-    Examples
-    --------
-    >>> import runoff_lstm as rl
-    >>> data = rl.example_basins()
-    >>> periods = rl.Periods(train=("2000-02-01", "2000-12-31"), validation=("2001-01-01", "2001-06-30"))
-    >>> inputs = rl.Inputs(["rain", "temperature"], sequence_length=30)
-    >>> recipe = rl.Recipe(steps=3, batch_size=16, validate_every=3)
-    >>> form = rl.Architecture(hidden_sizes=4)
-    >>> training = rl.prepare(data, periods=periods, inputs=inputs, recipe=recipe, architecture=form, device="cpu")
-    >>> sorted(training.windows)
-    ['train', 'validation']
     """
+    inputs, periods, dataset = checked.inputs, checked.periods, checked.measured
     check_settings(inputs=inputs, periods=periods, recipe=recipe, architecture=architecture, start_from=start_from)
     seed, frozen = as_integer("seed", seed, least=0), as_names("frozen", frozen)
-    preparation = _preparation(dataset)
+    preparation = _preparation(checked.dataset)
     if module is not None:
         _check_own(module, recipe, architecture=architecture, start_from=start_from)
-    dataset = check_basins(dataset)
     if start_from is None or architecture is not None:
         architecture = _with_forecast(architecture, inputs)
-    check_inputs(dataset, periods, inputs)
     if inputs.discharge_lags:
-        refuse_later(dataset, [DISCHARGE, *(inputs.forcing if inputs.lead_times else ())])
-    with_filled, dataset = dataset, measured(dataset)  # filled discharge may be an input, and nothing else
-    refuse_unusable(dataset, periods, inputs)
+        refuse_later(checked.dataset, [DISCHARGE, *(inputs.forcing if inputs.lead_times else ())])
+    checked.refuse_unusable()
     if frozen and start_from is None:
         raise InputError(
             f"frozen = {list(frozen)}: fresh weights have to be trained; name a model in start_from, or freeze nothing"
         )
     if start_from is None:
-        scaler = Scaler.fit(
-            dataset,
-            periods.train,
-            forcing=inputs.forcing,
-            static_attributes=inputs.static_attributes,
-            root_transform=inputs.root_transform,
-        )
+        scaler = Scaler.of(checked)
     else:
         check_continues(start_from, dataset, inputs, architecture)
         check_periods_unseen(start_from, dataset[BASIN].values, periods)
@@ -148,8 +121,8 @@ def prepare(
         trained_on=Stage("train", gauge_ids, periods.train),
         preparation=preparation,
     )
-    observed = scaler.apply(dataset[[DISCHARGE]])[DISCHARGE]
-    scaled = scaler.apply(with_filled)
+    scaled = scaler.apply(checked.dataset)
+    observed = scaled[DISCHARGE].where(dataset[DISCHARGE].notnull())
     windows = {
         name: model.windows(scaled, period=period, target=observed, one_step=name == "train")
         for name, period in periods.named().items()
@@ -369,9 +342,7 @@ def train(  # noqa: PLR0913 - plain arguments
     1
     """
     training = prepare(
-        dataset,
-        periods=periods,
-        inputs=inputs,
+        check(dataset, inputs, periods),
         recipe=recipe,
         architecture=architecture,
         seed=seed,

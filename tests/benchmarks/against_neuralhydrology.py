@@ -128,6 +128,7 @@ def train(settings: Settings) -> Measured:
     measured = start(settings, _imports)
     from runoff_lstm.data.periods import Period
     from runoff_lstm.data.splits import Periods
+    from runoff_lstm.inputs.checks import check
     from runoff_lstm.inputs.spec import Inputs
     from runoff_lstm.models.architecture import Architecture
     from runoff_lstm.models.dropout import Dropout
@@ -137,10 +138,9 @@ def train(settings: Settings) -> Measured:
 
     folder = Path(settings["folder"])
     began = time.perf_counter()
+    inputs = Inputs(tuple(FORCING), tuple(settings["static_attributes"]), settings["sequence_length"])
     training = prepare(
-        _read(settings),
-        periods=Periods(train=Period(*PERIODS["train"])),
-        inputs=Inputs(tuple(FORCING), tuple(settings["static_attributes"]), settings["sequence_length"]),
+        check(_read(settings), inputs, Periods(train=Period(*PERIODS["train"]))),
         recipe=Recipe(
             steps=settings["updates"],
             batch_size=settings["batch_size"],
@@ -203,6 +203,7 @@ def reach(settings: Settings) -> Measured:
     measured = start(settings, _imports)
     from runoff_lstm.data.periods import Period
     from runoff_lstm.data.splits import Periods
+    from runoff_lstm.inputs.checks import check
     from runoff_lstm.inputs.spec import Inputs
     from runoff_lstm.models.architecture import Architecture
     from runoff_lstm.training.loop import fit
@@ -211,10 +212,10 @@ def reach(settings: Settings) -> Measured:
 
     began = time.perf_counter()
     dataset = _read({**settings, "static_attributes": []})
+    inputs = Inputs(tuple(FORCING), sequence_length=365, targets_per_window=365)
+    periods = Periods(train=Period(*PERIODS["train"]), validation=Period(*PERIODS["validation"]))
     training = prepare(
-        dataset,
-        periods=Periods(train=Period(*PERIODS["train"]), validation=Period(*PERIODS["validation"])),
-        inputs=Inputs(tuple(FORCING), sequence_length=365, targets_per_window=365),
+        check(dataset, inputs, periods),
         recipe=Recipe(steps=960, batch_size=4, learning_rate=1.5e-2, gradient_length=92, validate_every=5),
         architecture=Architecture(hidden_sizes=(20,)),
         seed=settings["seed"],

@@ -60,15 +60,14 @@ def first_update(dataset: xr.Dataset) -> None:
     """Everything from a Dataset to the first update of a training on all basins: check, scale, lay out, one step."""
     from runoff_lstm.data.periods import Period
     from runoff_lstm.data.splits import Periods
+    from runoff_lstm.inputs.checks import check
     from runoff_lstm.inputs.spec import Inputs
     from runoff_lstm.models.architecture import Architecture
     from runoff_lstm.training.recipe import Recipe
     from runoff_lstm.training.setup import prepare
 
     training = prepare(
-        dataset,
-        periods=Periods(train=Period(*TRAIN)),
-        inputs=Inputs(FORCING, sequence_length=365, targets_per_window=365),
+        check(dataset, Inputs(FORCING, sequence_length=365, targets_per_window=365), Periods(train=Period(*TRAIN))),
         recipe=Recipe(steps=1, batch_size=32, schedule="constant"),
         architecture=Architecture(hidden_sizes=(HIDDEN,)),
         device="cpu",

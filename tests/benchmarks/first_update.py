@@ -17,6 +17,7 @@ from brief import BRIEF
 
 import runoff_lstm as rl
 from runoff_lstm.experiment import read_experiment
+from runoff_lstm.inputs.checks import check
 from runoff_lstm.training.setup import prepare
 
 CONFIG = Path(__file__).parents[2] / "catchments" / "camels_us" / "camels_us.toml"
@@ -37,9 +38,7 @@ def main() -> None:
     dataset = rl.read_netcdf(store, variables=[*inputs.forcing, *inputs.static_attributes, "discharge"])
     times.append(time.perf_counter())
     training = prepare(
-        dataset,
-        periods=rl.Periods(train=periods.train),
-        inputs=inputs,
+        check(dataset, inputs, rl.Periods(train=periods.train)),
         recipe=replace(arguments["recipe"], steps=1),
         architecture=arguments["architecture"],
         device="cpu",

@@ -4,7 +4,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from conftest import inputs_of, model_of
+from conftest import inputs_of, model_of, prepare
 from kinds import KINDS
 from torch.nn.utils import clip_grad_norm_
 
@@ -18,7 +18,6 @@ from runoff_lstm.models.stack import Stack
 from runoff_lstm.prediction.bundle import load_model, write_bundle
 from runoff_lstm.training import loop as fitting
 from runoff_lstm.training.recipe import Recipe
-from runoff_lstm.training.setup import prepare
 
 SIZE, FORCINGS, ATTRIBUTES = 6, 3, 2
 INPUTS = Inputs(("rain", "temperature"), ("leak", "slope"), sequence_length=20, targets_per_window=10)

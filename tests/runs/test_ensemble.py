@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from runoff_lstm.runs import ensemble as many_runs
 from runoff_lstm.runs import run as run_folder
 from runoff_lstm.runs import scores as run_scores
 from runoff_lstm.runs.ensemble import cross_validate, train_ensemble
-from runoff_lstm.runs.folder import load_models
+from runoff_lstm.runs.folder import RunFolder, load_models, model_to_start_from
 from runoff_lstm.runs.run import train_run
 from runoff_lstm.runs.scores import evaluate_run, mean_of
 from runoff_lstm.runs.walk_forward import FineTune, Walk
@@ -183,10 +184,47 @@ def test_models_are_found_in_a_file_a_run_folder_and_an_ensemble_by_seed(ensembl
     assert torch.equal(heads[1], heads[2])
     assert not torch.equal(heads[0], heads[1])
     (tmp_path / "many" / "runs.csv").unlink()
-    with pytest.raises(InputError, match=r"has no trained model; give a model\.safetensors or a finished run folder"):
+    with pytest.raises(InputError, match=r"many is a run that is not finished; finish it with: runoff-lstm resume .*many$"):
         load_models(tmp_path / "many")
-    with pytest.raises(InputError, match=r"is a cross-validation; name one of its folds, such as .*fold-1"):
+    with pytest.raises(InputError, match=r"is a cross-validation; name one of its folds: .*fold-1 or .*fold-2$"):
         load_models(by_basin.path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"has no trained model; give a model\.safetensors or a finished run folder"):
+        load_models(tmp_path / "empty")
+
+
+def test_a_training_goes_on_from_a_member_of_an_ensemble_that_is_named(ensemble, data, tmp_path):
+    later = {**ARGUMENTS, "architecture": None, "device": "cpu"}
+    with pytest.raises(InputError, match=r"is an ensemble, and .* one model; start from \S+seed-3 or \S+seed-4$") as refused:
+        train_run(tmp_path / "again", data, **later, start_from=ensemble.path)
+    named = str(refused.value).rpartition(" ")[2]
+    train_run(tmp_path / "again", data, **later, start_from=named)
+    many = [RunFolder(tmp_path / "many").member(seed) for seed in range(10)]
+    for member in many:
+        member.path.mkdir(parents=True)
+    with pytest.raises(InputError, match=r"start from \S+seed-0, \S+seed-1 ... \S+seed-9$"):
+        model_to_start_from(tmp_path / "many")
+
+
+def test_a_walk_that_is_killed_leaves_no_model_that_looks_finished(data, tmp_path, monkeypatch):
+    walk = Walk(every=30, fit_every=2, fine_tune=FineTune(steps=1, learning_rate=1e-3))
+    arguments = {**FORECASTS, "walk": walk, "device": "cpu", "observe": lambda _: None}
+
+    def stop(*_, **__):
+        raise StoppedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder, "walk_with", stop)
+        with pytest.raises(StoppedError):
+            train_run(tmp_path / "run", data, **arguments)
+    folder = RunFolder(tmp_path / "run")
+    assert not folder.model.exists()
+    shutil.copy(folder.checkpoint, folder.model)  # as earlier versions did: a file where the model of before the refits would be
+    with pytest.raises(InputError, match=r"run is a run that is not finished; finish it with: runoff-lstm resume .*run$"):
+        load_models(tmp_path / "run")
+    train_run(tmp_path / "run", data, **arguments, resume=True)
+    assert folder.is_finished
+    assert max(stage.period.last_moment for stage in load_models(tmp_path / "run")[0].seen) > PERIODS.test.start
 
 
 FORECASTS = {
@@ -275,6 +313,17 @@ def test_an_interrupted_ensemble_goes_on_and_leaves_finished_members_alone(data,
     pd.testing.assert_frame_equal(resumed.runs, ensemble.runs)
 
 
+def test_a_finished_ensemble_goes_on_with_a_larger_budget_in_every_member(data, ensemble, tmp_path):
+    recipe = replace(ARGUMENTS["recipe"], steps=6)
+    whole = ensemble_of(tmp_path / "whole", data, recipe=recipe)
+    shutil.copytree(ensemble.path, tmp_path / "run")
+    further = ensemble_of(tmp_path / "run", data, recipe=recipe, resume=True)
+    for seed in (3, 4):
+        assert_equal(weights(tmp_path / "run" / f"seed-{seed}"), weights(tmp_path / "whole" / f"seed-{seed}"))
+    pd.testing.assert_frame_equal(further.scores.metrics, whole.scores.metrics)
+    pd.testing.assert_frame_equal(further.runs, whole.runs)
+
+
 def test_a_member_that_was_stopped_while_it_was_scored_is_scored_on_resume(data, ensemble, tmp_path):
     shutil.copytree(ensemble.path, tmp_path / "run")
     for name in ("test_metrics.csv", "test_simulation.nc"):
@@ -353,6 +402,61 @@ def test_a_basin_that_cannot_be_simulated_is_skipped_in_every_fold(data, tmp_pat
     assert not any((tmp_path / "refused").rglob("model.safetensors"))
     done = folds_of(tmp_path / "run", holed, fold_seed=1, on_missing="skip")
     assert done.scores.metrics.index.tolist() == [one for one in GAUGE_IDS if one != GAUGE_IDS[2]]
+
+
+def holed(data, name, gauge_ids, period=None):
+    """The data without a variable of some basins, in a period."""
+    gone = data["basin"].isin(gauge_ids)
+    if period is not None:
+        gone = gone & (data["time"] >= np.datetime64(period.start)) & (data["time"] <= np.datetime64(period.end))
+    return data.assign({name: data[name].where(~gone)})
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("discharge", "no discharge is observed in the test period 2001-06-01 to 2001-11-30 to score; choose another period"),
+        ("rain", "2001-06-01 to 2001-11-30: no day has 30 steps of complete forcing before it"),
+    ],
+)
+def test_a_fold_that_could_not_be_scored_is_refused_before_the_first_begins_or_left_out(data, tmp_path, caplog, name, message):
+    folds = ungauged_folds(GAUGE_IDS, 3, seed=0)
+    lacking = holed(data, name, folds[1], PERIODS.test if name == "discharge" else Period("2001-04-01", "2001-11-30"))
+    with pytest.raises(
+        InputError, match=f"fold-2: basin {folds[1][0]}, {folds[1][1]}[,:] {message}.* leave the fold out by on_missing"
+    ):
+        folds_of(tmp_path / "run", lacking, number=3)
+    assert not (tmp_path / "run").exists()
+    done = folds_of(tmp_path / "run", lacking, number=3, on_missing="skip")
+    assert f"left out: fold-2: basin {folds[1][0]}" in caplog.text
+    assert done.runs["folder"].to_dict() == {1: "fold-1", 3: "fold-3"}
+    assert set(done.scores.metrics.index) == set(GAUGE_IDS) - set(folds[1])
+    assert not (tmp_path / "run" / "fold-2").exists()
+
+
+def test_a_basin_without_a_score_beside_others_in_its_fold_is_nan_as_without_folds(data, tmp_path):
+    lacking = holed(data, "discharge", GAUGE_IDS[:1], PERIODS.test)
+    done = folds_of(tmp_path / "run", lacking, fold_seed=1)
+    assert done.scores.metrics["NSE"].isna().to_dict() == {gauge_id: gauge_id == GAUGE_IDS[0] for gauge_id in GAUGE_IDS}
+
+
+def test_what_a_later_fold_alone_could_not_train_on_is_refused_before_the_first_begins(data, tmp_path):
+    folds = ungauged_folds(GAUGE_IDS, 3, seed=0)
+    alike = data.assign(slope=data["slope"].where(data["basin"].isin(folds[2][:1]), 0.5))
+    with pytest.raises(InputError, match=r"fold-3: slope has the same value \(0.5\) throughout the training data"):
+        folds_of(tmp_path / "run", alike, number=3)
+    blocks = temporal_folds(PERIODS.train, 3)
+    late = holed(data, "discharge", GAUGE_IDS[:1], blocks[0].train)
+    with pytest.raises(InputError, match=f"fold-1: basin {GAUGE_IDS[0]}: no discharge is observed in the training period"):
+        folds_of(tmp_path / "run", late, by="period", number=3)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_walk_whose_history_is_too_short_to_fit_to_is_refused_before_it_is_trained(data, tmp_path):
+    message = r"window = 40 steps are too few to fit to: sequence_length = 30, 3 lead times and 151 steps .* take 184; lengthen it"
+    with pytest.raises(InputError, match=message):
+        ensemble_of(tmp_path / "run", data, **{**FORECASTS, "walk": Walk(every=30, fit_every=2, window=40)})
+    assert not (tmp_path / "run").exists()
 
 
 def test_each_block_is_tested_by_a_model_of_all_before_it(data, by_period):

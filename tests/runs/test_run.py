@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from conftest import make_basins
 
 import runoff_lstm
 from runoff_lstm import device
+from runoff_lstm.data import masks, schema
 from runoff_lstm.data.names import SOURCE
 from runoff_lstm.data.periods import Period, Stretches
 from runoff_lstm.data.readers import read_netcdf, write_dataset
@@ -24,15 +26,18 @@ from runoff_lstm.evaluation.baselines import climatology, score_baselines
 from runoff_lstm.evaluation.lead_times import score_lead_times
 from runoff_lstm.experiment import read_experiment
 from runoff_lstm.files import locked
+from runoff_lstm.inputs import checks, scaling
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
+from runoff_lstm.prediction import bundle, trained_model
 from runoff_lstm.prediction.bundle import load_model
 from runoff_lstm.runs import run as run_folder
 from runoff_lstm.runs import scores as run_scores
-from runoff_lstm.runs.folder import RunFolder
+from runoff_lstm.runs.folder import RunFolder, load_models
 from runoff_lstm.runs.run import train_run
 from runoff_lstm.runs.scores import evaluate_run
 from runoff_lstm.runs.walk_forward import Walk
+from runoff_lstm.training import setup
 from runoff_lstm.training.recipe import Recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.OutsideTrainingRangeWarning")
@@ -59,7 +64,7 @@ FILES = {
 
 def run(path, dataset, periods, **arguments):
     arguments = {"name": "small", "inputs": INPUTS, "recipe": RECIPE, "architecture": Architecture(hidden_sizes=(8,)), **arguments}
-    return train_run(path, dataset, periods=periods, device="cpu", observe=lambda _: None, **arguments)
+    return train_run(path, dataset, periods=periods, device="cpu", **{"observe": lambda _: None, **arguments})
 
 
 def test_a_run_leaves_everything_a_hydrologist_needs(tmp_path, basins, periods):
@@ -559,3 +564,74 @@ def test_fine_tuning_is_told_by_the_folder_and_keeps_what_is_frozen(tmp_path, ba
     told = read_experiment_of(tuned, tmp_path)
     assert told.fine_tuning.model_dump() == {"start_from": str(tmp_path / "first" / "model.safetensors"), "frozen": ["head"]}
     assert told.model.hidden_sizes == (8,)
+
+
+def test_a_run_checks_reads_and_scales_once(tmp_path, basins, periods, monkeypatch):
+    """Beside that the model, public as it is, checks what it simulates: once, the test period."""
+    without_pictures(monkeypatch)
+    run(tmp_path / "before", basins, dataclasses.replace(periods, test=None))
+    calls = Counter()
+
+    def counted(function):
+        def count(*given, **named):
+            calls[function.__name__] += 1
+            return function(*given, **named)
+
+        return count
+
+    homes = (checks, masks, schema, scaling, setup, trained_model, run_folder, run_scores)
+    for name, home in (
+        ("check_basins", schema),
+        ("check_inputs", checks),
+        ("check_names", checks),
+        ("measured", masks),
+        ("unusable_basins", checks),
+        ("load_model", bundle),
+        ("check_settings", setup),
+    ):
+        function = getattr(home, name)
+        for one in {home, *homes}:
+            if getattr(one, name, None) is function:
+                monkeypatch.setattr(one, name, counted(function))
+    monkeypatch.setattr(scaling.Scaler, "apply", counted(scaling.Scaler.apply))
+    later = {"inputs": dataclasses.replace(INPUTS), "start_from": tmp_path / "before" / "model.safetensors", "architecture": None}
+    run(tmp_path / "run", basins, periods, **later)
+    assert calls == {
+        "check_basins": 2,
+        "check_inputs": 1,
+        "check_names": 2,
+        "measured": 1,
+        "unusable_basins": 1,
+        "load_model": 1,
+        "check_settings": 1,
+        "apply": 2,
+    }
+
+
+def test_a_finished_run_goes_on_with_a_larger_budget_to_what_that_gives_from_the_start(tmp_path, basins, periods, monkeypatch):
+    without_pictures(monkeypatch)
+    twice = dataclasses.replace(RECIPE, steps=2 * RECIPE.steps)
+    expected = run(tmp_path / "whole", basins, periods, recipe=twice)
+    folder = RunFolder(tmp_path / "run")
+    run(folder.path, basins, periods)
+
+    def stop(_):
+        assert not any(one.exists() for one in folder.results)
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        run(folder.path, basins, periods, recipe=twice, resume=True, observe=stop)
+    with pytest.raises(InputError, match=r"run is a run that is not finished; finish it with: runoff-lstm resume"):
+        load_models(folder.path)
+    assert folder.settings()["training"]["steps"] == twice.steps
+    result = run(folder.path, basins, periods, recipe=twice, resume=True)
+    assert_equal(expected.model, result.model)
+    assert folder.metrics().read_text() == RunFolder(tmp_path / "whole").metrics().read_text()
+    falling = dataclasses.replace(RECIPE, schedule="cosine")
+    run(tmp_path / "falling", basins, periods, recipe=falling)
+    before = {one.name: one.read_bytes() for one in (tmp_path / "falling").iterdir()}
+    with pytest.raises(
+        InputError, match=r'schedule = "cosine" spreads .* train anew: runoff-lstm train \S+falling/experiment.toml --set'
+    ):
+        run(tmp_path / "falling", basins, periods, recipe=dataclasses.replace(falling, steps=20), resume=True)
+    assert {one.name: one.read_bytes() for one in (tmp_path / "falling").iterdir()} == before

@@ -3,6 +3,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import make_basins, model_of, with_bfloat16
@@ -15,7 +16,7 @@ from runoff_lstm.inputs.scaling import DischargeScale, Scaler
 from runoff_lstm.inputs.windows import Windows
 from runoff_lstm.models.dropout import Dropout
 from runoff_lstm.training import loop as fitting
-from runoff_lstm.training.checkpoint import read_checkpoint
+from runoff_lstm.training.checkpoint import read_checkpoint, write_checkpoint
 from runoff_lstm.training.loop import fit
 from runoff_lstm.training.recipe import Recipe, TrainingError
 
@@ -109,6 +110,61 @@ def test_two_epochs_and_two_more_equal_four(tmp_path, monkeypatch):
     with pytest.raises(StoppedError):
         train(recipe, stop_at=updates, checkpoint=tmp_path / "checkpoint.pt")
     assert_equal(expected, train(recipe, checkpoint=tmp_path / "checkpoint.pt", resume=True)[0])
+
+
+@pytest.mark.parametrize(
+    "budgets",
+    [
+        ({"steps": 13}, {"steps": 31}),  # neither ends with a validation
+        ({"steps": 20}, {"steps": 30}),
+        ({"epochs": 1}, {"epochs": 3}),
+        ({"epochs": 2, "schedule": "step", "milestones": ((2, 1e-3), (4, 1e-4))}, {"epochs": 4}),
+        ({"steps": 13, "patience": 2}, {"steps": 40}),
+    ],
+)
+def test_a_finished_run_goes_on_to_the_very_result_of_a_larger_budget_from_the_start(tmp_path, budgets):
+    small = Recipe(batch_size=16, learning_rate=1e-2, validate_every=5, **budgets[0])
+    large = replace(small, **budgets[1])
+
+    def validated(recipe, **arguments):
+        made, *_ = setting()
+        return train(recipe, model=made, validate=lambda: -float(made.state_dict()["head.linear.weight"].abs().sum()), **arguments)
+
+    expected, history = validated(large)
+    smaller, smaller_history = validated(small)
+    for resume in (False, True):
+        again, again_history = validated(small, checkpoint=tmp_path / "checkpoint.pt", resume=resume)
+        assert_equal(smaller, again)
+        pd.testing.assert_frame_equal(smaller_history.drop(columns="seconds"), again_history.drop(columns="seconds"))
+    further, further_history = validated(large, checkpoint=tmp_path / "checkpoint.pt", resume=True)
+    assert_equal(expected, further)
+    pd.testing.assert_frame_equal(history.drop(columns="seconds"), further_history.drop(columns="seconds"))
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "message"),
+    [
+        (RECIPE, {"steps": 60}, r'schedule = "one_cycle" spreads .* with steps = 60 instead of 30 .* first update on; train anew'),
+        (Recipe(steps=4, schedule="cosine"), {"steps": 8}, r'schedule = "cosine" spreads the learning rate over the whole budget'),
+        (Recipe(steps=4), {"steps": 3}, r"with steps = 4, and steps = 3 is no larger budget; give more steps, or train anew"),
+        (Recipe(steps=4), {"steps": None, "epochs": 3}, r"with steps = 4, and epochs = 3 is no larger budget; give more steps"),
+        (Recipe(steps=4), {"steps": 8, "batch_size": 9}, r"is of a training with other steps, batch_size; train again"),
+    ],
+)
+def test_a_budget_that_would_change_what_was_done_is_refused(tmp_path, small, large, message):
+    train(small, checkpoint=tmp_path / "checkpoint.pt")
+    with pytest.raises(InputError, match=message):
+        train(replace(small, **large), checkpoint=tmp_path / "checkpoint.pt", resume=True)
+
+
+def test_a_run_that_an_earlier_version_validated_at_its_end_does_not_go_on_with_a_larger_budget(tmp_path):
+    path, recipe = tmp_path / "checkpoint.pt", Recipe(steps=3, validate_every=2)
+    _, history = train(recipe, checkpoint=path)
+    state = read_checkpoint(path)
+    state.history = history[fitting.HISTORY_COLUMNS].to_numpy().tolist()
+    write_checkpoint(state, path)
+    with pytest.raises(InputError, match="was written by an earlier version, which validated where the budget ended"):
+        train(replace(recipe, steps=6), checkpoint=path, resume=True)
 
 
 def test_the_best_validated_weights_are_kept_and_patience_ends_the_run():

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from conftest import make_basins
+from conftest import make_basins, prepare
 
 from runoff_lstm.data.filling import fill_by_interpolation
 from runoff_lstm.data.periods import Period, Stretches
@@ -17,7 +17,7 @@ from runoff_lstm.prediction.bundle import load_model, write_bundle
 from runoff_lstm.prediction.inference import simulate_windows
 from runoff_lstm.training import loop as fitting
 from runoff_lstm.training.recipe import Recipe
-from runoff_lstm.training.setup import prepare, train
+from runoff_lstm.training.setup import train
 
 INPUTS = Inputs(("rain", "temperature"), sequence_length=30, targets_per_window=30)
 RECIPE = Recipe(steps=20, batch_size=8, learning_rate=1e-2, validate_every=10)
