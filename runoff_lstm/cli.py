@@ -279,7 +279,7 @@ def simulate(  # noqa: PLR0913 - typer makes an option of each
         passed: Any = {"mode": mode, "mc_samples": mc_samples, "seed": seed, "threads": asked_threads}
         with each_warning_once():
             if with_state:
-                one, after = trained.simulate_from(dataset, before)
+                one, after = trained.simulate_from(dataset, before, threads=asked_threads)
                 made = [one]
             else:
                 made = [one.simulate(dataset, **passed) for one in models]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from importlib import metadata
 from inspect import signature
 from pathlib import Path
@@ -75,6 +76,29 @@ def test_train_prints_one_table_with_baselines_and_leaves_a_run_folder(leaf_run)
     assert str(folder.name) in output
     assert (folder / "hydrograph.png").stat().st_size > 10_000
     assert pd.read_csv(folder / "history.csv")["update"].tolist() == [3, 6]
+
+
+def test_the_number_of_threads_is_set_for_each_command_and_kept_by_the_run(leaf_run, tmp_path):
+    result = call("train", LEAF, "--run-dir", tmp_path / "run", *QUICK, "--threads", 1)
+    assert result.exit_code == 0, result.output
+    assert tomllib.loads((tmp_path / "run" / "experiment.toml").read_text())["training"]["threads"] == 1
+    assert json.loads((tmp_path / "run" / "provenance.json").read_text())["threads"] == 1
+    assert call("resume", tmp_path / "run", "--threads", "auto", "--device", "cpu").exit_code == 0
+    assert call("evaluate", tmp_path / "run", "--threads", 1, "--quiet").exit_code == 0
+
+
+@pytest.mark.parametrize("threads", ["0", "many", "1.5", "-2"])
+def test_what_is_no_number_of_threads_is_refused_by_every_command(leaf_run, tmp_path, threads):
+    run, out = leaf_run[0], ["-o", tmp_path / "out.nc"]
+    for command in (
+        ["train", LEAF, "--run-dir", tmp_path / "new"],
+        ["walk-forward", LEAF, "--run-dir", tmp_path / "new"],
+        ["resume", run],
+        ["evaluate", run],
+        ["simulate", run, LEAF.with_suffix(".nc"), *out],
+        ["forecast", run, LEAF.with_suffix(".nc"), *out],
+    ):
+        assert "is no number of threads; give a whole number from 1 on" in refused(*command, "--threads", threads)
 
 
 def test_evaluate_scores_another_period(leaf_run):

@@ -150,7 +150,12 @@ class Simulator(TrainedModel):
         return recorded
 
     def simulate_from(
-        self, dataset: xr.Dataset, state: StreamState | None = None, *, until: str | pd.Timestamp | None = None
+        self,
+        dataset: xr.Dataset,
+        state: StreamState | None = None,
+        *,
+        until: str | pd.Timestamp | None = None,
+        threads: Threads = None,
     ) -> tuple[xr.Dataset, StreamState]:
         """Simulate continuously from a state on, and give the state at the end.
 
@@ -162,6 +167,8 @@ class Simulator(TrainedModel):
             What an earlier call, `step` or `read_state` gave; None: begin with the first step of the data.
         until
             The last step to simulate; None: the last one of the data.
+        threads
+            See `simulate`.
 
         Returns
         -------
@@ -176,7 +183,7 @@ class Simulator(TrainedModel):
         """
         from runoff_lstm.prediction.state import simulate_from
 
-        return simulate_from(self, dataset, state, until=until)
+        return simulate_from(self, dataset, state, until=until, threads=threads)
 
     @torch.no_grad()
     def step(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from runoff_lstm.data.names import BASIN, DISCHARGE, TIME
 from runoff_lstm.data.times import date_label, times_of
+from runoff_lstm.device import ThreadCount, Threads
 from runoff_lstm.errors import InputError
 from runoff_lstm.files import written_whole
 from runoff_lstm.inputs.features import input_names, with_made_inputs
@@ -99,7 +100,12 @@ def read_state(path: str | Path, model: TrainedModel) -> StreamState:
 
 
 def simulate_from(
-    model: Simulator, dataset: xr.Dataset, state: StreamState | None = None, *, until: str | pd.Timestamp | None = None
+    model: Simulator,
+    dataset: xr.Dataset,
+    state: StreamState | None = None,
+    *,
+    until: str | pd.Timestamp | None = None,
+    threads: Threads = None,
 ) -> tuple[xr.Dataset, StreamState]:
     """What `Simulator.simulate_from` does; see there."""
     inputs = _in_order(model._inputs(dataset, None), state)
@@ -107,7 +113,8 @@ def simulate_from(
     observed = _observed(model, inputs, state)
     forcing, fixed = _features(model, inputs, observed)
     before = state or StreamState()
-    scaled, layers, steps = _run(model.module, forcing, fixed, before)
+    counted = ThreadCount(threads, model.module, len(forcing), device=forcing.device)
+    scaled, layers, steps = _run(model.module, forcing, fixed, before, counted)
     scaled[_seen(forcing, before.steps) < model.sequence_length] = np.nan
     kept = observed[:, observed.shape[1] - _lag(model) :] if model.discharge_lags else None
     gauge_ids = tuple(map(str, inputs[BASIN].values))
@@ -195,7 +202,9 @@ def _features(model: TrainedModel, inputs: xr.Dataset, observed: np.ndarray) -> 
 
 
 @torch.no_grad()
-def _run(module: nn.Module, forcing: Tensor, fixed: Tensor, state: StreamState) -> tuple[np.ndarray, State, np.ndarray]:
+def _run(
+    module: nn.Module, forcing: Tensor, fixed: Tensor, state: StreamState, counted: ThreadCount
+) -> tuple[np.ndarray, State, np.ndarray]:
     """One step at a time, all basins at once; after a step without forcing a basin begins anew.
 
     How many steps a call has and where its numbers lie in memory changes their last digit. So every call has one step, copied to
@@ -207,7 +216,8 @@ def _run(module: nn.Module, forcing: Tensor, fixed: Tensor, state: StreamState) 
     complete = torch.isfinite(forcing).all(dim=2)
     filled, simulated = torch.where(complete[..., None], forcing, 0.0), []
     for step in range(forcing.shape[1]):
-        values, layers = module(filled[:, step : step + 1].clone(), fixed, layers)
+        with counted.one_pass():
+            values, layers = module(filled[:, step : step + 1].clone(), fixed, layers)
         simulated.append(values.reshape(len(values)).float())
         if not bool(complete[:, step].all()):
             there = complete[:, step][None, :, None]

@@ -196,6 +196,7 @@ class TrainedModel:
         state: StreamState | None = None,  # noqa: ARG002
         *,
         until: str | pd.Timestamp | None = None,  # noqa: ARG002
+        threads: Threads = None,  # noqa: ARG002
     ) -> tuple[xr.Dataset, StreamState]:
         """See `Simulator.simulate_from`."""
         raise InputError(

@@ -1,8 +1,12 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from conftest import make_basins, model_of
+from small_models import model_for, with_rain_ahead
 
+from runoff_lstm import device
 from runoff_lstm.data.periods import Period
 from runoff_lstm.inputs.windows import Windows
 from runoff_lstm.prediction import inference
@@ -117,3 +121,61 @@ def test_the_order_of_the_basins_does_not_matter():
     there = simulate_windows(*setting(dataset))
     back = simulate_windows(*setting(dataset.isel(basin=[1, 0])))
     np.testing.assert_allclose(back[::-1], there, atol=1e-6)
+
+
+@pytest.fixture
+def _four_threads(monkeypatch):
+    """Four processors for this process, and threads of torch's for each."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr(device, "processors", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+DATA = make_basins("a", "b")
+EVERY_WAY = {
+    "in windows": lambda model, **asked: model.simulate(DATA, **asked),
+    "in one pass": lambda model, **asked: model.simulate(DATA, mode="continuous", **asked),
+    "from a state": lambda model, **asked: model.simulate_from(DATA, **asked),
+    "forecast": lambda _, **asked: with_rain_ahead(DATA).forecast(DATA, period=Period("2000-02-01", "2000-03-01"), **asked),
+}
+BY_THE_RULE_ALONE = {
+    "step": lambda model: model.step({"rain": np.ones(2), "temperature": np.ones(2)}, attributes={"leak": np.full(2, 0.1)}),
+    "record": lambda model: model.record(DATA),
+}
+
+
+def threads_of(run, monkeypatch):
+    """The numbers of threads on which the layers ran."""
+    seen, forward = set(), torch.nn.LSTM.forward
+    monkeypatch.setattr(torch.nn.LSTM, "forward", lambda *given: (seen.add(torch.get_num_threads()), forward(*given))[1])
+    if run is BY_THE_RULE_ALONE["record"]:
+        cell = torch.sigmoid
+        monkeypatch.setattr(torch, "sigmoid", lambda *given: (seen.add(torch.get_num_threads()), cell(*given))[1])
+    run(model_for(DATA))
+    return seen
+
+
+@pytest.mark.usefixtures("_four_threads")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", [*EVERY_WAY, *BY_THE_RULE_ALONE])
+def test_every_simulation_takes_its_threads_by_the_rule_and_gives_the_number_back(monkeypatch, name):
+    run = (EVERY_WAY | BY_THE_RULE_ALONE)[name]
+    assert threads_of(run, monkeypatch) == {1}
+    monkeypatch.setitem(device.ONE_THREAD, "float32", 1)
+    assert threads_of(run, monkeypatch) == {4}
+    assert torch.get_num_threads() == 4
+
+
+@pytest.mark.usefixtures("_four_threads")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", EVERY_WAY)
+def test_a_simulation_takes_the_threads_it_is_asked_to(monkeypatch, name):
+    assert threads_of(partial(EVERY_WAY[name], threads=2), monkeypatch) == {2}
+
+
+@pytest.mark.usefixtures("_four_threads")
+def test_a_simulation_by_auto_times_its_first_passes(monkeypatch):
+    assert threads_of(partial(EVERY_WAY["in one pass"], threads="auto"), monkeypatch) == {1, 2, 4}

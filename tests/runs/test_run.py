@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tomli_w
+import torch
 import xarray as xr
 from conftest import make_basins
 
@@ -21,6 +22,7 @@ from runoff_lstm.data.names import SOURCE
 from runoff_lstm.data.periods import Period, Stretches
 from runoff_lstm.data.readers import read_netcdf, write_dataset
 from runoff_lstm.data.splits import Periods
+from runoff_lstm.device import threads_available
 from runoff_lstm.errors import InputError
 from runoff_lstm.evaluation.baselines import climatology, score_baselines
 from runoff_lstm.evaluation.lead_times import score_lead_times
@@ -38,6 +40,7 @@ from runoff_lstm.runs.run import train_run
 from runoff_lstm.runs.scores import evaluate_run
 from runoff_lstm.runs.walk_forward import Walk
 from runoff_lstm.training import setup
+from runoff_lstm.training.checkpoint import read_checkpoint
 from runoff_lstm.training.recipe import Recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.OutsideTrainingRangeWarning")
@@ -90,6 +93,7 @@ def test_a_run_leaves_everything_a_hydrologist_needs(tmp_path, basins, periods):
     provenance = json.loads((tmp_path / "run" / "provenance.json").read_text())
     assert {"torch", "python", "runoff-lstm"} <= set(provenance["versions"])
     assert (provenance["device"], provenance["precision"]) == ("cpu", "float32")
+    assert (provenance["threads"], provenance["threads_available"]) == (1, threads_available())
 
 
 def test_a_run_keeps_the_precision_it_asked_for_and_the_one_it_had(tmp_path, basins, periods, monkeypatch):
@@ -97,6 +101,30 @@ def test_a_run_keeps_the_precision_it_asked_for_and_the_one_it_had(tmp_path, bas
     run(tmp_path / "run", basins, periods, recipe=dataclasses.replace(RECIPE, precision="bfloat16"))
     assert tomllib.loads((tmp_path / "run" / "experiment.toml").read_text())["training"]["precision"] == "bfloat16"
     assert json.loads((tmp_path / "run" / "provenance.json").read_text())["precision"] == "float32"
+
+
+@pytest.mark.parametrize("threads", [2, "auto"])
+def test_the_threads_that_a_run_took_are_kept_and_the_rest_of_it_takes_them_too(tmp_path, basins, periods, monkeypatch, threads):
+    monkeypatch.setattr(device, "threads_available", lambda: 2)
+    without_pictures(monkeypatch)
+    seen, forward = set(), torch.nn.LSTM.forward
+
+    def count(layer, *given):
+        seen.add((layer.training, torch.get_num_threads()))
+        return forward(layer, *given)
+
+    monkeypatch.setattr(torch.nn.LSTM, "forward", count)
+    run(tmp_path / "run", basins, periods, recipe=dataclasses.replace(RECIPE, steps=20, threads=threads))
+    provenance = json.loads((tmp_path / "run" / "provenance.json").read_text())
+    assert provenance["threads"] == read_checkpoint(tmp_path / "run" / "checkpoint.pt").threads
+    assert tomllib.loads((tmp_path / "run" / "experiment.toml").read_text())["training"]["threads"] == threads
+    assert seen == {(True, 2), (False, 2)} if threads == 2 else {(True, 1), (True, 2), (False, 1)}
+
+
+def test_a_run_that_fails_has_its_threads_in_its_provenance(tmp_path, basins, periods):
+    with pytest.raises(InputError, match="diverged"):
+        run(tmp_path / "run", basins, periods, recipe=dataclasses.replace(RECIPE, learning_rate=1e30))
+    assert json.loads((tmp_path / "run" / "provenance.json").read_text())["threads"] == 1
 
 
 def test_the_bundle_of_a_run_gives_its_simulation(tmp_path, basins, periods):
