@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from runoff_lstm.data.masks import measured
     from runoff_lstm.data.periods import Period, Stretches
     from runoff_lstm.data.preparation import mend
-    from runoff_lstm.data.readers import READERS, read_camels_us, read_caravan, read_csv, read_netcdf, write_dataset
+    from runoff_lstm.data.readers import (
+        READERS,
+        SOURCES,
+        Source,
+        read_camels_us,
+        read_caravan,
+        read_csv,
+        read_netcdf,
+        write_dataset,
+    )
     from runoff_lstm.data.resampling import resample
     from runoff_lstm.data.schema import check_basins
     from runoff_lstm.data.splits import Periods
@@ -64,6 +73,8 @@ _HOME = {
     "data.preparation": ("mend",),
     "data.readers": (
         "READERS",
+        "SOURCES",
+        "Source",
         "read_camels_us",
         "read_caravan",
         "read_csv",
@@ -147,6 +158,7 @@ _HOME = {
 __all__ = [
     "METRICS",
     "READERS",
+    "SOURCES",
     "Architecture",
     "Batch",
     "Dropout",
@@ -161,6 +173,7 @@ __all__ = [
     "Recipe",
     "Scaler",
     "SilentGaugeWarning",
+    "Source",
     "Stretches",
     "TrainedModel",
     "UnseenBasinWarning",
@@ -215,6 +228,9 @@ def __getattr__(name: str) -> Any:
     for home, names in _HOME.items():
         if name in names:
             return getattr(import_module(f"runoff_lstm.{home}"), name)
+    for source in import_module("runoff_lstm.data.readers").SOURCES.values() if name.startswith("read_") else ():
+        if source.read.__name__ == name:  # of an archive that is a row of SOURCES alone
+            return source.read
     raise AttributeError(f"module 'runoff_lstm' has no attribute {name!r}")
 
 

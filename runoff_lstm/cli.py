@@ -25,6 +25,18 @@ class _Commands(typer.core.TyperGroup):
             formatter.write_dl([(name, command.help or "") for name, command in commands.items() if command is not None])
 
 
+class _WithSources(typer.core.TyperCommand):
+    """A command whose help names the sources there are; they are imported only to show it, so that other commands begin quickly."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from runoff_lstm.data.readers import SOURCES
+
+        for parameter in self.params:
+            if parameter.name == "source":
+                parameter.help = "; ".join(f"{name}: {source.help}" for name, source in SOURCES.items())  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
+
+
 app = typer.Typer(
     name="runoff-lstm",
     cls=_Commands,
@@ -191,6 +203,7 @@ def simulate(  # noqa: PLR0913 - typer makes an option of each
 ) -> None:
     """Simulate discharge from forcing; observations are needed only by a model trained with discharge_lags."""
     with _one_sentence(debug=debug):
+        from runoff_lstm.data.readers import source_of
         from runoff_lstm.device import resolve_device
         from runoff_lstm.errors import InputError, check_choice
         from runoff_lstm.files import check_target, write_netcdf
@@ -208,7 +221,7 @@ def simulate(  # noqa: PLR0913 - typer makes an option of each
         wanted = [*trained.forcing, *trained.static_attributes, *(["discharge"] if trained.discharge_lags else [])]
         given = {"units": _pairs(unit, "--unit"), "rename": _pairs(rename, "--rename")}
         options = {"variables": wanted, **{name: value for name, value in given.items() if value}}
-        dataset = _call_reader(_source_of(data), data, options, quiet=False)
+        dataset = _call_reader(source_of(data), data, options, quiet=False)
         passed: Any = {"mode": mode, "mc_samples": mc_samples, "seed": seed}
         with each_warning_once():
             made = [one.simulate(dataset, **passed) for one in models]
@@ -244,6 +257,7 @@ def forecast(  # noqa: PLR0913 - typer makes an option of each
 ) -> None:
     """Forecast discharge from an issue date; of what comes after it only the forecast forcing is used."""
     with _one_sentence(debug=debug):
+        from runoff_lstm.data.readers import source_of
         from runoff_lstm.data.times import date_label
         from runoff_lstm.device import resolve_device
         from runoff_lstm.files import check_target, write_netcdf
@@ -262,7 +276,7 @@ def forecast(  # noqa: PLR0913 - typer makes an option of each
         }
         wanted = [*trained.forcing, *trained.static_attributes, "discharge"]
         options = {"variables": wanted, **{name: value for name, value in given.items() if value}}
-        dataset = _call_reader(_source_of(data), data, options, quiet=False)
+        dataset = _call_reader(source_of(data), data, options, quiet=False)
         period = issue_dates(dataset, issue_date, until)
         with each_warning_once():
             members = [one.forecast(dataset, period=period) for one in models]
@@ -300,9 +314,9 @@ def walk_forward(
             _train(experiment, folder, device=device, workers=workers, resume=False, quiet=quiet)
 
 
-@app.command()
+@app.command(cls=_WithSources)
 def convert(  # noqa: PLR0913, PLR0917 - typer makes an option of each
-    source: Annotated[str, typer.Argument(help="netcdf, zarr, csv, camels_us or caravan.", show_default=False)],
+    source: Annotated[str, typer.Argument(help="Kind of data.", show_default=False)],
     path: Annotated[Path, typer.Argument(help="The data.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="netCDF file (.nc) or Zarr store (.zarr) to write.", show_default=False)],
     unit: Annotated[list[str] | None, typer.Option("--unit", help='Unit of a variable: prcp="mm d-1"')] = None,
@@ -324,11 +338,11 @@ def convert(  # noqa: PLR0913, PLR0917 - typer makes an option of each
     """Turn data of any known source into one canonical CF netCDF file or Zarr store; <out>.basins.csv says what was found."""
     with _one_sentence(debug=debug):
         from runoff_lstm.data.inventory import inventory
-        from runoff_lstm.data.readers import ARCHIVES, READERS, WRITTEN, write_dataset
+        from runoff_lstm.data.readers import SOURCES, WRITTEN, write_dataset
         from runoff_lstm.errors import InputError, check_choice
         from runoff_lstm.files import check_target, write_csv
 
-        check_choice("source", source, READERS)
+        check_choice("source", source, SOURCES)
         table, inputs = out.with_name(f"{out.name}.basins.csv"), [one for one in (path, attributes, gauge_ids) if one is not None]
         check_target(out, endings=WRITTEN, inputs=inputs, force=force)
         check_target(table, endings=(".csv",), inputs=inputs, force=force)
@@ -343,7 +357,7 @@ def convert(  # noqa: PLR0913, PLR0917 - typer makes an option of each
         }
         options = {name: value for name, value in given.items() if value}
         for name in options:
-            if (name not in ARCHIVES[source]) if source in ARCHIVES else name == "products":
+            if name not in SOURCES[source].options:
                 raise InputError(f"{name} says nothing to source {source}; leave it out")
         if gauge_ids is not None and not gauge_ids.is_file():
             raise InputError(f"--gauge-ids {gauge_ids} is not there; give a text file with one id a line")
@@ -447,14 +461,14 @@ def _read(experiment: Any, *, quiet: bool) -> Any:
 
 
 def _call_reader(source: str, path: Any, options: dict[str, Any], *, quiet: bool) -> Any:
-    from runoff_lstm.data.readers import ARCHIVES, READERS
+    from runoff_lstm.data.readers import SOURCES
     from runoff_lstm.runs.progress import reading_bar
 
     logging.getLogger("runoff_lstm").setLevel(logging.WARNING if quiet else logging.INFO)
-    if source not in ARCHIVES:
-        return READERS[source](path, **options)
+    if not SOURCES[source].reports_progress:
+        return SOURCES[source].read(path, **options)
     with reading_bar(f"reading {source}", show=not quiet) as observe:
-        return READERS[source](path, observe=observe, **options)
+        return SOURCES[source].read(path, observe=observe, **options)
 
 
 def _train(experiment: Any, folder: Path, *, device: str, workers: int | None, resume: bool, quiet: bool) -> None:
@@ -508,17 +522,6 @@ def _experiment_of(run_dir: Path) -> Any:
 def _bundles(model: Path) -> list[Path]:
     """The files of a model, or of all members of a run folder."""
     return sorted(model.rglob("model.safetensors")) if model.is_dir() else [model]
-
-
-def _source_of(path: Path) -> str:
-    from runoff_lstm.files import is_archive, is_zarr
-
-    for archive in ("camels_us", "caravan"):
-        if is_archive(path, archive):
-            return archive
-    if path.is_dir():
-        return "zarr" if is_zarr(path) else "csv"
-    return "csv" if path.suffix.lower() == ".csv" else "netcdf"
 
 
 def _pairs(values: list[str] | None, option: str) -> dict[str, str]:

@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 
 from runoff_lstm.cli import app
 from runoff_lstm.data.names import SOURCE
-from runoff_lstm.data.readers import READERS, read_camels_us, read_caravan, read_netcdf, write_dataset
+from runoff_lstm.data.readers import SOURCES, Source, read_camels_us, read_caravan, read_netcdf, write_dataset
 from runoff_lstm.files import locked
 from runoff_lstm.runs import run as run_folder
 from runoff_lstm.runs.run import train_run
@@ -504,7 +504,8 @@ def test_convert_refuses_what_the_source_does_not_take(tmp_path):
 def test_convert_refuses_a_place_it_cannot_write_before_it_reads(tmp_path, monkeypatch):
     archive = write_camels_us(tmp_path / "camels", "01013500")
     (tmp_path / "there.zarr").mkdir()
-    monkeypatch.setitem(READERS, "camels_us", lambda *_, **__: pytest.fail("the archive has been read"))
+    unread = Source(lambda *_, **__: pytest.fail("the archive has been read"), {}, lambda _: True, "no data")
+    monkeypatch.setitem(SOURCES, "camels_us", unread)
     assert "let the name end in .nc" in refused("convert", "camels_us", archive, "-o", tmp_path / "out.txt")
     assert "is there already" in refused("convert", "camels_us", archive, "-o", tmp_path / "there.zarr")
     assert "there is no folder" in refused("convert", "camels_us", archive, "-o", tmp_path / "nowhere" / "out.nc")

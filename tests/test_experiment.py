@@ -108,7 +108,7 @@ def test_set_takes_the_place_of_a_value(write):
         (changed('name = "leaf"', ""), "name is missing"),
         (changed("leaf.nc", "$NOT_SET_ANYWHERE/leaf.nc"), "NOT_SET_ANYWHERE, which is not set; set it with export"),
         (changed('["01013500"]', '"nowhere.txt"'), "nowhere.txt is not there"),
-        (changed("[periods]", "[data.csv]\nseparator = ';'\n[periods]"), r'\[data.csv\] .* source = "netcdf"'),
+        (changed("[periods]", "[data.csv]\nseparator = ';'\n[periods]"), r'\[data\] csv is for source = "csv", not "netcdf"'),
         (changed("seed = 1", "seed ="), "not a readable TOML file"),
     ],
 )
@@ -212,7 +212,7 @@ def test_what_a_regional_model_needs_is_a_line_of_the_file(write):
         (changed("[periods]", 'products = ["daymet"]\n[periods]'), r'\[data\] products is for source = "camels_us", not "netcdf"'),
         (
             changed('"netcdf"', '"camels_us"').replace("[periods]", "mend_time = true\n[periods]"),
-            "mend_time says nothing to source",
+            'mend_time is for source = "netcdf" or "zarr" or "csv", not "camels_us"',
         ),
         (changed("steps = 240", "steps = 240\ngradient_length = 0"), "gradient_length = 0 must be above zero"),
         (changed("hidden_sizes", 'type = "ealstm"\nhidden_sizes'), 'an "ealstm" has one layer'),
