@@ -3,7 +3,7 @@
 import datetime
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -32,6 +32,9 @@ from runoff_lstm.runs.ensemble import FoldKind
 from runoff_lstm.runs.scores import METRICS
 from runoff_lstm.runs.walk_forward import Walk
 from runoff_lstm.training.recipe import Recipe
+
+_PATHS = (("data", "path"), ("data", "attributes"), ("data", "gauge_ids"), ("fine_tuning", "start_from"))
+"""Keys that hold a path, if they hold a text."""
 
 _MENDED = {"resample", "derive", "fill"}
 """Tables of [data] that say how it is mended after it was read."""
@@ -228,23 +231,19 @@ def read_experiment(path: str | Path, *, overrides: Sequence[str] = ()) -> Exper
     Parameters
     ----------
     path
-        TOML file. Paths in it are relative to it; `~` and `$VARIABLES` are expanded, `$$` is the sign itself.
+        TOML file. Paths in it are relative to it; `~` and `$VARIABLES` are expanded, `$$` is the sign itself. With
+        `extends = "base.toml"` it takes all of that file that it does not set itself, but the keys of `without = ["periods.test"]`.
     overrides
         "training.steps=500": values that take the place of the file's, in TOML.
 
     Raises
     ------
     InputError
-        The file is missing or no TOML, a key is unknown (the nearest is named) or has a wrong type, a variable is not set.
+        The file, or one that it extends, is missing or no TOML, files extend each other in a circle, a key is unknown (the nearest
+        is named) or has a wrong type, a variable is not set.
     """
     path = Path(path)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        near = nearest(path.name, [one.name for one in path.parent.glob("*.toml")]) if path.parent.is_dir() else "no such folder"
-        raise InputError(f"{path} is not there; {near}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not a readable TOML file: {error}") from None
+    table = _extended(path)
     for override in overrides:
         _override(table, override)
     form = experiment_table()
@@ -258,6 +257,63 @@ def read_experiment(path: str | Path, *, overrides: Sequence[str] = ()) -> Exper
         start_from = str(expand_path(experiment.fine_tuning.start_from, path.resolve().parent))
         located["fine_tuning"] = experiment.fine_tuning.model_copy(update={"start_from": start_from})
     return experiment.model_copy(update=located)
+
+
+def _extended(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The table of a file, laid key by key over that of the file it extends; `above` are the files that extend this one."""
+    if path.resolve() in above:
+        chain = " extends ".join(one.name for one in (*above[above.index(path.resolve()) :], path))
+        raise InputError(f"{above[-1]}: extends goes in a circle ({chain}); leave one out")
+    table = _toml(path)
+    base, without = table.pop("extends", None), table.pop("without", [])
+    if not isinstance(base, str | None) or not isinstance(without, list) or (without and base is None):
+        raise InputError(f'{path}: write extends = "base.toml", and with it without = ["periods.test"] for keys to leave out')
+    if base is None:
+        return table
+    there = expand_path(base, path.resolve().parent)
+    below = _extended(there, (*above, path.resolve()))
+    for key in without:
+        _leave_out(below, str(key), where=f"{path}: without: {there.name}")
+    if there.parent != path.resolve().parent:
+        _locate(below, there.parent, but=table)
+    return _laid_over(below, table)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = nearest(path.name, [one.name for one in path.parent.glob("*.toml")]) if path.parent.is_dir() else "no such folder"
+        raise InputError(f"{path} is not there; {near}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not a readable TOML file: {error}") from None
+
+
+def _leave_out(table: dict[str, Any], key: str, *, where: str) -> None:
+    """Remove one key, in dots, from a table, in place."""
+    *tables, last = key.split(".")
+    for name in tables:
+        table = table.get(name, {}) if isinstance(table, dict) else {}
+    if not isinstance(table, dict) or last not in table:
+        raise InputError(f"{where} has no {key}; {nearest(last, table if isinstance(table, dict) else ())}")
+    del table[last]
+
+
+def _locate(table: dict[str, Any], folder: Path, *, but: Mapping[str, Any]) -> None:
+    """Make the paths of a table absolute, in place, save those that another one sets."""
+    for section, key in _PATHS:
+        given = table.get(section)
+        if isinstance(given, dict) and isinstance(given.get(key), str) and key not in but.get(section, {}):
+            given[key] = literal_path(expand_path(given[key], folder))
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two tables as one, key by key; what is above wins."""
+    joined = {**below, **above}
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], dict) and isinstance(above[key], dict):
+            joined[key] = _laid_over(below[key], above[key])
+    return joined
 
 
 def _refuse_what_does_not_apply(experiment: Experiment, path: Path) -> None:
