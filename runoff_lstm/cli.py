@@ -1,12 +1,14 @@
 """The command line: the only place where all parts meet. Each command ends well, or with one clear sentence and an exit code."""
 
+import inspect
 import json
 import logging
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -72,8 +74,50 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", help="Take the pla
 Workers = Annotated[int | None, typer.Option("--workers", help="Runs at a time; default: one a processor, two on a GPU.", min=1)]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="In place of the config's.")]
 SeedsOption = Annotated[int | None, typer.Option("--seeds", help="An ensemble of so many members, from the seed on.", min=1)]
+DataPath = Annotated[Path | None, typer.Option("--data", help="Where the data are now, if they were moved.")]
 NewRunDir = Annotated[Path | None, typer.Option("--run-dir", help="Where to; default: runs/<name>-<timestamp>.")]
 RunDir = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
+
+ModelPath = Annotated[
+    Path, typer.Argument(help="A model.safetensors, or a run folder: of an ensemble the mean.", show_default=False)
+]
+NewData = Annotated[Path, typer.Argument(help="The data, of any source that `convert` knows.", show_default=False)]
+Out = Annotated[Path, typer.Option("-o", "--out", help="netCDF file to write.", show_default=False)]
+
+_DATA_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "unit": (list[str] | None, typer.Option("--unit", help='Unit of a variable: precipitation="mm d-1"')),
+    "rename": (list[str] | None, typer.Option("--rename", help="Name in the data: discharge=QObs")),
+    "missing": (list[str] | None, typer.Option("--missing", help="A marker of missing values: ?, -888")),
+    "area": (list[str] | None, typer.Option("--area", help="Area of a basin in km2: 01013500=2252.7")),
+    "attributes": (Path | None, typer.Option("--attributes", help="Table of attributes, or a folder of tables.")),
+    "gauge_ids": (Path | None, typer.Option("--gauge-ids", help="Text file: the basins to read, an id a line.")),
+    "on_missing": (str | None, typer.Option("--on-missing", help="refuse or skip basins that lack files or attributes.")),
+    "product": (list[str] | None, typer.Option("--product", help="camels_us: daymet, maurer, maurer_extended, nldas.")),
+    "separator": (str | None, typer.Option("--separator", help="Of CSV files, between cells.")),
+    "decimal": (str | None, typer.Option("--decimal", help="Of CSV files: a point or a comma.")),
+    "date_format": (str | None, typer.Option("--date-format", help="Of CSV files, as for strptime: %d/%m/%Y")),
+    "encoding": (str | None, typer.Option("--encoding", help="Of CSV files.")),
+    "mend_time": (bool, typer.Option("--mend-time", help="Sort, drop equal duplicates, fill missing rows.")),
+    "overrides": (list[str] | None, typer.Option("--set", help='Any other key of [data]: data.estimated="missing"')),
+}
+"""How data are read, for every command that reads data which no experiment file describes."""
+
+
+def _with_data_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the data options, of which it gets the values as its argument `given`."""
+    signature = inspect.signature(command)
+    own = [one for name, one in signature.parameters.items() if name != "given"]
+    for name, (kind, option) in _DATA_OPTIONS.items():
+        default = False if kind is bool else None
+        own.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]))
+
+    @wraps(command)
+    def with_options(**arguments: Any) -> None:
+        command(given={name: arguments.pop(name) for name in _DATA_OPTIONS}, **arguments)
+
+    vars(with_options)["__signature__"] = signature.replace(parameters=own)
+    with_options.__annotations__ = {one.name: one.annotation for one in own}
+    return with_options
 
 
 @app.command()
@@ -105,11 +149,18 @@ def train(
 
 @app.command()
 def resume(
-    run_dir: RunDir, device: DeviceOption = "auto", workers: Workers = None, *, quiet: Quiet = False, debug: Debug = False
+    run_dir: RunDir,
+    device: DeviceOption = "auto",
+    workers: Workers = None,
+    data: DataPath = None,
+    overrides: Overrides = None,
+    *,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
-    """Go on with a run that was stopped, to the very result it would have had."""
+    """Resume a run that was stopped, to the very result it would have had."""
     with _one_sentence(debug=debug):
-        _train(_experiment_of(run_dir), run_dir, device=device, workers=workers, resume=True, quiet=quiet)
+        _train(_experiment_of(run_dir, data, overrides), run_dir, device=device, workers=workers, resume=True, quiet=quiet)
 
 
 @app.command()
@@ -117,6 +168,8 @@ def evaluate(
     run_dir: RunDir,
     period: Annotated[str, typer.Option("--period", help="test, validation or train.")] = "test",
     device: DeviceOption = "auto",
+    data: DataPath = None,
+    overrides: Overrides = None,
     *,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -129,7 +182,7 @@ def evaluate(
         from runoff_lstm.runs.run import split_basins
         from runoff_lstm.runs.scores import evaluate_run
 
-        experiment = _experiment_of(run_dir)
+        experiment = _experiment_of(run_dir, data, overrides)
         if experiment.walk_forward is not None:  # its last model may have been fitted to any period
             raise InputError(f"{run_dir} is a walk through the test period, scored already; evaluate a run without [walk_forward]")
         models = load_models(run_dir, device=resolve_device(device))
@@ -183,15 +236,12 @@ def compare(
 
 
 @app.command()
-def simulate(  # noqa: PLR0913 - typer makes an option of each
-    model: Annotated[
-        Path, typer.Argument(help="A model.safetensors, or a run folder: of an ensemble the mean.", show_default=False)
-    ],
-    data: Annotated[Path, typer.Argument(help="netCDF file, Zarr store, CSV file or folder of CSV files.", show_default=False)],
-    out: Annotated[Path, typer.Option("-o", "--out", help="netCDF file to write.", show_default=False)],
+@_with_data_options
+def simulate(
+    model: ModelPath,
+    data: NewData,
+    out: Out,
     mode: Annotated[str, typer.Option("--mode", help="windows (as trained) or continuous (one pass, state kept).")] = "windows",
-    unit: Annotated[list[str] | None, typer.Option("--unit", help='Unit of a variable: precipitation="mm d-1"')] = None,
-    rename: Annotated[list[str] | None, typer.Option("--rename", help="Name in the data: precipitation=P")] = None,
     mc_samples: Annotated[
         int | None, typer.Option("--mc-samples", help="So many members, with the dropout of the training kept on.", min=1)
     ] = None,
@@ -200,10 +250,10 @@ def simulate(  # noqa: PLR0913 - typer makes an option of each
     *,
     force: Force = False,
     debug: Debug = False,
+    given: dict[str, Any],
 ) -> None:
     """Simulate discharge from forcing; observations are needed only by a model trained with discharge_lags."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.data.readers import source_of
         from runoff_lstm.device import resolve_device
         from runoff_lstm.errors import InputError, check_choice
         from runoff_lstm.files import check_target, write_netcdf
@@ -218,10 +268,7 @@ def simulate(  # noqa: PLR0913 - typer makes an option of each
         trained = models[0]
         if mc_samples is not None and len(models) > 1:
             raise InputError(f"--mc-samples {mc_samples} is for one model; name one of the {len(models)} members of {model}")
-        wanted = [*trained.forcing, *trained.static_attributes, *(["discharge"] if trained.discharge_lags else [])]
-        given = {"units": _pairs(unit, "--unit"), "rename": _pairs(rename, "--rename")}
-        options = {"variables": wanted, **{name: value for name, value in given.items() if value}}
-        dataset = _call_reader(source_of(data), data, options, quiet=False)
+        dataset = _read_new(model, trained, data, given, needs_discharge=bool(trained.discharge_lags))
         passed: Any = {"mode": mode, "mc_samples": mc_samples, "seed": seed}
         with each_warning_once():
             made = [one.simulate(dataset, **passed) for one in models]
@@ -233,12 +280,11 @@ def simulate(  # noqa: PLR0913 - typer makes an option of each
 
 
 @app.command()
-def forecast(  # noqa: PLR0913 - typer makes an option of each
-    model: Annotated[
-        Path, typer.Argument(help="A model.safetensors, or a run folder: of an ensemble the mean.", show_default=False)
-    ],
-    data: Annotated[Path, typer.Argument(help="netCDF file, Zarr store, CSV file or folder of CSV files.", show_default=False)],
-    out: Annotated[Path, typer.Option("-o", "--out", help="netCDF file to write.", show_default=False)],
+@_with_data_options
+def forecast(
+    model: ModelPath,
+    data: NewData,
+    out: Out,
     issue_date: Annotated[
         str | None,
         typer.Option(
@@ -247,17 +293,14 @@ def forecast(  # noqa: PLR0913 - typer makes an option of each
         ),
     ] = None,
     until: Annotated[str | None, typer.Option("--until", help="Forecast from every step after it up to this one too.")] = None,
-    unit: Annotated[list[str] | None, typer.Option("--unit", help='Unit of a variable: precipitation="mm d-1"')] = None,
-    rename: Annotated[list[str] | None, typer.Option("--rename", help="Name in the data: precipitation=P")] = None,
-    area: Annotated[list[str] | None, typer.Option("--area", help="Area of a basin in km2: 01013500=2252.7")] = None,
     device: DeviceOption = "auto",
     *,
     force: Force = False,
     debug: Debug = False,
+    given: dict[str, Any],
 ) -> None:
     """Forecast discharge from an issue date; of what comes after it only the forecast forcing is used."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.data.readers import source_of
         from runoff_lstm.data.times import date_label
         from runoff_lstm.device import resolve_device
         from runoff_lstm.files import check_target, write_netcdf
@@ -269,14 +312,7 @@ def forecast(  # noqa: PLR0913 - typer makes an option of each
         check_target(out, endings=(".nc",), inputs=[data, *_bundles(model)], force=force)
         models = load_models(model, device=resolve_device(device))
         trained = models[0]
-        given = {
-            "units": _pairs(unit, "--unit"),
-            "rename": _pairs(rename, "--rename"),
-            "area_km2": {gauge_id: _number(value, "--area") for gauge_id, value in _pairs(area, "--area").items()},
-        }
-        wanted = [*trained.forcing, *trained.static_attributes, "discharge"]
-        options = {"variables": wanted, **{name: value for name, value in given.items() if value}}
-        dataset = _call_reader(source_of(data), data, options, quiet=False)
+        dataset = _read_new(model, trained, data, given, needs_discharge=True)
         period = issue_dates(dataset, issue_date, until)
         with each_warning_once():
             members = [one.forecast(dataset, period=period) for one in models]
@@ -315,55 +351,38 @@ def walk_forward(
 
 
 @app.command(cls=_WithSources)
-def convert(  # noqa: PLR0913, PLR0917 - typer makes an option of each
+@_with_data_options
+def convert(
     source: Annotated[str, typer.Argument(help="Kind of data.", show_default=False)],
     path: Annotated[Path, typer.Argument(help="The data.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="netCDF file (.nc) or Zarr store (.zarr) to write.", show_default=False)],
-    unit: Annotated[list[str] | None, typer.Option("--unit", help='Unit of a variable: prcp="mm d-1"')] = None,
-    rename: Annotated[list[str] | None, typer.Option("--rename", help="Name in the data: discharge=QObs")] = None,
-    missing: Annotated[list[str] | None, typer.Option("--missing", help="A marker of missing values: ?, -888")] = None,
-    area: Annotated[list[str] | None, typer.Option("--area", help="Area of a basin in km2: 01013500=2252.7")] = None,
-    attributes: Annotated[Path | None, typer.Option("--attributes", help="Table of attributes, or a folder of tables.")] = None,
-    product: Annotated[
-        list[str] | None, typer.Option("--product", help="camels_us: daymet, maurer, maurer_extended, nldas.")
-    ] = None,
-    gauge_ids: Annotated[Path | None, typer.Option("--gauge-ids", help="Text file: the basins to convert, an id a line.")] = None,
-    on_missing: Annotated[str, typer.Option("--on-missing", help="refuse or skip basins with missing files.")] = "refuse",
+    variable: Annotated[list[str] | None, typer.Option("--variable", help="A variable to keep; default: all.")] = None,
     *,
-    mend_time: Annotated[bool, typer.Option("--mend-time", help="Sort, drop equal duplicates, fill missing rows.")] = False,
     force: Force = False,
     quiet: Quiet = False,
     debug: Debug = False,
+    given: dict[str, Any],
 ) -> None:
     """Turn data of any known source into one canonical CF netCDF file or Zarr store; <out>.basins.csv says what was found."""
     with _one_sentence(debug=debug):
         from runoff_lstm.data.inventory import inventory
+        from runoff_lstm.data.preparation import mend, needed_variables
         from runoff_lstm.data.readers import SOURCES, WRITTEN, write_dataset
-        from runoff_lstm.errors import InputError, check_choice
-        from runoff_lstm.files import check_target, write_csv
+        from runoff_lstm.errors import check_choice
+        from runoff_lstm.experiment import read_data_table
+        from runoff_lstm.files import check_target, literal_path, write_csv
 
         check_choice("source", source, SOURCES)
-        table, inputs = out.with_name(f"{out.name}.basins.csv"), [one for one in (path, attributes, gauge_ids) if one is not None]
+        table, inputs = out.with_name(f"{out.name}.basins.csv"), [path, *filter(None, (given["attributes"], given["gauge_ids"]))]
         check_target(out, endings=WRITTEN, inputs=inputs, force=force)
         check_target(table, endings=(".csv",), inputs=inputs, force=force)
-        given = {
-            "units": _pairs(unit, "--unit"),
-            "rename": _pairs(rename, "--rename"),
-            "missing": missing,
-            "area_km2": {gauge_id: _number(value, "--area") for gauge_id, value in _pairs(area, "--area").items()},
-            "attributes": attributes,
-            "products": product,
-            "mend_time": mend_time,
-        }
-        options = {name: value for name, value in given.items() if value}
-        for name in options:
-            if name not in SOURCES[source].options:
-                raise InputError(f"{name} says nothing to source {source}; leave it out")
-        if gauge_ids is not None and not gauge_ids.is_file():
-            raise InputError(f"--gauge-ids {gauge_ids} is not there; give a text file with one id a line")
-        if gauge_ids is not None:
-            options["gauge_ids"] = [line.strip() for line in gauge_ids.read_text().splitlines() if line.strip()]
-        dataset = _call_reader(source, path, {**options, "on_missing": on_missing}, quiet=quiet)
+        asked = {"source": source, "path": literal_path(path.resolve()), **_data_table(given)}
+        data = read_data_table(asked, overrides=given["overrides"] or [])
+        mending = data.mending()
+        needed, _ = needed_variables(variable or [], {name: one.formula for name, one in data.derive.items()})
+        options = {**data.reader_arguments(), "variables": needed if variable else None}
+        dataset = _call_reader(data.source, data.path, options, quiet=quiet)
+        dataset = mend(dataset, **mending) if mending else dataset
         write_dataset(dataset, out, force=force)
         found = inventory(dataset)
         write_csv(found, table)
@@ -510,13 +529,87 @@ def _overrides(given: list[str] | None, **options: int | None) -> list[str]:
     return [*(given or []), *(f"{name}={value}" for name, value in options.items() if value is not None)]
 
 
-def _experiment_of(run_dir: Path) -> Any:
+def _experiment_of(run_dir: Path, data: Path | None = None, overrides: list[str] | None = None) -> Any:
+    """The experiment of a run folder, its data where they are now."""
     from runoff_lstm.errors import InputError
     from runoff_lstm.experiment import read_experiment
+    from runoff_lstm.files import literal_path
 
     if not (run_dir / "experiment.toml").is_file():
         raise InputError(f"{run_dir} is not a run folder: it has no experiment.toml; give the folder that train has written")
-    return read_experiment(run_dir / "experiment.toml")
+    for one in overrides or []:
+        if not one.strip().startswith(("data.", "fine_tuning.start_from")):
+            raise InputError(f"--set {one}: a run keeps its settings; set data.path and the like, or train anew")
+    moved = [] if data is None else [f"data.path={json.dumps(literal_path(data.resolve()), ensure_ascii=False)}"]
+    experiment = read_experiment(run_dir / "experiment.toml", overrides=[*moved, *(overrides or [])])
+    attributes = getattr(experiment.data, "attributes", None)
+    for key, place, remedy in (
+        ("path", experiment.data.path, "--data PATH, or --set data.path=PATH"),
+        ("attributes", attributes, "--set data.attributes=PATH"),
+    ):
+        if place and not Path(place).exists():
+            raise InputError(f"{run_dir}: [data] {key}: {place} is not there; say where it is now: {remedy}")
+    return experiment
+
+
+def _data_table(given: dict[str, Any]) -> dict[str, Any]:
+    """What the data options say, as keys of [data]."""
+    from runoff_lstm.files import literal_path
+
+    paths = {name: literal_path(given[name].resolve()) for name in ("attributes", "gauge_ids") if given[name] is not None}
+    table = {
+        "units": _pairs(given["unit"], "--unit"),
+        "rename": _pairs(given["rename"], "--rename"),
+        "missing": given["missing"],
+        "area_km2": {gauge_id: _number(value, "--area") for gauge_id, value in _pairs(given["area"], "--area").items()},
+        "on_missing": given["on_missing"],
+        "products": given["product"],
+        "csv": {name: given[name] for name in ("separator", "decimal", "date_format", "encoding") if given[name] is not None},
+        "mend_time": given["mend_time"],
+        **paths,
+    }
+    return {name: value for name, value in table.items() if value}
+
+
+def _read_new(model: Path, trained: Any, path: Path, given: dict[str, Any], *, needs_discharge: bool) -> Any:
+    """New data, read as those of the model's training were, save what the options say otherwise."""
+    from runoff_lstm.data.preparation import read_as
+    from runoff_lstm.data.readers import source_of
+    from runoff_lstm.experiment import read_data_table
+    from runoff_lstm.files import literal_path
+    from runoff_lstm.inputs.checks import basins_without_attributes
+    from runoff_lstm.runs.run import without
+
+    table = {"source": source_of(path), "path": literal_path(path.resolve()), **_data_table(given)}
+    data = read_data_table(table, overrides=given["overrides"] or [])
+    asked = {"source": data.source, **data.preparation(asked=True)}
+    asked |= {} if data.gauge_ids is None else {"gauge_ids": data.gauge_ids}
+    preparation = _preparation(model, trained)
+    dataset = read_as(
+        preparation,
+        data.path,
+        forcing=list(trained.forcing),
+        static_attributes=trained.static_attributes,
+        needs_discharge=needs_discharge,
+        overrides=asked,
+        trained_on=trained.gauge_ids,
+        train=trained.training_period,
+        read=lambda source, path, options: _call_reader(source, path, options, quiet=False),
+    )
+    on_missing = asked.get("on_missing", preparation.get("on_missing", "refuse"))
+    return without(dataset, basins_without_attributes(dataset, trained.static_attributes), on_missing)
+
+
+def _preparation(model: Path, trained: Any) -> dict[str, Any]:
+    """How the data of a model's training were read: as it carries itself, or else as its run folder says."""
+    from runoff_lstm.experiment import read_experiment
+
+    folder = model if model.is_dir() else model.parent
+    carried = dict(getattr(trained, "preparation", {}))
+    if carried or not (folder / "experiment.toml").is_file():
+        return carried
+    data = read_experiment(folder / "experiment.toml").data
+    return {"source": data.source, **data.preparation()}
 
 
 def _bundles(model: Path) -> list[Path]:

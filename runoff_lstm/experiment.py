@@ -20,8 +20,9 @@ from pydantic import (
     create_model,
 )
 
-from runoff_lstm.data.derived import formula_names
+from runoff_lstm.data.names import DISCHARGE
 from runoff_lstm.data.periods import Period, period_of
+from runoff_lstm.data.preparation import MENDED, needed_variables
 from runoff_lstm.data.readers import SOURCES, OnMissing, Source
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.errors import InputError, nearest, unknown_choice
@@ -35,9 +36,6 @@ from runoff_lstm.training.recipe import Recipe
 
 _PATHS = (("data", "path"), ("data", "attributes"), ("data", "gauge_ids"), ("fine_tuning", "start_from"))
 """Keys that hold a path, if they hold a text."""
-
-_MENDED = {"resample", "derive", "fill"}
-"""Tables of [data] that say how it is mended after it was read."""
 
 
 def _moment(value: Any) -> Any:
@@ -113,18 +111,24 @@ class Data(Table):
     def reader_arguments(self) -> dict[str, Any]:
         """What to call the reader with, beside the path."""
         given = self.model_dump(
-            exclude={"source", "path", "forcing", "static_attributes", *_MENDED}, exclude_defaults=True, exclude_none=True
+            exclude={"source", "path", "forcing", "static_attributes", *MENDED}, exclude_defaults=True, exclude_none=True
         )
-        wanted = [*self.forcing, *self.static_attributes, "discharge"]
-        for name, derived in reversed(self.derive.items()):  # what one is made of may itself be derived before it
-            if name in wanted:
-                wanted.remove(name)
-            wanted += [one for one in formula_names(derived.formula) if one not in wanted]
-        return {**given, "variables": wanted}
+        wanted = [*self.forcing, *self.static_attributes, DISCHARGE]
+        variables, _ = needed_variables(wanted, {name: one.formula for name, one in self.derive.items()})
+        return {**given, "variables": variables}
+
+    def preparation(self, *, asked: bool = False) -> dict[str, Any]:
+        """How the data are read, but where they are and what a model takes of them; with `asked` also what was set to be empty."""
+        beside = {"source", "path", "gauge_ids", "forcing", "static_attributes"}
+        tidy = self.model_dump(exclude=beside, exclude_none=True, exclude_defaults=True)
+        if not asked:
+            return tidy
+        given = self.model_dump(exclude=beside, exclude_none=True, exclude_unset=True)
+        return {key: tidy.get(key, value) for key, value in given.items()}
 
     def mending(self) -> dict[str, Any]:
         """What to call `mend` with; empty where the data are taken as they are."""
-        return self.model_dump(include=_MENDED, exclude_defaults=True, exclude_none=True)
+        return self.model_dump(include=set(MENDED), exclude_defaults=True, exclude_none=True)
 
 
 class PeriodTable(Table):
@@ -259,6 +263,27 @@ def read_experiment(path: str | Path, *, overrides: Sequence[str] = ()) -> Exper
     return experiment.model_copy(update=located)
 
 
+def read_data_table(table: Mapping[str, Any], *, overrides: Sequence[str] = ()) -> Data:
+    """Check a table [data] that is given by itself; paths in it are relative to the current folder, overrides as "data.decimal=3".
+
+    Raises
+    ------
+    InputError
+        As `read_experiment`.
+    """
+    whole: dict[str, Any] = {"data": {"forcing": [], **table}}
+    for override in overrides:
+        _override(whole, override)
+    kind: Any = experiment_table().model_fields["data"].annotation
+    form: Any = create_model("Alone", __base__=Table, data=(kind, ...))
+    try:
+        data: Data = form.model_validate(whole).data
+    except ValidationError as error:
+        raise InputError(_sentence(error, form)) from None
+    check_applies(data)
+    return _located(data, Path.cwd())
+
+
 def _extended(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The table of a file, laid key by key over that of the file it extends; `above` are the files that extend this one."""
     if path.resolve() in above:
@@ -339,7 +364,7 @@ def check_applies(data: Data) -> None:
 def _located(data: Data, folder: Path) -> Data:
     """The same data section with absolute paths, and a file of gauge ids read."""
     located: dict[str, Any] = {"path": str(expand_path(data.path, folder))}
-    if getattr(data, "attributes", None) is not None:
+    if getattr(data, "attributes", None):
         located["attributes"] = str(expand_path(getattr(data, "attributes"), folder))  # noqa: B009 - a key of some sources
     if isinstance(data.gauge_ids, str):
         file = expand_path(data.gauge_ids, folder)

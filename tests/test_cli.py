@@ -492,8 +492,12 @@ def test_convert_names_a_damaged_archive_in_one_sentence_or_leaves_the_basin_out
 def test_convert_refuses_what_the_source_does_not_take(tmp_path):
     camels, caravan = write_camels_us(tmp_path / "camels", "01013500"), write_caravan(tmp_path / "caravan", "lamah_0054")
     out = ("-o", tmp_path / "out.nc")
-    assert "says nothing to source camels_us" in refused("convert", "camels_us", camels, *out, "--rename", "rain=prcp")
-    assert "says nothing to source caravan" in refused("convert", "caravan", caravan, *out, "--product", "daymet")
+    assert '[data] rename is for source = "netcdf" or "zarr" or "csv", not "camels_us"; remove it' in refused(
+        "convert", "camels_us", camels, *out, "--rename", "rain=prcp"
+    )
+    assert '[data] products is for source = "camels_us", not "caravan"; remove it' in refused(
+        "convert", "caravan", caravan, *out, "--product", "daymet"
+    )
     assert "has no folder timeseries" in refused("convert", "caravan", camels, *out)
     assert "has no folder basin_mean_forcing" in refused("convert", "camels_us", caravan, *out)
     assert "basins.txt is not there" in refused("convert", "camels_us", camels, *out, "--gauge-ids", tmp_path / "basins.txt")

@@ -211,8 +211,8 @@ def split_basins(
     if on_missing == "skip":
         chosen = {"forcing": inputs.forcing, "static_attributes": inputs.static_attributes}
         faults = unusable_basins(measured(inside), periods.train, **chosen)
-        inside = _without(inside, faults, on_missing)
-    outside = _without(outside, basins_without_attributes(outside, inputs.static_attributes), on_missing)
+        inside = without(inside, faults, on_missing)
+    outside = without(outside, basins_without_attributes(outside, inputs.static_attributes), on_missing)
     if inside.sizes[BASIN] == 0:
         raise InputError("no basin is left to train on; hold out fewer, or mend the data")
     if held_out and outside.sizes[BASIN] == 0:
@@ -220,7 +220,7 @@ def split_basins(
     return inside, outside if held_out else inside
 
 
-def _without(dataset: xr.Dataset, faults: Mapping[str, str], on_missing: OnMissing) -> xr.Dataset:
-    """The basins that have no fault; the others are told, or the first of them refused."""
+def without(dataset: xr.Dataset, faults: Mapping[str, str], on_missing: OnMissing) -> xr.Dataset:
+    """The basins that have no fault; the others are reported, or the first of them raises."""
     leave_out([f"basin {gauge_id}: {why}" for gauge_id, why in faults.items()], on_missing=on_missing)
     return dataset.sel({BASIN: [str(gauge_id) for gauge_id in dataset[BASIN].values if str(gauge_id) not in faults]})

@@ -4,7 +4,7 @@ from runoff_lstm.data.readers.archive import OnMissing, check_on_missing, leave_
 from runoff_lstm.data.readers.camels_us import read_camels_us
 from runoff_lstm.data.readers.caravan import read_caravan
 from runoff_lstm.data.readers.csv import CsvForm, read_csv
-from runoff_lstm.data.readers.netcdf import WRITTEN, read_netcdf, write_dataset
+from runoff_lstm.data.readers.netcdf import WRITTEN, read_netcdf, stated_units, write_dataset
 from runoff_lstm.data.readers.sources import READERS, SOURCES, Source, source_of
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "read_csv",
     "read_netcdf",
     "source_of",
+    "stated_units",
     "write_dataset",
 ]
