@@ -35,7 +35,8 @@ class _WithSources(typer.core.TyperCommand):
 
         for parameter in self.params:
             if parameter.name == "source":
-                parameter.help = "; ".join(f"{name}: {source.help}" for name, source in SOURCES.items())  # type: ignore[attr-defined]
+                lines = "; ".join(f"{name}: {source.help}" for name, source in SOURCES.items())
+                parameter.help = f"Kind of data. {lines}"  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
 
 

@@ -951,3 +951,34 @@ batch_size = 4
     assert again.exit_code == 0, again.output
     tables = [pd.read_csv(tmp_path / run / "test_lead_scores.csv") for run in ("run", "again")]
     pd.testing.assert_frame_equal(*tables)
+
+
+def test_a_model_reads_new_files_as_those_of_its_training_and_a_basin_without_attributes_is_left_out(tmp_path):
+    basins = make_basins("01", "02").isel(time=slice(200))
+    for place, gauge_id in enumerate(basins["basin"].values):
+        series = basins[["rain", "discharge"]].isel(basin=place).drop_vars("basin").to_dataframe().rename(columns={"rain": "P"})
+        (tmp_path / "data").mkdir(exist_ok=True)
+        series.to_csv(tmp_path / "data" / f"{gauge_id}.csv", sep=";", decimal=",", date_format="%d/%m/%Y")
+    (tmp_path / "fixed.csv").write_text("gauge_id,elev\n01,1\n02,2\n")
+    table = (
+        'name = "x"\n[data]\nsource = "csv"\npath = "data"\nattributes = "fixed.csv"\nforcing = ["rain"]\n'
+        'static_attributes = ["elev"]\nrename = {rain = "P"}\nunits = {rain = "mm d-1", discharge = "mm d-1"}\n'
+        'csv = {decimal = ",", date_format = "%d/%m/%Y"}\n[periods]\ntrain = [2000-02-01, 2000-04-30]\n'
+        "test = [2000-05-01, 2000-06-30]\n[windows]\nsequence_length = 10\n[model]\nhidden_sizes = [2]\n[training]\nsteps = 1\n"
+    )
+    (tmp_path / "x.toml").write_text(table)
+    run, out = tmp_path / "run", tmp_path / "out.nc"
+    assert call("train", tmp_path / "x.toml", "--run-dir", run, "--device", "cpu", "--quiet").exit_code == 0
+    moved = (tmp_path / "data").rename(tmp_path / "moved")
+    message = refused("evaluate", run)
+    assert "data is not there; say where it is now: --data PATH, or --set data.path=PATH" in message
+    assert call("evaluate", run, "--data", moved, "--device", "cpu").exit_code == 0
+    result = call("simulate", run, moved, "-o", out, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    with xr.open_dataset(out) as made, xr.open_dataset(run / "test_simulation.nc") as expected:
+        np.testing.assert_array_equal(made["simulated"].sel(time=expected["time"]), expected["simulated"])
+    (tmp_path / "one.csv").write_text("gauge_id,elev\n01,1\n02,\n")
+    asked = ("simulate", run, moved, "-o", out, "--force", "--attributes", tmp_path / "one.csv", "--device", "cpu")
+    assert "basin 02: attribute elev is missing" in refused(*asked)
+    assert "1 basin(s)" in call(*asked, "--on-missing", "skip").output
+    assert "[data] fillls: unknown key; did you mean 'fill'?" in refused(*asked, "--set", "data.fillls={}")
