@@ -27,6 +27,8 @@ _HOME = {
     "data.preparation": ("mend",),
     "data.readers": (
         "READERS",
+        "SOURCES",
+        "Source",
         "read_camels_us",
         "read_caravan",
         "read_csv",
@@ -153,6 +155,8 @@ if TYPE_CHECKING:  # for editors and mypy, which cannot read the table; a test h
     from runoff_lstm.data.periods import Stretches as Stretches
     from runoff_lstm.data.preparation import mend as mend
     from runoff_lstm.data.readers import READERS as READERS
+    from runoff_lstm.data.readers import SOURCES as SOURCES
+    from runoff_lstm.data.readers import Source as Source
     from runoff_lstm.data.readers import read_camels_us as read_camels_us
     from runoff_lstm.data.readers import read_caravan as read_caravan
     from runoff_lstm.data.readers import read_csv as read_csv

@@ -1,12 +1,14 @@
 """The command line: the only place where all parts meet. Each command ends well, or with one clear sentence and an exit code."""
 
+import inspect
 import json
 import logging
 import signal
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -23,6 +25,19 @@ class _Commands(typer.core.TyperGroup):
         commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.help or "") for name, command in commands.items() if command is not None])
+
+
+class _WithSources(typer.core.TyperCommand):
+    """A command whose help names the sources there are; they are imported only to show it, so that other commands begin quickly."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from runoff_lstm.data.readers import SOURCES
+
+        for parameter in self.params:
+            if parameter.name == "source":
+                lines = "; ".join(f"{name}: {source.help}" for name, source in SOURCES.items())
+                parameter.help = f"Kind of data. {lines}"  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
 
 
 app = typer.Typer(
@@ -63,8 +78,50 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", help="Take the pla
 Workers = Annotated[int | None, typer.Option("--workers", help="Runs at a time; default: one a processor, two on a GPU.", min=1)]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="In place of the config's.")]
 SeedsOption = Annotated[int | None, typer.Option("--seeds", help="An ensemble of so many members, from the seed on.", min=1)]
+DataPath = Annotated[Path | None, typer.Option("--data", help="Where the data are now, if they were moved.")]
 NewRunDir = Annotated[Path | None, typer.Option("--run-dir", help="Where to; default: runs/<name>-<timestamp>.")]
 RunDir = Annotated[Path, typer.Argument(help="A run folder.", show_default=False)]
+
+ModelPath = Annotated[
+    Path, typer.Argument(help="A model.safetensors, or a run folder: of an ensemble the mean.", show_default=False)
+]
+NewData = Annotated[Path, typer.Argument(help="The data, of any source that `convert` knows.", show_default=False)]
+Out = Annotated[Path, typer.Option("-o", "--out", help="netCDF file to write.", show_default=False)]
+
+_DATA_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "unit": (list[str] | None, typer.Option("--unit", help='Unit of a variable: precipitation="mm d-1"')),
+    "rename": (list[str] | None, typer.Option("--rename", help="Name in the data: discharge=QObs")),
+    "missing": (list[str] | None, typer.Option("--missing", help="A marker of missing values: ?, -888")),
+    "area": (list[str] | None, typer.Option("--area", help="Area of a basin in km2: 01013500=2252.7")),
+    "attributes": (Path | None, typer.Option("--attributes", help="Table of attributes, or a folder of tables.")),
+    "gauge_ids": (Path | None, typer.Option("--gauge-ids", help="Text file: the basins to read, an id a line.")),
+    "on_missing": (str | None, typer.Option("--on-missing", help="refuse or skip basins that lack files or attributes.")),
+    "product": (list[str] | None, typer.Option("--product", help="camels_us: daymet, maurer, maurer_extended, nldas.")),
+    "separator": (str | None, typer.Option("--separator", help="Of CSV files, between cells.")),
+    "decimal": (str | None, typer.Option("--decimal", help="Of CSV files: a point or a comma.")),
+    "date_format": (str | None, typer.Option("--date-format", help="Of CSV files, as for strptime: %d/%m/%Y")),
+    "encoding": (str | None, typer.Option("--encoding", help="Of CSV files.")),
+    "mend_time": (bool, typer.Option("--mend-time", help="Sort, drop equal duplicates, fill missing rows.")),
+    "overrides": (list[str] | None, typer.Option("--set", help='Any other key of [data]: data.estimated="missing"')),
+}
+"""How data are read, for every command that reads data which no experiment file describes."""
+
+
+def _with_data_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the data options, of which it gets the values as its argument `given`."""
+    signature = inspect.signature(command)
+    own = [one for name, one in signature.parameters.items() if name != "given"]
+    for name, (kind, option) in _DATA_OPTIONS.items():
+        default = False if kind is bool else None
+        own.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]))
+
+    @wraps(command)
+    def with_options(**arguments: Any) -> None:
+        command(given={name: arguments.pop(name) for name in _DATA_OPTIONS}, **arguments)
+
+    vars(with_options)["__signature__"] = signature.replace(parameters=own)
+    with_options.__annotations__ = {one.name: one.annotation for one in own}
+    return with_options
 
 
 @app.command()
@@ -124,24 +181,19 @@ def resume(
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     workers: Workers = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="A larger budget: training.steps=1920, or training.epochs=60")
-    ] = None,
+    data: DataPath = None,
+    overrides: Overrides = None,
     *,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Go on with a run that was stopped, to the very result it would have had; or with a larger budget."""
+    """Resume a run that was stopped, to the very result it would have had; or give it a larger budget."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.errors import InputError
         from runoff_lstm.runs.folder import RunFolder, check_free
         from runoff_lstm.runs.settings import is_enlarged
         from runoff_lstm.training.budget import BUDGETS
 
-        for override in overrides or []:
-            if override.partition("=")[0].strip() not in [f"training.{name}" for name in BUDGETS]:
-                raise InputError(f"--set {override}: a run is resumed as it was asked for, but for a larger training.steps")
-        experiment, folder = _experiment_of(run_dir, overrides=_overrides(overrides, threads=threads)), RunFolder(run_dir)
+        experiment, folder = _experiment_of(run_dir, data, _overrides(overrides, threads=threads), also=BUDGETS), RunFolder(run_dir)
         check_free(run_dir)
         if folder.is_finished and not is_enlarged(folder, experiment.training):
             typer.echo(f"{run_dir} is finished, there is nothing to resume; go on with a larger budget by --set")
@@ -155,6 +207,8 @@ def evaluate(
     period: Annotated[str, typer.Option("--period", help="test, validation or train.")] = "test",
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
+    data: DataPath = None,
+    overrides: Overrides = None,
     *,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -168,7 +222,7 @@ def evaluate(
         from runoff_lstm.runs.run import split_basins
         from runoff_lstm.runs.scores import evaluate_checked
 
-        experiment = _experiment_of(run_dir, overrides=_overrides(None, threads=threads))
+        experiment = _experiment_of(run_dir, data, _overrides(overrides, threads=threads))
         if experiment.walk_forward is not None:  # its last model may have been fitted to any period
             raise InputError(f"{run_dir} is a walk through the test period, scored already; evaluate a run without [walk_forward]")
         models = load_models(run_dir, device=resolve_device(device))
@@ -224,15 +278,12 @@ def compare(
 
 
 @app.command()
+@_with_data_options
 def simulate(  # noqa: PLR0913 - typer makes an option of each
-    model: Annotated[
-        Path, typer.Argument(help="A model.safetensors, or a run folder: of an ensemble the mean.", show_default=False)
-    ],
-    data: Annotated[Path, typer.Argument(help="netCDF file, Zarr store, CSV file or folder of CSV files.", show_default=False)],
-    out: Annotated[Path, typer.Option("-o", "--out", help="netCDF file to write.", show_default=False)],
+    model: ModelPath,
+    data: NewData,
+    out: Out,
     mode: Annotated[str, typer.Option("--mode", help="windows (as trained) or continuous (one pass, state kept).")] = "windows",
-    unit: Annotated[list[str] | None, typer.Option("--unit", help='Unit of a variable: precipitation="mm d-1"')] = None,
-    rename: Annotated[list[str] | None, typer.Option("--rename", help="Name in the data: precipitation=P")] = None,
     mc_samples: Annotated[
         int | None, typer.Option("--mc-samples", help="So many members, with the dropout of the training kept on.", min=1)
     ] = None,
@@ -246,6 +297,7 @@ def simulate(  # noqa: PLR0913 - typer makes an option of each
     ] = None,
     force: Force = False,
     debug: Debug = False,
+    given: dict[str, Any],
 ) -> None:
     """Simulate discharge from forcing; observations are needed only by a model trained with discharge_lags."""
     with _one_sentence(debug=debug):
@@ -272,10 +324,7 @@ def simulate(  # noqa: PLR0913 - typer makes an option of each
         before = None if state_in is None else read_state(state_in, trained)
         if mc_samples is not None and len(models) > 1:
             raise InputError(f"--mc-samples {mc_samples} is for one model; name one of the {len(models)} members of {model}")
-        wanted = [*trained.forcing, *trained.static_attributes, *(["discharge"] if trained.discharge_lags else [])]
-        given = {"units": _pairs(unit, "--unit"), "rename": _pairs(rename, "--rename")}
-        options = {"variables": wanted, **{name: value for name, value in given.items() if value}}
-        dataset = _call_reader(_source_of(data), data, options, quiet=False)
+        dataset = _read_new(model, trained, data, given, needs_discharge=bool(trained.discharge_lags))
         passed: Any = {"mode": mode, "mc_samples": mc_samples, "seed": seed, "threads": asked_threads}
         with each_warning_once():
             if with_state:
@@ -293,12 +342,11 @@ def simulate(  # noqa: PLR0913 - typer makes an option of each
 
 
 @app.command()
-def forecast(  # noqa: PLR0913 - typer makes an option of each
-    model: Annotated[
-        Path, typer.Argument(help="A model.safetensors, or a run folder: of an ensemble the mean.", show_default=False)
-    ],
-    data: Annotated[Path, typer.Argument(help="netCDF file, Zarr store, CSV file or folder of CSV files.", show_default=False)],
-    out: Annotated[Path, typer.Option("-o", "--out", help="netCDF file to write.", show_default=False)],
+@_with_data_options
+def forecast(
+    model: ModelPath,
+    data: NewData,
+    out: Out,
     issue_date: Annotated[
         str | None,
         typer.Option(
@@ -307,14 +355,12 @@ def forecast(  # noqa: PLR0913 - typer makes an option of each
         ),
     ] = None,
     until: Annotated[str | None, typer.Option("--until", help="Forecast from every step after it up to this one too.")] = None,
-    unit: Annotated[list[str] | None, typer.Option("--unit", help='Unit of a variable: precipitation="mm d-1"')] = None,
-    rename: Annotated[list[str] | None, typer.Option("--rename", help="Name in the data: precipitation=P")] = None,
-    area: Annotated[list[str] | None, typer.Option("--area", help="Area of a basin in km2: 01013500=2252.7")] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     *,
     force: Force = False,
     debug: Debug = False,
+    given: dict[str, Any],
 ) -> None:
     """Forecast discharge from an issue date; of what comes after it only the forecast forcing is used."""
     with _one_sentence(debug=debug):
@@ -330,14 +376,7 @@ def forecast(  # noqa: PLR0913 - typer makes an option of each
         check_target(out, endings=(".nc",), inputs=[data, *_bundles(model)], force=force)
         models = load_models(model, device=resolve_device(device))
         trained = models[0]
-        given = {
-            "units": _pairs(unit, "--unit"),
-            "rename": _pairs(rename, "--rename"),
-            "area_km2": {gauge_id: _number(value, "--area") for gauge_id, value in _pairs(area, "--area").items()},
-        }
-        wanted = [*trained.forcing, *trained.static_attributes, "discharge"]
-        options = {"variables": wanted, **{name: value for name, value in given.items() if value}}
-        dataset = _call_reader(_source_of(data), data, options, quiet=False)
+        dataset = _read_new(model, trained, data, given, needs_discharge=True)
         period = issue_dates(dataset, issue_date, until)
         with each_warning_once():
             members = [one.forecast(dataset, period=period, threads=asked_threads) for one in models]
@@ -376,56 +415,39 @@ def walk_forward(
             _train(experiment, folder, device=device, workers=workers, resume=False, quiet=quiet)
 
 
-@app.command()
-def convert(  # noqa: PLR0913, PLR0917 - typer makes an option of each
-    source: Annotated[str, typer.Argument(help="netcdf, zarr, csv, camels_us or caravan.", show_default=False)],
+@app.command(cls=_WithSources)
+@_with_data_options
+def convert(
+    source: Annotated[str, typer.Argument(help="Kind of data.", show_default=False)],
     path: Annotated[Path, typer.Argument(help="The data.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="netCDF file (.nc) or Zarr store (.zarr) to write.", show_default=False)],
-    unit: Annotated[list[str] | None, typer.Option("--unit", help='Unit of a variable: prcp="mm d-1"')] = None,
-    rename: Annotated[list[str] | None, typer.Option("--rename", help="Name in the data: discharge=QObs")] = None,
-    missing: Annotated[list[str] | None, typer.Option("--missing", help="A marker of missing values: ?, -888")] = None,
-    area: Annotated[list[str] | None, typer.Option("--area", help="Area of a basin in km2: 01013500=2252.7")] = None,
-    attributes: Annotated[Path | None, typer.Option("--attributes", help="Table of attributes, or a folder of tables.")] = None,
-    product: Annotated[
-        list[str] | None, typer.Option("--product", help="camels_us: daymet, maurer, maurer_extended, nldas.")
-    ] = None,
-    gauge_ids: Annotated[Path | None, typer.Option("--gauge-ids", help="Text file: the basins to convert, an id a line.")] = None,
-    on_missing: Annotated[str, typer.Option("--on-missing", help="refuse or skip basins with missing files.")] = "refuse",
+    variable: Annotated[list[str] | None, typer.Option("--variable", help="A variable to keep; default: all.")] = None,
     *,
-    mend_time: Annotated[bool, typer.Option("--mend-time", help="Sort, drop equal duplicates, fill missing rows.")] = False,
     force: Force = False,
     quiet: Quiet = False,
     debug: Debug = False,
+    given: dict[str, Any],
 ) -> None:
     """Turn data of any known source into one canonical CF netCDF file or Zarr store; <out>.basins.csv says what was found."""
     with _one_sentence(debug=debug):
         from runoff_lstm.data.inventory import inventory
-        from runoff_lstm.data.readers import ARCHIVES, READERS, WRITTEN, write_dataset
-        from runoff_lstm.errors import InputError, check_choice
-        from runoff_lstm.files import check_target, write_csv
+        from runoff_lstm.data.preparation import mend, needed_variables
+        from runoff_lstm.data.readers import SOURCES, WRITTEN, write_dataset
+        from runoff_lstm.errors import check_choice
+        from runoff_lstm.experiment import read_data_table
+        from runoff_lstm.files import check_target, literal_path, write_csv
 
-        check_choice("source", source, READERS)
-        table, inputs = out.with_name(f"{out.name}.basins.csv"), [one for one in (path, attributes, gauge_ids) if one is not None]
+        check_choice("source", source, SOURCES)
+        table, inputs = out.with_name(f"{out.name}.basins.csv"), [path, *filter(None, (given["attributes"], given["gauge_ids"]))]
         check_target(out, endings=WRITTEN, inputs=inputs, force=force)
         check_target(table, endings=(".csv",), inputs=inputs, force=force)
-        given = {
-            "units": _pairs(unit, "--unit"),
-            "rename": _pairs(rename, "--rename"),
-            "missing": missing,
-            "area_km2": {gauge_id: _number(value, "--area") for gauge_id, value in _pairs(area, "--area").items()},
-            "attributes": attributes,
-            "products": product,
-            "mend_time": mend_time,
-        }
-        options = {name: value for name, value in given.items() if value}
-        for name in options:
-            if (name not in ARCHIVES[source]) if source in ARCHIVES else name == "products":
-                raise InputError(f"{name} says nothing to source {source}; leave it out")
-        if gauge_ids is not None and not gauge_ids.is_file():
-            raise InputError(f"--gauge-ids {gauge_ids} is not there; give a text file with one id a line")
-        if gauge_ids is not None:
-            options["gauge_ids"] = [line.strip() for line in gauge_ids.read_text().splitlines() if line.strip()]
-        dataset = _call_reader(source, path, {**options, "on_missing": on_missing}, quiet=quiet)
+        asked = {"source": source, "path": literal_path(path.resolve()), **_data_table(given)}
+        data = read_data_table(asked, overrides=given["overrides"] or [])
+        mending = data.mending()
+        needed, _ = needed_variables(variable or [], {name: one.formula for name, one in data.derive.items()})
+        options = {**data.reader_arguments(), "variables": needed if variable else None}
+        dataset = _call_reader(data.source, data.path, options, quiet=quiet)
+        dataset = mend(dataset, **mending) if mending else dataset
         write_dataset(dataset, out, force=force)
         found = inventory(dataset)
         write_csv(found, table)
@@ -526,14 +548,14 @@ def _read(experiment: Any, *, quiet: bool) -> Any:
 
 
 def _call_reader(source: str, path: Any, options: dict[str, Any], *, quiet: bool) -> Any:
-    from runoff_lstm.data.readers import ARCHIVES, READERS
+    from runoff_lstm.data.readers import SOURCES
     from runoff_lstm.runs.progress import reading_bar
 
     logging.getLogger("runoff_lstm").setLevel(logging.WARNING if quiet else logging.INFO)
-    if source not in ARCHIVES:
-        return READERS[source](path, **options)
+    if not SOURCES[source].reports_progress:
+        return SOURCES[source].read(path, **options)
     with reading_bar(f"reading {source}", show=not quiet) as observe:
-        return READERS[source](path, observe=observe, **options)
+        return SOURCES[source].read(path, observe=observe, **options)
 
 
 def _train(experiment: Any, folder: Path, *, device: str, workers: int | None, resume: bool, quiet: bool) -> None:
@@ -578,15 +600,94 @@ def _overrides(given: list[str] | None, *, threads: str | None = None, **options
     return [*(given or []), *(f"{name}={value}" for name, value in said.items() if value is not None)]
 
 
-def _experiment_of(run_dir: Path, *, overrides: Sequence[str] = ()) -> Any:
+def _experiment_of(run_dir: Path, data: Path | None = None, overrides: list[str] | None = None, *, also: Sequence[str] = ()) -> Any:
+    """The experiment of a run folder, its data where they are now."""
     from runoff_lstm.errors import InputError
+    from runoff_lstm.experiment import read_experiment
+    from runoff_lstm.files import literal_path
+    from runoff_lstm.runs.folder import RunFolder
+
+    file, free = (
+        RunFolder(run_dir).experiment,
+        ("data.", "fine_tuning.start_from", *(f"training.{one}" for one in ("threads", *also))),
+    )
+    if not file.is_file():
+        raise InputError(f"{run_dir} is not a run folder: it has no {file.name}; give the folder that train has written")
+    for one in overrides or []:
+        if not one.strip().startswith(free):
+            larger = " or, to resume with a larger budget, training.steps" if also else ""
+            raise InputError(f"--set {one}: a run keeps its settings; set data.path and the like{larger}, or train anew")
+    moved = [] if data is None else [f"data.path={json.dumps(literal_path(data.resolve()), ensure_ascii=False)}"]
+    experiment = read_experiment(file, overrides=[*moved, *(overrides or [])])
+    attributes = getattr(experiment.data, "attributes", None)
+    for key, place, remedy in (
+        ("path", experiment.data.path, "--data PATH, or --set data.path=PATH"),
+        ("attributes", attributes, "--set data.attributes=PATH"),
+    ):
+        if place and not Path(place).exists():
+            raise InputError(f"{run_dir}: [data] {key}: {place} is not there; say where it is now: {remedy}")
+    return experiment
+
+
+def _data_table(given: dict[str, Any]) -> dict[str, Any]:
+    """What the data options say, as keys of [data]."""
+    from runoff_lstm.files import literal_path
+
+    paths = {name: literal_path(given[name].resolve()) for name in ("attributes", "gauge_ids") if given[name] is not None}
+    table = {
+        "units": _pairs(given["unit"], "--unit"),
+        "rename": _pairs(given["rename"], "--rename"),
+        "missing": given["missing"],
+        "area_km2": {gauge_id: _number(value, "--area") for gauge_id, value in _pairs(given["area"], "--area").items()},
+        "on_missing": given["on_missing"],
+        "products": given["product"],
+        "csv": {name: given[name] for name in ("separator", "decimal", "date_format", "encoding") if given[name] is not None},
+        "mend_time": given["mend_time"],
+        **paths,
+    }
+    return {name: value for name, value in table.items() if value}
+
+
+def _read_new(model: Path, trained: Any, path: Path, given: dict[str, Any], *, needs_discharge: bool) -> Any:
+    """New data, read as those of the model's training were, save what the options say otherwise."""
+    from runoff_lstm.data.preparation import read_as
+    from runoff_lstm.data.readers import source_of
+    from runoff_lstm.experiment import read_data_table
+    from runoff_lstm.files import literal_path
+    from runoff_lstm.inputs.checks import basins_without_attributes
+    from runoff_lstm.runs.run import without
+
+    table = {"source": source_of(path), "path": literal_path(path.resolve()), **_data_table(given)}
+    data = read_data_table(table, overrides=given["overrides"] or [])
+    asked = {"source": data.source, **data.preparation(asked=True)}
+    asked |= {} if data.gauge_ids is None else {"gauge_ids": data.gauge_ids}
+    preparation = _preparation(model, trained)
+    dataset = read_as(
+        preparation,
+        data.path,
+        forcing=list(trained.forcing),
+        static_attributes=trained.static_attributes,
+        needs_discharge=needs_discharge,
+        overrides=asked,
+        trained_on=trained.gauge_ids,
+        train=trained.training_period,
+        read=lambda source, path, options: _call_reader(source, path, options, quiet=False),
+    )
+    on_missing = asked.get("on_missing", preparation.get("on_missing", "refuse"))
+    return without(dataset, basins_without_attributes(dataset, trained.static_attributes), on_missing)
+
+
+def _preparation(model: Path, trained: Any) -> dict[str, Any]:
+    """How the data of a model's training were read: as it carries itself, or else as its run folder says."""
     from runoff_lstm.experiment import read_experiment
     from runoff_lstm.runs.folder import RunFolder
 
-    file = RunFolder(run_dir).experiment
-    if not file.is_file():
-        raise InputError(f"{run_dir} is not a run folder: it has no {file.name}; give the folder that train has written")
-    return read_experiment(file, overrides=overrides)
+    file = RunFolder(model if model.is_dir() else model.parent).experiment
+    carried = dict(trained.preparation)
+    if carried or not file.is_file():
+        return carried
+    data = read_experiment(file).data
+    return {"source": data.source, **data.preparation()}
 
 
 def _bundles(model: Path) -> list[Path]:
@@ -594,17 +695,6 @@ def _bundles(model: Path) -> list[Path]:
     from runoff_lstm.runs.folder import RunFolder
 
     return RunFolder(model).models if model.is_dir() else [model]
-
-
-def _source_of(path: Path) -> str:
-    from runoff_lstm.files import is_archive, is_zarr
-
-    for archive in ("camels_us", "caravan"):
-        if is_archive(path, archive):
-            return archive
-    if path.is_dir():
-        return "zarr" if is_zarr(path) else "csv"
-    return "csv" if path.suffix.lower() == ".csv" else "netcdf"
 
 
 def _pairs(values: list[str] | None, option: str) -> dict[str, str]:

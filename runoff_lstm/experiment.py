@@ -3,17 +3,27 @@
 import datetime
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    create_model,
+)
 
-from runoff_lstm.data.derived import formula_names
+from runoff_lstm.data.names import DISCHARGE
 from runoff_lstm.data.periods import Period, period_of
-from runoff_lstm.data.readers import ARCHIVES, OnMissing
-from runoff_lstm.data.readers.camels_us import Estimated
-from runoff_lstm.data.readers.caravan import Form
+from runoff_lstm.data.preparation import MENDED, needed_variables
+from runoff_lstm.data.readers import SOURCES, OnMissing, Source
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.errors import InputError, nearest, unknown_choice
 from runoff_lstm.files import check_name, expand_path, literal_path
@@ -25,11 +35,8 @@ from runoff_lstm.runs.scores import METRICS
 from runoff_lstm.runs.walk_forward import Walk
 from runoff_lstm.training.recipe import Recipe
 
-_COMMON = {"source", "path", "gauge_ids", "forcing", "static_attributes", "on_missing", "resample", "derive", "fill"}
-"""Keys of [data] that every source understands."""
-
-_MENDED = {"resample", "derive", "fill"}
-"""Tables of [data] that say how it is mended after it was read."""
+_PATHS = (("data", "path"), ("data", "attributes"), ("data", "gauge_ids"), ("fine_tuning", "start_from"))
+"""Keys that hold a path, if they hold a text."""
 
 
 def _moment(value: Any) -> Any:
@@ -66,15 +73,6 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Csv(Table):
-    """[data.csv]: how CSV files are written, where they are not comma-separated UTF-8 with ISO dates."""
-
-    separator: str | None = None
-    decimal: str | None = None
-    encoding: str | None = None
-    date_format: str | None = None
-
-
 class Resample(Table):
     """[data.resample]: to which step, and the share of its values that has to be there; see `runoff_lstm.data.filling`."""
 
@@ -99,24 +97,14 @@ class Fill(Table):
 
 
 class Data(Table):
-    """[data]: where the data are, what they are called there, and what the model takes of them."""
+    """[data]: where the data are, and what the model takes of them; the keys of the sources come beside, see `experiment_table`."""
 
-    source: Literal["netcdf", "zarr", "csv", "camels_us", "caravan"]
+    source: str
     path: str
     gauge_ids: list[str] | str | None = None
     forcing: list[str]
     static_attributes: list[str] = []
-    attributes: str | None = None
-    rename: dict[str, str] = {}
-    units: dict[str, str] = {}
-    area_km2: dict[str, float] | float | None = None
-    missing: list[float | str] = []
-    mend_time: bool = False
     on_missing: OnMissing = "refuse"
-    csv: Csv | None = None
-    products: list[str] | None = None
-    estimated: Estimated = "keep"
-    form: Form | None = None
     resample: Resample | None = None
     derive: dict[str, Derive] = {}
     fill: dict[str, Fill | list[Fill]] = {}
@@ -124,18 +112,24 @@ class Data(Table):
     def reader_arguments(self) -> dict[str, Any]:
         """What to call the reader with, beside the path."""
         given = self.model_dump(
-            exclude={"source", "path", "forcing", "static_attributes", *_MENDED}, exclude_defaults=True, exclude_none=True
+            exclude={"source", "path", "forcing", "static_attributes", *MENDED}, exclude_defaults=True, exclude_none=True
         )
-        wanted = [*self.forcing, *self.static_attributes, "discharge"]
-        for name, derived in reversed(self.derive.items()):  # what one is made of may itself be derived before it
-            if name in wanted:
-                wanted.remove(name)
-            wanted += [one for one in formula_names(derived.formula) if one not in wanted]
-        return {**given, "variables": wanted}
+        wanted = [*self.forcing, *self.static_attributes, DISCHARGE]
+        variables, _ = needed_variables(wanted, {name: one.formula for name, one in self.derive.items()})
+        return {**given, "variables": variables}
+
+    def preparation(self, *, asked: bool = False) -> dict[str, Any]:
+        """How the data are read, but where they are and what a model takes of them; with `asked` also what was set to be empty."""
+        beside = {"source", "path", "gauge_ids", "forcing", "static_attributes"}
+        tidy = self.model_dump(exclude=beside, exclude_none=True, exclude_defaults=True)
+        if not asked:
+            return tidy
+        given = self.model_dump(exclude=beside, exclude_none=True, exclude_unset=True)
+        return {key: tidy.get(key, value) for key, value in given.items()}
 
     def mending(self) -> dict[str, Any]:
         """What to call `mend` with; empty where the data are taken as they are."""
-        return self.model_dump(include=_MENDED, exclude_defaults=True, exclude_none=True)
+        return self.model_dump(include=set(MENDED), exclude_defaults=True, exclude_none=True)
 
 
 class PeriodTable(Table):
@@ -228,37 +222,45 @@ class Experiment(Table):
         return table
 
 
+def experiment_table() -> type[Experiment]:
+    """The experiment file with the sources there are: their names, and the keys of [data] that one of them takes."""
+    return _experiment_table(tuple(SOURCES.items()))
+
+
+@cache
+def _experiment_table(sources: tuple[tuple[str, Source], ...]) -> type[Experiment]:
+    own: Any = {name: (kind | None, None) for _, source in sources for name, kind in source.options.items()}
+    kinds: Any = Literal[tuple(name for name, _ in sources)]
+    data: type[Data] = create_model("Data", __base__=Data, source=(kinds, ...), **own)
+    return create_model("Experiment", __base__=Experiment, data=(data, ...))
+
+
 def read_experiment(path: str | Path, *, overrides: Sequence[str] = ()) -> Experiment:
     """Read and check an experiment file.
 
     Parameters
     ----------
     path
-        TOML file. Paths in it are relative to it; `~` and `$VARIABLES` are expanded, `$$` is the sign itself.
+        TOML file. Paths in it are relative to it; `~` and `$VARIABLES` are expanded, `$$` is the sign itself. With
+        `extends = "base.toml"` it takes all of that file that it does not set itself, but the keys of `without = ["periods.test"]`.
     overrides
         "training.steps=500": values that take the place of the file's, in TOML.
 
     Raises
     ------
     InputError
-        The file is missing or no TOML, a key is unknown (the nearest is named) or has a wrong type, a variable is not set.
+        The file, or one that it extends, is missing or no TOML, files extend each other in a circle, a key is unknown (the nearest
+        is named) or has a wrong type, a variable is not set.
     """
     path = Path(path)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        near = nearest(path.name, [one.name for one in path.parent.glob("*.toml")]) if path.parent.is_dir() else "no such folder"
-        raise InputError(f"{path} is not there; {near}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not a readable TOML file: {error}") from None
+    table = _extended(path)
     for override in overrides:
         _override(table, override)
+    form = experiment_table()
     try:
-        experiment = Experiment.model_validate(table)
+        experiment = form.model_validate(table)
     except ValidationError as error:
-        raise InputError(f"{path}: {_sentence(error)}") from None
-    if experiment.data.csv is not None and experiment.data.source != "csv":
-        raise InputError(f'{path}: [data.csv] says how CSV files are written, but source = "{experiment.data.source}"; remove it')
+        raise InputError(f"{path}: {_sentence(error, form)}") from None
     _refuse_what_does_not_apply(experiment, path)
     located: dict[str, Any] = {"data": _located(experiment.data, path.resolve().parent)}
     if experiment.fine_tuning is not None:
@@ -267,25 +269,109 @@ def read_experiment(path: str | Path, *, overrides: Sequence[str] = ()) -> Exper
     return experiment.model_copy(update=located)
 
 
+def read_data_table(table: Mapping[str, Any], *, overrides: Sequence[str] = ()) -> Data:
+    """Check a table [data] that is given by itself; paths in it are relative to the current folder, overrides as "data.decimal=3".
+
+    Raises
+    ------
+    InputError
+        As `read_experiment`.
+    """
+    whole: dict[str, Any] = {"data": {"forcing": [], **table}}
+    for override in overrides:
+        _override(whole, override)
+    kind: Any = experiment_table().model_fields["data"].annotation
+    form: Any = create_model("Alone", __base__=Table, data=(kind, ...))
+    try:
+        data: Data = form.model_validate(whole).data
+    except ValidationError as error:
+        raise InputError(_sentence(error, form)) from None
+    check_applies(data)
+    return _located(data, Path.cwd())
+
+
+def _extended(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The table of a file, laid key by key over that of the file it extends; `above` are the files that extend this one."""
+    if path.resolve() in above:
+        chain = " extends ".join(one.name for one in (*above[above.index(path.resolve()) :], path))
+        raise InputError(f"{above[-1]}: extends goes in a circle ({chain}); leave one out")
+    table = _toml(path)
+    base, without = table.pop("extends", None), table.pop("without", [])
+    if not isinstance(base, str | None) or not isinstance(without, list) or (without and base is None):
+        raise InputError(f'{path}: write extends = "base.toml", and with it without = ["periods.test"] for keys to leave out')
+    if base is None:
+        return table
+    there = expand_path(base, path.resolve().parent)
+    below = _extended(there, (*above, path.resolve()))
+    for key in without:
+        _leave_out(below, str(key), where=f"{path}: without: {there.name}")
+    if there.parent != path.resolve().parent:
+        _locate(below, there.parent, but=table)
+    return _laid_over(below, table)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = nearest(path.name, [one.name for one in path.parent.glob("*.toml")]) if path.parent.is_dir() else "no such folder"
+        raise InputError(f"{path} is not there; {near}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not a readable TOML file: {error}") from None
+
+
+def _leave_out(table: dict[str, Any], key: str, *, where: str) -> None:
+    """Remove one key, in dots, from a table, in place."""
+    *tables, last = key.split(".")
+    for name in tables:
+        table = table.get(name, {}) if isinstance(table, dict) else {}
+    if not isinstance(table, dict) or last not in table:
+        raise InputError(f"{where} has no {key}; {nearest(last, table if isinstance(table, dict) else ())}")
+    del table[last]
+
+
+def _locate(table: dict[str, Any], folder: Path, *, but: Mapping[str, Any]) -> None:
+    """Make the paths of a table absolute, in place, save those that another one sets."""
+    for section, key in _PATHS:
+        given = table.get(section)
+        if isinstance(given, dict) and isinstance(given.get(key), str) and key not in but.get(section, {}):
+            given[key] = literal_path(expand_path(given[key], folder))
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two tables as one, key by key; what is above wins."""
+    joined = {**below, **above}
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], dict) and isinstance(above[key], dict):
+            joined[key] = _laid_over(below[key], above[key])
+    return joined
+
+
 def _refuse_what_does_not_apply(experiment: Experiment, path: Path) -> None:
-    """Keys of [data] that the source has no use for, and tables that exclude each other."""
-    source, given = experiment.data.source, experiment.data.model_fields_set
-    for name in given - set(Data.model_fields if source not in ARCHIVES else _COMMON | set(ARCHIVES[source])):
-        raise InputError(f'{path}: [data] {name} says nothing to source = "{source}", whose names and units are known; remove it')
-    for archive, own in ARCHIVES.items():
-        for name in (given & set(own)) - set(ARCHIVES.get(source, ("attributes", "units"))):
-            raise InputError(f'{path}: [data] {name} is for source = "{archive}", not "{source}"; remove it')
+    """Keys of [data] that the source does not take, and tables that exclude each other."""
+    try:
+        check_applies(experiment.data)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     if experiment.walk_forward is not None and not experiment.windows.lead_times:
         raise InputError(f"{path}: [walk_forward] needs [windows] lead_times, such as lead_times = 7")
     if experiment.folds is not None and experiment.seeds > 1:
         raise InputError(f"{path}: [folds] and seeds = {experiment.seeds} do not go together; leave one out")
 
 
+def check_applies(data: Data) -> None:
+    """Refuse keys of [data] that its source does not take."""
+    taken = SOURCES[data.source].options
+    for name in sorted(data.model_fields_set - set(Data.model_fields) - set(taken)):
+        others = [f'"{one}"' for one, source in SOURCES.items() if name in source.options]
+        raise InputError(f'[data] {name} is for source = {" or ".join(others)}, not "{data.source}"; remove it')
+
+
 def _located(data: Data, folder: Path) -> Data:
     """The same data section with absolute paths, and a file of gauge ids read."""
     located: dict[str, Any] = {"path": str(expand_path(data.path, folder))}
-    if data.attributes is not None:
-        located["attributes"] = str(expand_path(data.attributes, folder))
+    if getattr(data, "attributes", None):
+        located["attributes"] = str(expand_path(getattr(data, "attributes"), folder))  # noqa: B009 - a key of some sources
     if isinstance(data.gauge_ids, str):
         file = expand_path(data.gauge_ids, folder)
         if not file.is_file():
@@ -317,14 +403,14 @@ def _override(table: dict[str, Any], override: str) -> None:
     table[last] = value
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(error: ValidationError, form: type[Table]) -> str:
     """The first thing that is wrong, by its place in the file; an unknown key before all else: it may be a missing one misspelt."""
     unknown = ("extra_forbidden", "unexpected_keyword_argument")
     first = min(error.errors(), key=lambda one: one["type"] not in unknown)
     place = [str(part) for part in first["loc"] if not _UNION.match(str(part))]
     where = f"[{'.'.join(place[:-1])}] {place[-1]}" if len(place) > 1 else place[0] if place else "the file"
     if first["type"] in unknown:
-        return f"{where}: unknown key; {nearest(place[-1], _known_keys(place[:-1]))}"
+        return f"{where}: unknown key; {nearest(place[-1], _known_keys(form, place[:-1]))}"
     if first["type"] in ("missing", "missing_argument"):
         return f"{where} is missing; add it"
     if first["type"] == "literal_error":
@@ -335,9 +421,9 @@ def _sentence(error: ValidationError) -> str:
     return f"{where}{given}: {message}"
 
 
-def _known_keys(place: Sequence[str]) -> list[str]:
+def _known_keys(form: type[Table], place: Sequence[str]) -> list[str]:
     """The keys a table of the file may have."""
-    here: Any = Experiment
+    here: Any = form
     for name in place:
         field = _fields(here).get(name)
         if field is not None:  # else the name of a variable, in [data.fill.NAME]

@@ -28,7 +28,7 @@ from small_commands import call, refused
 from runoff_lstm import reference
 from runoff_lstm.cli import app
 from runoff_lstm.data.names import SOURCE
-from runoff_lstm.data.readers import READERS, read_camels_us, read_caravan, read_netcdf, write_dataset
+from runoff_lstm.data.readers import SOURCES, Source, read_camels_us, read_caravan, read_netcdf, write_dataset
 from runoff_lstm.files import locked
 from runoff_lstm.runs import folder as run_folder
 from runoff_lstm.runs.run import train_run
@@ -578,8 +578,12 @@ def test_convert_names_a_damaged_archive_in_one_sentence_or_leaves_the_basin_out
 def test_convert_refuses_what_the_source_does_not_take(tmp_path):
     camels, caravan = write_camels_us(tmp_path / "camels", "01013500"), write_caravan(tmp_path / "caravan", "lamah_0054")
     out = ("-o", tmp_path / "out.nc")
-    assert "says nothing to source camels_us" in refused("convert", "camels_us", camels, *out, "--rename", "rain=prcp")
-    assert "says nothing to source caravan" in refused("convert", "caravan", caravan, *out, "--product", "daymet")
+    assert '[data] rename is for source = "netcdf" or "zarr" or "csv", not "camels_us"; remove it' in refused(
+        "convert", "camels_us", camels, *out, "--rename", "rain=prcp"
+    )
+    assert '[data] products is for source = "camels_us", not "caravan"; remove it' in refused(
+        "convert", "caravan", caravan, *out, "--product", "daymet"
+    )
     assert "has no folder timeseries" in refused("convert", "caravan", camels, *out)
     assert "has no folder basin_mean_forcing" in refused("convert", "camels_us", caravan, *out)
     assert "basins.txt is not there" in refused("convert", "camels_us", camels, *out, "--gauge-ids", tmp_path / "basins.txt")
@@ -590,7 +594,8 @@ def test_convert_refuses_what_the_source_does_not_take(tmp_path):
 def test_convert_refuses_a_place_it_cannot_write_before_it_reads(tmp_path, monkeypatch):
     archive = write_camels_us(tmp_path / "camels", "01013500")
     (tmp_path / "there.zarr").mkdir()
-    monkeypatch.setitem(READERS, "camels_us", lambda *_, **__: pytest.fail("the archive has been read"))
+    unread = Source(lambda *_, **__: pytest.fail("the archive has been read"), {}, lambda _: True, "no data")
+    monkeypatch.setitem(SOURCES, "camels_us", unread)
     assert "let the name end in .nc" in refused("convert", "camels_us", archive, "-o", tmp_path / "out.txt")
     assert "is there already" in refused("convert", "camels_us", archive, "-o", tmp_path / "there.zarr")
     assert "there is no folder" in refused("convert", "camels_us", archive, "-o", tmp_path / "nowhere" / "out.nc")
@@ -1031,3 +1036,34 @@ batch_size = 4
     assert again.exit_code == 0, again.output
     tables = [pd.read_csv(tmp_path / run / "test_lead_scores.csv") for run in ("run", "again")]
     pd.testing.assert_frame_equal(*tables)
+
+
+def test_a_model_reads_new_files_as_those_of_its_training_and_a_basin_without_attributes_is_left_out(tmp_path):
+    basins = make_basins("01", "02").isel(time=slice(200))
+    for place, gauge_id in enumerate(basins["basin"].values):
+        series = basins[["rain", "discharge"]].isel(basin=place).drop_vars("basin").to_dataframe().rename(columns={"rain": "P"})
+        (tmp_path / "data").mkdir(exist_ok=True)
+        series.to_csv(tmp_path / "data" / f"{gauge_id}.csv", sep=";", decimal=",", date_format="%d/%m/%Y")
+    (tmp_path / "fixed.csv").write_text("gauge_id,elev\n01,1\n02,2\n")
+    table = (
+        'name = "x"\n[data]\nsource = "csv"\npath = "data"\nattributes = "fixed.csv"\nforcing = ["rain"]\n'
+        'static_attributes = ["elev"]\nrename = {rain = "P"}\nunits = {rain = "mm d-1", discharge = "mm d-1"}\n'
+        'csv = {decimal = ",", date_format = "%d/%m/%Y"}\n[periods]\ntrain = [2000-02-01, 2000-04-30]\n'
+        "test = [2000-05-01, 2000-06-30]\n[windows]\nsequence_length = 10\n[model]\nhidden_sizes = [2]\n[training]\nsteps = 1\n"
+    )
+    (tmp_path / "x.toml").write_text(table)
+    run, out = tmp_path / "run", tmp_path / "out.nc"
+    assert call("train", tmp_path / "x.toml", "--run-dir", run, "--device", "cpu", "--quiet").exit_code == 0
+    moved = (tmp_path / "data").rename(tmp_path / "moved")
+    message = refused("evaluate", run)
+    assert "data is not there; say where it is now: --data PATH, or --set data.path=PATH" in message
+    assert call("evaluate", run, "--data", moved, "--device", "cpu").exit_code == 0
+    result = call("simulate", run, moved, "-o", out, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    with xr.open_dataset(out) as made, xr.open_dataset(run / "test_simulation.nc") as expected:
+        np.testing.assert_array_equal(made["simulated"].sel(time=expected["time"]), expected["simulated"])
+    (tmp_path / "one.csv").write_text("gauge_id,elev\n01,1\n02,\n")
+    asked = ("simulate", run, moved, "-o", out, "--force", "--attributes", tmp_path / "one.csv", "--device", "cpu")
+    assert "basin 02: attribute elev is missing" in refused(*asked)
+    assert "1 basin(s)" in call(*asked, "--on-missing", "skip").output
+    assert "[data] fillls: unknown key; did you mean 'fill'?" in refused(*asked, "--set", "data.fillls={}")

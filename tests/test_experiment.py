@@ -7,7 +7,7 @@ import tomli_w
 
 from runoff_lstm.data.periods import Period, Stretches
 from runoff_lstm.errors import InputError
-from runoff_lstm.experiment import read_experiment
+from runoff_lstm.experiment import _extended, read_experiment
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.models.dropout import Dropout, DropoutKind
@@ -108,7 +108,7 @@ def test_set_takes_the_place_of_a_value(write):
         (changed('name = "leaf"', ""), "name is missing"),
         (changed("leaf.nc", "$NOT_SET_ANYWHERE/leaf.nc"), "NOT_SET_ANYWHERE, which is not set; set it with export"),
         (changed('["01013500"]', '"nowhere.txt"'), "nowhere.txt is not there"),
-        (changed("[periods]", "[data.csv]\nseparator = ';'\n[periods]"), r'\[data.csv\] .* source = "netcdf"'),
+        (changed("[periods]", "[data.csv]\nseparator = ';'\n[periods]"), r'\[data\] csv is for source = "csv", not "netcdf"'),
         (changed("seed = 1", "seed ="), "not a readable TOML file"),
     ],
 )
@@ -212,7 +212,7 @@ def test_what_a_regional_model_needs_is_a_line_of_the_file(write):
         (changed("[periods]", 'products = ["daymet"]\n[periods]'), r'\[data\] products is for source = "camels_us", not "netcdf"'),
         (
             changed('"netcdf"', '"camels_us"').replace("[periods]", "mend_time = true\n[periods]"),
-            "mend_time says nothing to source",
+            'mend_time is for source = "netcdf" or "zarr" or "csv", not "camels_us"',
         ),
         (changed("steps = 240", "steps = 240\ngradient_length = 0"), "gradient_length = 0 must be above zero"),
         (changed("hidden_sizes", 'type = "ealstm"\nhidden_sizes'), 'an "ealstm" has one layer'),
@@ -300,3 +300,72 @@ def test_mending_is_told_in_tables_and_the_reader_reads_what_formulas_need(write
         },
         "fill": {"precipitation": {"method": "earlier", "period": "1 day", "limit": 3}},
     }
+
+
+VARIANTS = {
+    "ealstm": {"name": "camels_us_ealstm", "model.type": "ealstm"},
+    "without_attributes": {"name": "camels_us_without_attributes", "data.static_attributes": []},
+    "ungauged": {
+        "name": "camels_us_ungauged",
+        "folds": {"number": 12, "by": "basin", "seed": 0},
+        "training.steps": 2800,
+        "windows.season": None,
+    },
+    "forecast": {
+        "name": "camels_us_forecast",
+        "model.dropout.output": 0.3,
+        "training.hide_discharge": 0.02,
+        "training.steps": 11200,
+        "training.validate_every": 5600,
+        "windows.discharge_lags": [1],
+        "windows.season": None,
+        "windows.sequence_length": 180,
+        "windows.targets_per_window": 180,
+    },
+}
+
+
+def flat(table, before=""):
+    """The values of a table by their dotted keys."""
+    nested = {key: value for key, value in table.items() if isinstance(value, dict) and key != "folds"}
+    values = {f"{before}{key}": value for key, value in table.items() if key not in nested}
+    return values | {key: value for name, one in nested.items() for key, value in flat(one, f"{before}{name}.").items()}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_is_the_benchmark_but_for_a_few_keys(name):
+    folder = CATCHMENTS / "camels_us"
+    base, variant = (flat(_extended(folder / f"{one}.toml")) for one in ("camels_us", name))
+    assert {key: variant.get(key) for key in base.keys() | variant.keys() if base.get(key) != variant.get(key)} == VARIANTS[name]
+
+
+def test_paths_of_a_base_are_relative_to_it_and_chains_are_followed(write, tmp_path):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    write()
+    write('extends = "../leaf.toml"\nname = "two"\n[training]\nsteps = 3\n', "deep/two.toml")
+    write('extends = "../two.toml"\nwithout = ["periods.test"]\n[data]\ngauge_ids = ["1"]\n', "deep/er/three.toml")
+    experiment = read_experiment(tmp_path / "deep" / "er" / "three.toml", overrides=["seed=9"])
+    assert (experiment.name, experiment.seed, experiment.training.steps, experiment.training.learning_rate) == ("two", 9, 3, 9e-3)
+    assert experiment.data.path == str(tmp_path / "leaf.nc")
+    assert (experiment.data.gauge_ids, experiment.periods.test) == (["1"], None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('extends = "one.toml"\n', r"extends goes in a circle \(one.toml extends one.toml\); leave one out"),
+        ('extends = "two.toml"\n', r"extends goes in a circle \(one.toml extends two.toml extends one.toml\)"),
+        ('extends = "leef.toml"\n', r"leef.toml is not there; did you mean 'leaf.toml'"),
+        ('extends = "leaf.toml"\nwithout = ["periods.tset"]\n', r"without: leaf.toml has no periods.tset; did you mean 'test'"),
+        ('extends = "leaf.toml"\nwithout = ["data.path.x"]\n', "without: leaf.toml has no data.path.x"),
+        ('extends = "leaf.toml"\nwithout = "periods"\n', 'write extends = "base.toml"'),
+        ('without = ["periods"]\n' + TEXT, 'write extends = "base.toml"'),
+        ("extends = 3\n", 'write extends = "base.toml"'),
+        ('extends = "leaf.toml"\n[training]\nstepps = 3\n', "stepps: unknown key; did you mean 'steps'"),
+    ],
+)
+def test_an_extension_that_cannot_be_is_refused(write, text, message):
+    write()
+    write('extends = "one.toml"\n', "two.toml")
+    with pytest.raises(InputError, match=message):
+        read_experiment(write(text, "one.toml"))

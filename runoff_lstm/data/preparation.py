@@ -2,18 +2,31 @@
 
 import inspect
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import xarray as xr
 
-from runoff_lstm.data.derived import derive
+from runoff_lstm.data.derived import derive, formula_names
 from runoff_lstm.data.filling import fill_by_climatology, fill_by_interpolation, fill_from_earlier
 from runoff_lstm.data.given import as_dataset
-from runoff_lstm.data.names import SOURCE
+from runoff_lstm.data.names import AREA, BASIN, DISCHARGE, SOURCE, TIME
 from runoff_lstm.data.periods import AnyPeriod
+from runoff_lstm.data.readers import SOURCES, source_of, stated_units
 from runoff_lstm.data.resampling import resample
+from runoff_lstm.data.times import date_label, times_of
 from runoff_lstm.errors import InputError, check_choice, nearest
+
+LOG = logging.getLogger("runoff_lstm")
+
+MENDED = ("resample", "derive", "fill")
+"""Tables of [data] that say what is done after reading."""
+
+_OF_ANY_SOURCE = {"attributes", "area_km2", "mend_time", "on_missing", *MENDED}
+"""What a preparation says of the basins and the model, and not of how files are written."""
 
 FILLS: dict[str, Callable[..., xr.Dataset]] = {
     "earlier": fill_from_earlier,
@@ -116,3 +129,158 @@ def _call(function: Callable[..., xr.Dataset], *given: Any, table: Mapping[str, 
 
 def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _without_none(one) if isinstance(one, Mapping) else one for key, one in table.items() if one is not None}
+
+
+def needed_variables(wanted: Sequence[str], derived: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The variables to read for those that are wanted, and the derived ones among all that are needed, by formulas by name."""
+    needed, made = list(dict.fromkeys(wanted)), []
+    for name, formula in reversed(list(derived.items())):  # what one is made of may itself be derived before it
+        if name in needed:
+            needed.remove(name)
+            made.append(name)
+            needed += [one for one in formula_names(formula) if one not in needed]
+    return needed, made
+
+
+def read_as(
+    preparation: Mapping[str, Any],
+    path: str | Path,
+    *,
+    forcing: Sequence[str],
+    static_attributes: Sequence[str],
+    needs_discharge: bool,
+    overrides: Mapping[str, Any] | None = None,
+    trained_on: Sequence[str] = (),
+    train: AnyPeriod | None = None,
+    read: Callable[..., xr.Dataset] | None = None,
+) -> xr.Dataset:
+    """Read new data as those of a training were read, and clean, fill and derive them in the same way.
+
+    Parameters
+    ----------
+    preparation
+        How the data of the training were read: the keys of `[data]` but the path, the gauge ids and what the model takes of them.
+    path
+        The new data.
+    forcing, static_attributes, needs_discharge
+        What the model takes. Where it needs no discharge, what is said of discharge and area is not applied.
+    overrides
+        Keys of `[data]` that take the place of the preparation's, tables key by key; an empty table removes one.
+    trained_on
+        Gauge ids of the training, the only ones that a single `area_km2` is for.
+    train
+        Training period, whose means the method "climatology" fills with.
+    read
+        Called with source, path and the keywords of the reader; None: the reader of `SOURCES`.
+
+    Raises
+    ------
+    InputError
+        The data lack something, state another unit than those of the training had, or cannot be filled as those were.
+    """
+    asked = dict(overrides or {})
+    source = check_choice("source", asked.pop("source", None) or source_of(Path(path)), SOURCES)
+    wanted = [*forcing, *static_attributes, *([DISCHARGE] if needs_discharge else [])]
+    recorded = _applicable(preparation, source, trained_on)
+    settings = _laid_over(recorded, asked)
+    variables, made = needed_variables(wanted, _formulas(settings))
+    for key in ("rename", "units"):
+        own = settings.get(key, {})
+        kept = {*variables, TIME, BASIN, *([AREA] if needs_discharge else []), *asked.get(key, {})}
+        settings[key] = {name: value for name, value in own.items() if name in kept}
+    if not needs_discharge and AREA not in asked:
+        settings.pop(AREA, None)
+    if not static_attributes and not needs_discharge and "attributes" not in asked:
+        settings.pop("attributes", None)
+    _check_attributes(settings, asked)
+    _check_units(settings, asked, source, Path(path))
+    mending = {key: settings.pop(key, None) for key in MENDED}
+    options = {key: value for key, value in settings.items() if value not in (None, {}, [], "", False)}
+    call = read or (lambda source, path, given: SOURCES[source].read(path, **given))
+    dataset = call(source, path, {**options, "variables": variables})
+    return _mended_as(dataset, mending, needed={*variables, *made}, made=made, train=train, path=path)
+
+
+def _applicable(preparation: Mapping[str, Any], source: str, trained_on: Sequence[str]) -> dict[str, Any]:
+    """What of a preparation says something of data of another source; the rest is logged."""
+    of_files = {"source", "path", "gauge_ids", "forcing", "static_attributes", "variables"}
+    recorded = {key: value for key, value in preparation.items() if key not in of_files and value not in (None, {}, [])}
+    before = preparation.get("source", source)
+    alike = SOURCES[before].read is SOURCES[source].read if before in SOURCES else before == source
+    if not alike:
+        kept = _OF_ANY_SOURCE & {*SOURCES[source].options, "on_missing", *MENDED}
+        lost = sorted(set(recorded) - kept)
+        if lost:
+            LOG.info("the model was trained on %s data; their %s say nothing of %s data", before, ", ".join(lost), source)
+        recorded = {key: value for key, value in recorded.items() if key in kept}
+    area = recorded.get(AREA)
+    if area is not None and not isinstance(area, Mapping) and trained_on:
+        recorded[AREA] = dict.fromkeys(trained_on, area)
+    return recorded
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two tables as one, key by key; what is above wins, and an empty table above removes the one below."""
+    joined = {**below, **above}
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], Mapping) and isinstance(above[key], Mapping) and above[key]:
+            joined[key] = {**below[key], **above[key]}
+    return joined
+
+
+def _formulas(settings: Mapping[str, Any]) -> dict[str, str]:
+    return {name: table["formula"] for name, table in settings.get("derive", {}).items()}
+
+
+def _check_attributes(settings: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Refuse a table of attributes of the training that is gone."""
+    table = settings.get("attributes")
+    if table and "attributes" not in asked and not Path(table).exists():
+        raise InputError(
+            f"the attributes of the training were read from {table}, which is not there; give --attributes, or --set "
+            'data.attributes="" where the data have them (in Python overrides={"attributes": ...})'
+        )
+
+
+def _check_units(settings: Mapping[str, Any], asked: Mapping[str, Any], source: str, path: Path) -> None:
+    """Refuse a unit of the training where the new data state another one themselves."""
+    recorded = {name: unit for name, unit in settings.get("units", {}).items() if name not in asked.get("units", {})}
+    stated = stated_units(path) if recorded and SOURCES[source].read is SOURCES["netcdf"].read else {}
+    for name, unit in recorded.items():
+        own = stated.get(settings.get("rename", {}).get(name, name), unit)
+        if own != unit:
+            raise InputError(
+                f"{path} states the unit {own} of {name}, and the data of the training were read in {unit}; say which is right: "
+                f'--unit {name}="{own}" or --unit {name}="{unit}" (in Python overrides={{"units": ...}})'
+            )
+
+
+def _mended_as(
+    dataset: xr.Dataset,
+    mending: dict[str, Any],
+    *,
+    needed: set[str],
+    made: Sequence[str],
+    train: AnyPeriod | None,
+    path: str | Path,
+) -> xr.Dataset:
+    """The data resampled, filled and derived as those of the training, so far as the model takes it."""
+    tables: dict[str, Any] = {"resample": mending["resample"]}
+    tables["derive"] = {name: one for name, one in (mending["derive"] or {}).items() if name in made}
+    tables["fill"] = {name: one for name, one in (mending["fill"] or {}).items() if name in needed}
+    for name, one in tables["fill"].items():
+        if any(table["method"] == "climatology" for table in ([one] if isinstance(one, Mapping) else one)):
+            _check_climatology(dataset, name, train, path)
+    return mend(dataset, **tables, train=train) if any(tables.values()) else dataset
+
+
+def _check_climatology(dataset: xr.Dataset, name: str, train: AnyPeriod | None, path: str | Path) -> None:
+    """Refuse to fill with means of other years than those of the training."""
+    times = times_of(dataset)
+    if train is not None and times[0] <= train.parts[0].start and train.parts[-1].end < times[-1].normalize() + pd.Timedelta("1D"):
+        return
+    raise InputError(
+        f"the model fills {name} by the mean of the calendar day over {train or 'the training period'}, and {path} reaches from "
+        f"{date_label(times[0])} to {date_label(times[-1])}; add those years, or leave {name} as it is: --set data.fill={{}} "
+        '(in Python overrides={"fill": {}})'
+    )

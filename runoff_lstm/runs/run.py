@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from runoff_lstm.data.masks import refuse_later
+from runoff_lstm.data.names import BASIN
 from runoff_lstm.data.readers import OnMissing, check_on_missing, leave_out
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.data.times import times_of
@@ -299,7 +300,13 @@ def split_basins(checked: Checked, *, held_out: Sequence[str] = (), on_missing: 
     return inside, outside if held_out else inside
 
 
+def without(dataset: xr.Dataset, faults: Mapping[str, str], on_missing: OnMissing) -> xr.Dataset:
+    """The basins that have no fault; the others are logged, or the first of them raises."""
+    leave_out([f"basin {gauge_id}: {why}" for gauge_id, why in faults.items()], on_missing=on_missing)
+    return dataset.sel({BASIN: [str(gauge_id) for gauge_id in dataset[BASIN].values if str(gauge_id) not in faults]})
+
+
 def _without(checked: Checked, faults: Mapping[str, str], on_missing: OnMissing) -> Checked:
-    """The basins that have no fault; the others are told, or the first of them refused."""
+    """The basins that have no fault; the others are logged, or the first of them raises."""
     leave_out([f"basin {gauge_id}: {why}" for gauge_id, why in faults.items()], on_missing=on_missing)
     return checked.only(gauge_id for gauge_id in checked.gauge_ids if gauge_id not in faults)

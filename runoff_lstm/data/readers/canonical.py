@@ -180,7 +180,10 @@ def _select_variables(raw: xr.Dataset, wanted: Sequence[str] | None) -> xr.Datas
     for name in wanted:
         if name not in known:
             hint = nearest(name, known)
-            raise InputError(f"the data have no variable '{name}'; {hint} (rename = {{{name} = \"...\"}} maps another name)")
+            raise InputError(
+                f"the data have no variable '{name}'; {hint} (rename = {{{name} = \"...\"}} maps another name; an attribute may "
+                'come from a table, attributes = "...")'
+            )
     return raw[[name for name in known if name in ALWAYS_KEPT or name.removesuffix(FILLED) in wanted or name in wanted]]
 
 

@@ -209,7 +209,11 @@ def _numbers(text: pd.DataFrame, path: Path, form: CsvForm, options: ReaderOptio
     wanted = options.get("variables")
     for name in wanted or ():
         if name not in text and not options.get("attributes"):
-            raise InputError(f"{path} has no column '{name}'; {nearest(name, map(str, text.columns.drop(TIME)))}")
+            hint = nearest(name, map(str, text.columns.drop(TIME)))
+            raise InputError(
+                f"{path} has no column '{name}'; {hint} (rename = {{{name} = \"...\"}} maps another name; an attribute may come "
+                'from a table, attributes = "...")'
+            )
     times = _times(text[TIME], path, form)
     markers = [str(one).strip() for one in markers_of(options)]
     columns = {}

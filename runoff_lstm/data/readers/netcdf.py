@@ -63,6 +63,12 @@ def read_netcdf(path: str | Path, gauge_ids: Sequence[str] | None = None, **opti
         return to_canonical(renamed, options, gauge_ids=gauge_ids, called={**called, "variables": None})
 
 
+def stated_units(path: Path) -> dict[str, str]:
+    """The units that a file or store states itself, by the names it has."""
+    with _open(path) as raw:
+        return {str(name): str(values.attrs["units"]) for name, values in raw.data_vars.items() if "units" in values.attrs}
+
+
 def write_dataset(dataset: xr.Dataset, path: str | Path, *, force: bool = False) -> None:
     """Write a canonical Dataset as CF netCDF, or as Zarr where the name ends in .zarr; whole or not at all.
 

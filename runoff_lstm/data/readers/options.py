@@ -51,6 +51,17 @@ class ReaderOptions(TypedDict, total=False):
     mend_time: bool
 
 
+SHARED_OPTIONS: dict[str, Any] = {
+    "attributes": str,
+    "rename": dict[str, str],
+    "units": dict[str, str],
+    "area_km2": dict[str, float] | float,
+    "missing": list[float | str],
+    "mend_time": bool,
+}
+"""Type of each of `ReaderOptions` in the `[data]` table of an experiment file, but for those that every source takes."""
+
+
 def check_options(where: str, options: Mapping[str, Any], *, beside: Sequence[str] = ()) -> None:
     """Refuse a keyword that is neither of `ReaderOptions` nor of the reader itself, and an unknown `on_missing`."""
     check_keywords(where, options, [*beside, *ReaderOptions.__annotations__])
