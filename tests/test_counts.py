@@ -10,7 +10,7 @@ COUNTED = make_basins("a", "b", days=120).assign_coords(set_missing=("basin", [1
 PERIODS = rl.Periods(train=("2000-01-20", "2000-03-15"), test=("2000-03-16", "2000-04-10"))
 
 
-@pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.trained_model.OutsideTrainingRangeWarning")
+@pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.OutsideTrainingRangeWarning")
 @pytest.mark.parametrize("lead_times", [0, 2])
 def test_counts_of_a_reader_are_in_no_output(lead_times, tmp_path):
     inputs = rl.Inputs("rain", sequence_length=5, lead_times=lead_times)

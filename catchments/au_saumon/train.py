@@ -15,7 +15,7 @@ run = rl.train_run(
     ),
     inputs=rl.Inputs(("precipitation", "potential_evapotranspiration", "temperature"), sequence_length=365, targets_per_window=365),
     architecture=rl.Architecture(hidden_sizes=(64,), dropout=rl.Dropout(output=0.4)),
-    recipe=rl.Recipe(steps=960, batch_size=4, learning_rate=1.2e-2, schedule="one_cycle", validate_every=40),
+    recipe=rl.Recipe(steps=1920, batch_size=4, learning_rate=1.2e-2, schedule="one_cycle", validate_every=80),
     metrics=["NSE", "KGE", "KGE_r", "KGE_alpha", "KGE_beta", "RMSE", "PBIAS", "log_NSE", "FHV", "FLV"],
     seed=1,
 )

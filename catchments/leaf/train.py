@@ -14,7 +14,7 @@ run = rl.train_run(
         test=rl.Period("1977-10-01", "1987-12-31"),
     ),
     inputs=rl.Inputs(("precipitation", "potential_evapotranspiration"), sequence_length=365, targets_per_window=365),
-    architecture=rl.Architecture(hidden_sizes=(64,), dropout=rl.Dropout(output=0.4)),
+    architecture=rl.Architecture(hidden_sizes=(96,), dropout=rl.Dropout(output=0.4)),
     recipe=rl.Recipe(steps=960, batch_size=4, learning_rate=1.2e-2, schedule="one_cycle", validate_every=40),
     metrics=["NSE", "KGE", "KGE_r", "KGE_alpha", "KGE_beta", "RMSE", "PBIAS", "log_NSE", "FHV", "FLV"],
     seed=1,

@@ -34,8 +34,8 @@ def main() -> None:
                     {
                         "catchment": name,
                         "seed": seed,
-                        "validation_NSE": history["validation_NSE"].max(),
-                        **scores[["NSE", "KGE", "RMSE"]].iloc[0],
+                        "validation_NSE": history.loc[history["kept"], "validation_NSE"].iloc[0],
+                        **scores[["NSE", "KGE", "KGE_beta", "log_NSE", "RMSE"]].iloc[0],
                         "training_s": history["seconds"].iloc[-1],
                         "command_s": whole,
                     }
