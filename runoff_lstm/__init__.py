@@ -6,7 +6,7 @@ Names are loaded when they are first used, so that importing the package is quic
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from runoff_lstm.log import show_log
+from runoff_lstm.errors import show_log
 
 show_log()
 

@@ -215,9 +215,9 @@ def evaluate(
 ) -> None:
     """Simulate and score a period of a finished run; writes <period>_metrics.csv and the like into its folder."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.device import resolve_device
         from runoff_lstm.errors import InputError
         from runoff_lstm.inputs.checks import check
+        from runoff_lstm.inputs.device import resolve_device
         from runoff_lstm.runs.folder import RunFolder, load_models
         from runoff_lstm.runs.run import split_basins
         from runoff_lstm.runs.scores import evaluate_checked
@@ -301,9 +301,9 @@ def simulate(  # noqa: PLR0913 - typer makes an option of each
 ) -> None:
     """Simulate discharge from forcing; observations are needed only by a model trained with discharge_lags."""
     with _one_sentence(debug=debug):
-        from runoff_lstm.device import read_threads, resolve_device
         from runoff_lstm.errors import InputError, check_choice
         from runoff_lstm.files import check_target, write_netcdf
+        from runoff_lstm.inputs.device import read_threads, resolve_device
         from runoff_lstm.prediction.inference import Mode
         from runoff_lstm.prediction.input_warnings import each_warning_once
         from runoff_lstm.prediction.state import read_state, write_state
@@ -365,8 +365,8 @@ def forecast(
     """Forecast discharge from an issue date; of what comes after it only the forecast forcing is used."""
     with _one_sentence(debug=debug):
         from runoff_lstm.data.times import date_label
-        from runoff_lstm.device import read_threads, resolve_device
         from runoff_lstm.files import check_target, write_netcdf
+        from runoff_lstm.inputs.device import read_threads, resolve_device
         from runoff_lstm.prediction.forecast import issue_dates
         from runoff_lstm.prediction.input_warnings import each_warning_once
         from runoff_lstm.runs.folder import load_models
@@ -468,8 +468,7 @@ def main() -> None:
 @contextmanager
 def _one_sentence(*, debug: bool) -> Iterator[None]:
     """Turn an error of the user's making into one sentence on stderr and exit code 1; an interrupt into exit code 130."""
-    from runoff_lstm.errors import InputError, one_line
-    from runoff_lstm.log import show_log
+    from runoff_lstm.errors import InputError, one_line, show_log
 
     show_log()
     warnings.showwarning = lambda message, *_, **__: typer.echo(f"note: {one_line(str(message))}", err=True)
@@ -560,7 +559,7 @@ def _call_reader(source: str, path: Any, options: dict[str, Any], *, quiet: bool
 
 def _train(experiment: Any, folder: Path, *, device: str, workers: int | None, resume: bool, quiet: bool) -> None:
     """One run or many, as the experiment says."""
-    from runoff_lstm.device import resolve_device
+    from runoff_lstm.inputs.device import resolve_device
     from runoff_lstm.runs.ensemble import cross_validate, train_ensemble
     from runoff_lstm.runs.folder import check_free, check_new_folder
     from runoff_lstm.runs.run import train_run
@@ -594,7 +593,7 @@ def _train(experiment: Any, folder: Path, *, device: str, workers: int | None, r
 
 def _overrides(given: list[str] | None, *, threads: str | None = None, **options: int | None) -> list[str]:
     """What --set says, and what options of their own say."""
-    from runoff_lstm.device import read_threads
+    from runoff_lstm.inputs.device import read_threads
 
     said = {**options, "training.threads": json.dumps(read_threads(threads)) if threads is not None else None}
     return [*(given or []), *(f"{name}={value}" for name, value in said.items() if value is not None)]

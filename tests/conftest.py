@@ -13,8 +13,8 @@ from hypothesis import settings
 
 from runoff_lstm.data.periods import Period
 from runoff_lstm.data.splits import Periods
-from runoff_lstm.device import resolve_precision
 from runoff_lstm.inputs.checks import check
+from runoff_lstm.inputs.device import resolve_precision
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.models.build import build_model

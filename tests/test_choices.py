@@ -8,9 +8,9 @@ from conftest import make_basins
 
 import runoff_lstm as rl
 from runoff_lstm.data.readers import CsvForm, leave_out
-from runoff_lstm.device import resolve_device, resolve_precision
 from runoff_lstm.errors import InputError, check_choice
 from runoff_lstm.inputs.checks import check
+from runoff_lstm.inputs.device import resolve_device, resolve_precision
 from runoff_lstm.models.heads import build_head
 from runoff_lstm.models.stack import Stack
 from runoff_lstm.runs.ensemble import cross_validate, train_ensemble

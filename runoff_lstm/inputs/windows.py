@@ -21,9 +21,9 @@ from runoff_lstm.data.given import as_dataset
 from runoff_lstm.data.names import BASIN, TIME
 from runoff_lstm.data.periods import AnyPeriod, as_period
 from runoff_lstm.data.times import date_label, times_of
-from runoff_lstm.device import resolve_device
 from runoff_lstm.errors import InputError, as_integer, as_names, check_choice
 from runoff_lstm.inputs.batch import Batch, Tiles
+from runoff_lstm.inputs.device import resolve_device
 from runoff_lstm.inputs.spec import leads_of
 
 Storage = Literal["auto", "device", "host"]

@@ -10,9 +10,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from runoff_lstm.device import resolve_device
 from runoff_lstm.errors import InputError
 from runoff_lstm.files import written_whole
+from runoff_lstm.inputs.device import resolve_device
 from runoff_lstm.models.build import Model, build_model
 from runoff_lstm.models.own import OwnModel
 from runoff_lstm.prediction.forecast import TrainedForecaster

@@ -11,8 +11,8 @@ from runoff_lstm.data.masks import measured
 from runoff_lstm.data.names import BASIN, DAY, DISCHARGE, ISSUE_DATE, LEAD_TIME, TIME, without_counts
 from runoff_lstm.data.periods import Period, as_single_period
 from runoff_lstm.data.times import date_label, times_of
-from runoff_lstm.device import Threads
 from runoff_lstm.errors import InputError
+from runoff_lstm.inputs.device import Threads
 from runoff_lstm.prediction.inference import simulate_windows
 from runoff_lstm.prediction.input_warnings import warn_silent, warn_unissued, why_unissued
 from runoff_lstm.prediction.trained_model import TrainedModel

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from runoff_lstm.data.times import date_label
-from runoff_lstm.device import ThreadCount, Threads, precision_now
 from runoff_lstm.errors import InputError
+from runoff_lstm.inputs.device import ThreadCount, Threads, precision_now
 from runoff_lstm.inputs.windows import Windows
 from runoff_lstm.models.recurrent import RecurrentModel
 from runoff_lstm.models.stack import State

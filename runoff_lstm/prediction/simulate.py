@@ -12,8 +12,8 @@ import xarray as xr
 from runoff_lstm.data.names import BASIN, DISCHARGE, TIME, without_counts
 from runoff_lstm.data.periods import Period, as_single_period
 from runoff_lstm.data.times import times_of
-from runoff_lstm.device import ThreadCount, Threads
 from runoff_lstm.errors import InputError, check_choice
+from runoff_lstm.inputs.device import ThreadCount, Threads
 from runoff_lstm.inputs.features import observation_inputs, season_of
 from runoff_lstm.models.recurrent import RecurrentModel
 from runoff_lstm.prediction.inference import (

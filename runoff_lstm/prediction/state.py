@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from runoff_lstm.data.names import BASIN, DISCHARGE, TIME
 from runoff_lstm.data.times import date_label, times_of
-from runoff_lstm.device import ThreadCount, Threads
 from runoff_lstm.errors import InputError
 from runoff_lstm.files import written_whole
+from runoff_lstm.inputs.device import ThreadCount, Threads
 from runoff_lstm.inputs.features import input_names, with_made_inputs
 from runoff_lstm.models.recurrent import RecurrentModel
 from runoff_lstm.models.stack import State

@@ -17,9 +17,9 @@ from runoff_lstm.data.periods import AnyPeriod, Period
 from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.times import step_label, time_step, times_of
 from runoff_lstm.data.units import convert
-from runoff_lstm.device import Threads
 from runoff_lstm.errors import InputError, nearest
 from runoff_lstm.inputs.checks import check_names
+from runoff_lstm.inputs.device import Threads
 from runoff_lstm.inputs.features import with_made_inputs
 from runoff_lstm.inputs.scaling import Scaler
 from runoff_lstm.inputs.spec import Inputs

@@ -22,10 +22,10 @@ from runoff_lstm.data.names import BASIN, ISSUE_DATE, TIME
 from runoff_lstm.data.periods import Period
 from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.splits import Periods, temporal_folds, ungauged_folds
-from runoff_lstm.device import Device, processors, resolve_device
 from runoff_lstm.errors import InputError, as_integers, check_choice, check_keywords
 from runoff_lstm.files import part_of, write_csv
 from runoff_lstm.inputs.checks import check
+from runoff_lstm.inputs.device import Device, processors, resolve_device
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.runs.folder import RunFolder, made_before, medians_of_run
 from runoff_lstm.runs.progress import training_bars

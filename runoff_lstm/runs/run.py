@@ -14,7 +14,6 @@ from runoff_lstm.data.names import BASIN
 from runoff_lstm.data.readers import OnMissing, check_on_missing, leave_out
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.data.times import times_of
-from runoff_lstm.device import Device
 from runoff_lstm.errors import InputError, as_instance, as_names, nearest
 from runoff_lstm.evaluation.metrics import check_metrics
 from runoff_lstm.files import (
@@ -24,6 +23,7 @@ from runoff_lstm.files import (
     write_csv,
 )
 from runoff_lstm.inputs.checks import Checked, basins_without_attributes, check
+from runoff_lstm.inputs.device import Device
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.plots.history import plot_history

@@ -18,7 +18,6 @@ from runoff_lstm.data.periods import AnyPeriod
 from runoff_lstm.data.schema import check_basins
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.data.times import times_of
-from runoff_lstm.device import Threads
 from runoff_lstm.errors import InputError, nearest
 from runoff_lstm.evaluation.baselines import score_baselines
 from runoff_lstm.evaluation.basins import count_of, defined, median_basin, share_of_basins, worst_basins
@@ -26,6 +25,7 @@ from runoff_lstm.evaluation.lead_times import score_lead_times
 from runoff_lstm.evaluation.matching import observed_ahead
 from runoff_lstm.evaluation.metrics import evaluate
 from runoff_lstm.files import write_csv, write_netcdf
+from runoff_lstm.inputs.device import Threads
 from runoff_lstm.plots.basins import plot_distribution, plot_map
 from runoff_lstm.plots.forecasts import plot_forecasts, plot_lead_times
 from runoff_lstm.plots.hydrograph import figure_hydrograph

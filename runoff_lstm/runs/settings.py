@@ -20,9 +20,9 @@ import runoff_lstm
 from runoff_lstm.data.names import SOURCE
 from runoff_lstm.data.periods import AnyPeriod
 from runoff_lstm.data.splits import Periods
-from runoff_lstm.device import Device, resolve_device, resolve_precision, threads_available
 from runoff_lstm.errors import InputError
 from runoff_lstm.files import literal_path, locked, remove, remove_parts, written_whole
+from runoff_lstm.inputs.device import Device, resolve_device, resolve_precision, threads_available
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.models.dropout import Dropout

@@ -17,8 +17,8 @@ from runoff_lstm.data.names import BASIN, ISSUE_DATE, LEAD_TIME, TIME
 from runoff_lstm.data.periods import AnyPeriod, Period, as_single_period
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.data.times import date_label, times_of
-from runoff_lstm.device import Device, resolve_device
 from runoff_lstm.errors import InputError, as_instance, as_integer, as_number
+from runoff_lstm.inputs.device import Device, resolve_device
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.prediction.forecast import last_issue_dates

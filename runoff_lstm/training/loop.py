@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from runoff_lstm.device import Pace, ThreadCount, Threads, freed_memory_kept, log_threads, products_in, with_threads
 from runoff_lstm.errors import InputError
 from runoff_lstm.files import written_whole
 from runoff_lstm.inputs.batch import Batch, Tiles
+from runoff_lstm.inputs.device import Pace, ThreadCount, Threads, freed_memory_kept, log_threads, products_in, with_threads
 from runoff_lstm.inputs.features import hide_observed_discharge
 from runoff_lstm.inputs.scaling import DischargeScale
 from runoff_lstm.inputs.windows import Windows

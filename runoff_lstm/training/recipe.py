@@ -6,8 +6,8 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from runoff_lstm.device import Precision, Threads, check_threads
 from runoff_lstm.errors import InputError, as_flag, as_integer, as_number, check_choice
+from runoff_lstm.inputs.device import Precision, Threads, check_threads
 from runoff_lstm.training.losses import Loss, check_loss
 from runoff_lstm.training.schedules import SCHEDULES, ScheduleName
 
@@ -63,12 +63,12 @@ class Recipe:
         the validations below half the peak rate, and only these count towards it.
     threads
         On a CPU, of training, validation and the scores after it. None: by a fixed rule from the size of the work, so that the same
-        seed gives the same run on a busy machine too (see `runoff_lstm.device.threads_by_rule`). A number: so many, never more than
-        the process may use. "auto": the first updates are timed, and another run may take another number and differ in last digits.
-        A resumed run keeps the number it began with, unless another one is given.
+        seed gives the same run on a busy machine too (see `runoff_lstm.inputs.device.threads_by_rule`). A number: so many, never
+        more than the process may use. "auto": the first updates are timed, and another run may take another number and differ in
+        last digits. A resumed run keeps the number it began with, unless another one is given.
     keep_memory
         Whether the C library keeps what updates free, which is quicker and concerns the whole process; see
-        `runoff_lstm.device.freed_memory_kept`. The environment variable RUNOFF_LSTM_KEEP_MEMORY=0 turns it off for all.
+        `runoff_lstm.inputs.device.freed_memory_kept`. The environment variable RUNOFF_LSTM_KEEP_MEMORY=0 turns it off for all.
 
     Examples
     --------

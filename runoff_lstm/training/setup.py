@@ -16,9 +16,9 @@ from runoff_lstm.data.masks import refuse_later
 from runoff_lstm.data.names import BASIN, DISCHARGE, SOURCE
 from runoff_lstm.data.splits import Periods
 from runoff_lstm.data.times import time_step, times_of
-from runoff_lstm.device import Device, resolve_device
 from runoff_lstm.errors import InputError, as_instance, as_integer, as_names
 from runoff_lstm.inputs.checks import Checked, check
+from runoff_lstm.inputs.device import Device, resolve_device
 from runoff_lstm.inputs.scaling import DischargeScale, Scaler
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture

@@ -11,8 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from runoff_lstm.data.names import DISCHARGE, TIME
-from runoff_lstm.device import products_in
 from runoff_lstm.evaluation.metrics import evaluate
+from runoff_lstm.inputs.device import products_in
 from runoff_lstm.inputs.scaling import DischargeScale
 from runoff_lstm.inputs.windows import Windows
 from runoff_lstm.prediction.inference import simulate_windows

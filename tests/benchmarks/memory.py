@@ -13,7 +13,7 @@ import torch
 from brief import setting
 from torch import nn
 
-from runoff_lstm.device import Precision, freed_memory_kept, products_in, resolve_precision
+from runoff_lstm.inputs.device import Precision, freed_memory_kept, products_in, resolve_precision
 
 ROUNDS, UPDATES = setting((7, 5), brief=(1, 1))
 CASES: tuple[tuple[int, int, int, int, Precision], ...] = setting(  # batch, steps, inputs, hidden size, precision

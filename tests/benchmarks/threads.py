@@ -17,7 +17,7 @@ import torch
 from brief import setting
 from torch import nn
 
-from runoff_lstm.device import Precision, freed_memory_kept, products_in, resolve_precision, with_threads
+from runoff_lstm.inputs.device import Precision, freed_memory_kept, products_in, resolve_precision, with_threads
 
 INPUTS, STEPS = setting((32, 100), brief=(2, 4))
 HIDDEN, WINDOWS = setting(((16, 64, 128, 256), (4, 16, 64, 256)), brief=((4,), (2,)))

@@ -6,8 +6,8 @@ import torch
 from conftest import make_basins, model_of
 from small_models import model_for, with_rain_ahead
 
-from runoff_lstm import device
 from runoff_lstm.data.periods import Period
+from runoff_lstm.inputs import device
 from runoff_lstm.inputs.windows import Windows
 from runoff_lstm.prediction import inference
 from runoff_lstm.prediction.inference import simulate_continuously, simulate_windows

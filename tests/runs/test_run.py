@@ -16,19 +16,18 @@ import xarray as xr
 from conftest import make_basins
 
 import runoff_lstm
-from runoff_lstm import device
 from runoff_lstm.data import masks, schema
 from runoff_lstm.data.names import SOURCE
 from runoff_lstm.data.periods import Period, Stretches
 from runoff_lstm.data.readers import read_netcdf, write_dataset
 from runoff_lstm.data.splits import Periods
-from runoff_lstm.device import threads_available
 from runoff_lstm.errors import InputError
 from runoff_lstm.evaluation.baselines import climatology, score_baselines
 from runoff_lstm.evaluation.lead_times import score_lead_times
 from runoff_lstm.experiment import read_experiment
 from runoff_lstm.files import locked
-from runoff_lstm.inputs import checks, scaling
+from runoff_lstm.inputs import checks, device, scaling
+from runoff_lstm.inputs.device import threads_available
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.prediction import bundle, trained_model

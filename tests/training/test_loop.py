@@ -9,9 +9,9 @@ import torch
 from conftest import make_basins, model_of, with_bfloat16
 from safetensors.torch import load_file
 
-from runoff_lstm import device
 from runoff_lstm.data.periods import Period
 from runoff_lstm.errors import InputError
+from runoff_lstm.inputs import device
 from runoff_lstm.inputs.scaling import DischargeScale, Scaler
 from runoff_lstm.inputs.windows import Windows
 from runoff_lstm.models.dropout import Dropout

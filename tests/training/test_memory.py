@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from runoff_lstm.device import freed_memory_kept
+from runoff_lstm.inputs.device import freed_memory_kept
 
 MEGABYTE = 2**20
 on_glibc = pytest.mark.skipif(

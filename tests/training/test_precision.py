@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 import torch
 
-from runoff_lstm import device as precision
-from runoff_lstm.device import products_in, resolve_precision
+from runoff_lstm.inputs import device as precision
+from runoff_lstm.inputs.device import products_in, resolve_precision
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.training.recipe import Recipe

@@ -8,8 +8,8 @@ from conftest import make_basins, prepare
 from runoff_lstm.data.filling import fill_by_interpolation
 from runoff_lstm.data.periods import Period, Stretches
 from runoff_lstm.data.splits import Periods
-from runoff_lstm.device import resolve_device
 from runoff_lstm.errors import InputError
+from runoff_lstm.inputs.device import resolve_device
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.models.architecture import Architecture
 from runoff_lstm.models.dropout import Dropout

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from runoff_lstm import device
-from runoff_lstm.device import ONE_THREAD, Pace, ThreadCount, processors, threads_available, threads_by_rule, with_threads
 from runoff_lstm.errors import InputError
+from runoff_lstm.inputs import device
+from runoff_lstm.inputs.device import ONE_THREAD, Pace, ThreadCount, processors, threads_available, threads_by_rule, with_threads
 from runoff_lstm.training.recipe import Recipe
 
 CPU = torch.device("cpu")
