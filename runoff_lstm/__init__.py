@@ -236,6 +236,9 @@ else:  # so that a wrong name is one to them, too
             return import_module("importlib.metadata").version("runoff-lstm")
         if name in _WHERE:
             return getattr(import_module(f"runoff_lstm.{_WHERE[name]}"), name)
+        for source in import_module("runoff_lstm.data.readers").SOURCES.values() if name.startswith("read_") else ():
+            if source.read.__name__ == name:  # of an archive that is a row of SOURCES alone
+                return source.read
         raise AttributeError(f"module 'runoff_lstm' has no attribute {name!r}; {_nearest(name)}")
 
     def __dir__():

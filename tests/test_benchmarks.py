@@ -241,6 +241,16 @@ def test_the_bundled_catchments_are_made_from_the_wheel(script, tmp_path, monkey
 
 
 def test_every_script_is_run_by_one_of_these_tests():
-    run = {"dropout", "memory", "sampler", "archives", "first_update", "forecasts", "catchments", "against_neuralhydrology"}
+    run = {
+        "threads",
+        "dropout",
+        "memory",
+        "sampler",
+        "archives",
+        "first_update",
+        "forecasts",
+        "catchments",
+        "against_neuralhydrology",
+    }
     others = {"brief", "same_numbers", "settings", "neuralhydrology_side", "bundle_from_holmes", "train"}
     assert {path.stem for path in SCRIPTS} == run | others

@@ -145,7 +145,8 @@ def test_a_simulation_goes_on_from_the_state_of_another_to_the_bit(leaf_run, tmp
 
     state = tmp_path / "state.safetensors"
     parts = [made("early", "--state-out", state), made("late", "--state-in", state)]
-    np.testing.assert_array_equal(np.concatenate(parts, axis=1), made("all"))
+    whole_way = made("all", "--state-out", tmp_path / "end.safetensors")
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole_way)
     again = ["simulate", folder, tmp_path / "late.nc", "-o", tmp_path / "new.nc"]
     assert "--mode continuous" in refused(*again, "--state-in", state)
     both = ["--mode", "continuous", "--state-in", state, "--state-out", state, "--force"]
@@ -364,7 +365,9 @@ def test_resuming_a_finished_run_says_so_and_a_larger_budget_goes_on_where_the_s
         0,
         f"{run} is finished, there is nothing to resume; go on with a larger budget by --set\n",
     )
-    assert "a run is resumed as it was asked for, but for a larger training.steps" in refused("resume", run, "--set", "seed=3")
+    assert "a run keeps its settings; set data.path and the like or, to resume with a larger budget, training.steps" in refused(
+        "resume", run, "--set", "seed=3"
+    )
     message = refused("resume", run, "--set", "training.steps=12")
     assert "spreads the learning rate over the whole budget, so that with steps = 12 instead of 6" in message
     assert {one.name: one.read_bytes() for one in run.iterdir()} == before
@@ -675,7 +678,7 @@ def test_folds_are_trained_and_a_fold_is_evaluated_but_not_all_of_them(region, t
     assert result.exit_code == 0, result.output
     assert pd.read_csv(tmp_path / "folds" / "folds.csv", dtype=str)["gauge_id"].nunique() == 3
     message = refused("evaluate", tmp_path / "folds")
-    assert "is a cross-validation; name one of its folds, such as" in message
+    assert "is a cross-validation; name one of its folds: " in message
     fold = tmp_path / "folds" / "fold-1"
     before = (fold / "test_metrics.csv").read_text()
     assert call("evaluate", fold, "--device", "cpu").exit_code == 0

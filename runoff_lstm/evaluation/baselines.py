@@ -116,6 +116,14 @@ def score_baselines(
     ------
     InputError
         A period holds no time step, or a metric is not known.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> observed = rl.example_basins()["discharge"]
+    >>> years = {"train": ("2000-01-01", "2000-12-31"), "test": ("2001-01-01", "2001-12-30")}
+    >>> rl.score_baselines(observed=observed, **years, metrics=["NSE"]).shape
+    (4, 3)
     """
     observed = as_series("observed", observed)
     tested = _select(observed, period=test, name="test")

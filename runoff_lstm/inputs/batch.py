@@ -33,7 +33,7 @@ class Batch:
     >>> import runoff_lstm as rl
     >>> data = rl.example_basins()
     >>> rl.Windows(data, ["rain"], sequence_length=30)[0].discharge.shape
-    torch.Size([1, 1])
+    torch.Size([1, 1, 1])
     """
 
     forcing: Tensor

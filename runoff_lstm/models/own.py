@@ -73,13 +73,13 @@ class OwnModel(nn.Module):
         known_ahead = {} if future is None else {"future": future}
         made = self.module(forcing, static_attributes, targets=targets, **known_ahead)
         discharge, after = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
-        wanted = (len(forcing), targets, *([self.lead_times] if self.lead_times else []))
-        if isinstance(discharge, Tensor) and discharge.shape == (*wanted, 1) and not self.lead_times:
-            discharge = discharge[..., 0]
+        leads = max(self.lead_times, 1)
+        wanted = (len(forcing), targets, leads)
+        if isinstance(discharge, Tensor) and discharge.shape == wanted[:2] and not self.lead_times:
+            discharge = discharge[..., None]  # the one lead 0
         if not isinstance(discharge, Tensor) or discharge.shape != wanted:
             found = tuple(discharge.shape) if isinstance(discharge, Tensor) else type(discharge).__name__
-            raise InputError(
-                f"module = {name} gives {found}, not {wanted}: (batch, targets{', lead' if self.lead_times else ''}); return "
-                "(discharge, state) of that form"
-            )
+            form = wanted if self.lead_times else wanted[:2]
+            dims = "(batch, targets, lead)" if self.lead_times else "(batch, targets)"
+            raise InputError(f"module = {name} gives {found}, not {form}: {dims}; return (discharge, state) of that form")
         return discharge, after

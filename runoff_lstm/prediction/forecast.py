@@ -127,7 +127,20 @@ def _check_issue_dates(times: pd.DatetimeIndex, period: Period) -> None:
 
 
 class TrainedForecaster(TrainedModel):
-    """A trained model that gives the discharge at lead times 1 to n from an issue date."""
+    """A trained model that gives the discharge at lead times 1 to n from an issue date.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> periods = rl.Periods(train=("2000-02-01", "2000-12-31"))
+    >>> inputs = rl.Inputs(["rain", "temperature"], sequence_length=30, lead_times=2)
+    >>> recipe = rl.Recipe(steps=3, batch_size=16)
+    >>> form = rl.Architecture(hidden_sizes=4)
+    >>> trained = rl.train(data, periods=periods, inputs=inputs, recipe=recipe, architecture=form, device="cpu")
+    >>> trained.model.forecast(data, period=("2000-06-01", "2000-06-03"))["forecast"].shape
+    (2, 3, 2)
+    """
 
     def forecast(self, dataset: xr.Dataset, *, period: Period | None = None, threads: Threads = None) -> xr.Dataset:
         """Forecast discharge from every issue date of a period, of what comes after it using nothing but `forecast_forcing`.

@@ -18,19 +18,51 @@ SHOWN = 5
 
 
 class IncompleteInputWarning(UserWarning):
-    """Forcing is missing, and what would need it could not be simulated or forecast; it is NaN."""
+    """Forcing is missing, and what would need it could not be simulated or forecast; it is NaN.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import runoff_lstm as rl
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", rl.IncompleteInputWarning)  # where it is expected
+    """
 
 
 class SilentGaugeWarning(UserWarning):
-    """No discharge was observed at an issue date; the forecast goes on without."""
+    """No discharge was observed at an issue date; the forecast goes on without.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import runoff_lstm as rl
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", rl.SilentGaugeWarning)  # where it is expected
+    """
 
 
 class OutsideTrainingRangeWarning(UserWarning):
-    """An input lies outside what the model was trained on; its simulation there is an extrapolation."""
+    """An input lies outside what the model was trained on; its simulation there is an extrapolation.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import runoff_lstm as rl
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", rl.OutsideTrainingRangeWarning)  # where it is expected
+    """
 
 
 class UnseenBasinWarning(UserWarning):
-    """A basin was not among those that the model was trained on."""
+    """A basin was not among those that the model was trained on.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import runoff_lstm as rl
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", rl.UnseenBasinWarning)  # where it is expected
+    """
 
 
 @contextmanager

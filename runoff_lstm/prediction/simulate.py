@@ -36,7 +36,20 @@ _GATES: dict[str, dict[str, str]] = {
 
 
 class Simulator(TrainedModel):
-    """A trained model that gives the discharge of the steps whose forcing it sees."""
+    """A trained model that gives the discharge of the steps whose forcing it sees.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> data = rl.example_basins()
+    >>> periods = rl.Periods(train=("2000-02-01", "2000-12-31"))
+    >>> inputs = rl.Inputs(["rain", "temperature"], sequence_length=30)
+    >>> recipe = rl.Recipe(steps=3, batch_size=16)
+    >>> form = rl.Architecture(hidden_sizes=4)
+    >>> trained = rl.train(data, periods=periods, inputs=inputs, recipe=recipe, architecture=form, device="cpu")
+    >>> isinstance(trained.model, rl.Simulator), trained.model.lead_times
+    (True, 0)
+    """
 
     def simulate(
         self,

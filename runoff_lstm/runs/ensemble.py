@@ -286,7 +286,7 @@ def _run_left(
         for label, job in jobs.items():
             _run_below(folder, label, dataset, job, _teller(label, observe))
         return
-    run = partial(_run_apart, folder, max(cores // workers, 1))
+    run = partial(_run_apart, folder, max(cores // workers, 1), logging.getLogger("runoff_lstm").getEffectiveLevel())
     run_beside(run, jobs, dataset.compute(), scratch=part_of(folder.path / "data"), workers=workers, observe=observe)
 
 
@@ -304,8 +304,9 @@ def _run_below(
     train_run(below.path, dataset, **job, resume=below.checkpoint.exists(), observe=observe)
 
 
-def _run_apart(folder: RunFolder, threads: int, *given: Any) -> None:
-    """One run in a process of its own, on its share of the cores."""
+def _run_apart(folder: RunFolder, threads: int, level: int, *given: Any) -> None:
+    """One run in a process of its own, on its share of the cores, as quiet as the process that asked for it."""
+    logging.getLogger("runoff_lstm").setLevel(level)
     torch.set_num_threads(min(threads, torch.get_num_threads()))
     _run_below(folder, *given)
 

@@ -341,6 +341,7 @@ def train(  # noqa: PLR0913 - plain arguments
     >>> len(trained.history)
     1
     """
+    check_kinds(inputs=inputs, periods=periods, recipe=recipe, architecture=architecture, start_from=start_from)
     training = prepare(
         check(dataset, inputs, periods),
         recipe=recipe,

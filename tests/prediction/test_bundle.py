@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from conftest import prepare
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from small_models import lagged_model, model_for
@@ -21,7 +22,6 @@ from runoff_lstm.prediction.forecast import TrainedForecaster
 from runoff_lstm.prediction.simulate import Simulator
 from runoff_lstm.prediction.stages import Stage
 from runoff_lstm.training.recipe import Recipe
-from runoff_lstm.training.setup import prepare
 
 OLD = Path(__file__).parents[1] / "data"
 WARNINGS = pytest.mark.filterwarnings("ignore::UserWarning")

@@ -85,6 +85,7 @@ def test_it_is_the_continuous_simulation_but_for_rounding(form):
     np.testing.assert_allclose(made, model.simulate(DATA, mode="continuous")["simulated"], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::runoff_lstm.prediction.input_warnings.IncompleteInputWarning")
 def test_after_a_gap_a_basin_begins_anew_and_the_others_do_not(tmp_path):
     model, gap = trained("learned"), DATA.copy(deep=True)
     gap["rain"][1, 50:53] = np.nan

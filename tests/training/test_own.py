@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from conftest import make_basins
+from conftest import make_basins, prepare
 from torch import nn
 
 import runoff_lstm as rl
 from runoff_lstm.errors import InputError
 from runoff_lstm.evaluation.metrics import METRICS, Metric, register_metric
 from runoff_lstm.training.losses import mse
-from runoff_lstm.training.setup import prepare
 
 BASINS = make_basins("01013500", days=120)
 PERIODS = rl.Periods(train=("2000-02-01", "2000-03-15"), validation=("2000-03-16", "2000-04-10"))

@@ -488,7 +488,7 @@ def test_the_season_is_an_input_that_comes_back_with_the_bundle(basins, periods,
     np.testing.assert_array_equal(again.simulate(basins)["simulated"].values, now)
     half_a_year_later = basins.assign_coords(time=basins["time"] + np.timedelta64(182, "D"))
     assert np.nanmax(np.abs(model.simulate(half_a_year_later)["simulated"].values - now)) > 1e-3
-    with pytest.raises(InputError, match="the time of the year, which a step does not know"):
+    with pytest.raises(InputError, match="the model takes the time of the year; give the time of the step"):
         model.step({"rain": 1.0, "temperature": 2.0})
 
 

@@ -31,6 +31,12 @@ class Source:
         Whether a path holds such data.
     help
         A line for lists of sources.
+
+    Examples
+    --------
+    >>> import runoff_lstm as rl
+    >>> sorted(rl.SOURCES["camels_us"].options)
+    ['attributes', 'estimated', 'products']
     """
 
     read: Callable[..., xr.Dataset]
