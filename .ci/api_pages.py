@@ -9,7 +9,7 @@ from pkgutil import walk_packages
 from types import GenericAlias
 
 import pandas as pd
-from pdoc import doc, doc_ast, pdoc, render
+from pdoc import doc, doc_ast, extract, pdoc, render
 
 import runoff_lstm
 
@@ -28,6 +28,15 @@ def copy_docstrings_of_variables(modules: list[str]) -> None:
                 ours[name] = text
 
 
+def specifications(modules: list[str]) -> list[str]:
+    """The package, and every module that pdoc does not reach from those before: rooms with an `__all__` hide their files."""
+    found = ["runoff_lstm"]
+    for name in modules:
+        if name not in extract.walk_specs(found):
+            found.append(name)
+    return found
+
+
 def main(folder: Path) -> None:
     pd.Series.__class_getitem__ = classmethod(GenericAlias)  # pdoc evaluates `Series[float]`, which exists in the stubs alone
     modules = [module.name for module in walk_packages(runoff_lstm.__path__, "runoff_lstm.")]
@@ -37,7 +46,7 @@ def main(folder: Path) -> None:
     if bare:
         sys.exit(f"public names without a docstring: {', '.join(bare)}")
     render.configure(docformat="numpy", show_source=False)
-    pdoc("runoff_lstm", *modules, output_directory=folder)
+    pdoc(*specifications(modules), output_directory=folder)
 
 
 if __name__ == "__main__":
