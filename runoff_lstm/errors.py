@@ -46,7 +46,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
-    """Return the value if it is one of the choices, or raise an error with the nearest one.
+    """Return the value if it is one of the choices.
+
+    Anything else raises an error with the nearest choice.
 
     >>> check_choice("mode", "window", ["windows", "continuous"])
     Traceback (most recent call last):
@@ -213,9 +215,9 @@ PACKAGE = "runoff_lstm"
 
 
 class _ShownByUs(logging.StreamHandler[TextIO]):
-    """Handler that writes plain lines to the current standard error, or to the output of a notebook.
+    """Handler that writes plain lines to the current standard error.
 
-    It writes nothing if the root logger or the package's logger has another handler.
+    In a notebook it writes to the output. It writes nothing if the root logger or the package's logger has another handler.
     """
 
     def emit(self, record: logging.LogRecord) -> None:

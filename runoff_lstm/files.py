@@ -86,7 +86,10 @@ def is_zarr(path: Path) -> bool:
 
 
 def is_archive(folder: Path, name: str) -> bool:
-    """Return whether a folder is an archive, "camels_us" or "caravan", by its subfolder of series."""
+    """Return whether a folder is the archive "camels_us" or "caravan".
+
+    The subfolder of its series identifies an archive.
+    """
     return (folder / {"camels_us": "basin_mean_forcing", "caravan": "timeseries"}[name]).is_dir()
 
 
@@ -122,11 +125,11 @@ def _is_related(target: Path, given: Path) -> bool:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`: it replaces `path` on success and is removed on failure.
+    """Yield a temporary path that replaces `path` on success.
 
-    At any moment `path` is the whole old file or the whole new one, also after a full disk or a killed process. The temporary name
-    is unique, so two writers never share it. It holds an empty file; a writer of folders, such as Zarr stores, removes it first.
-    The file gets the permissions of the umask, regardless of the writer.
+    It lies beside `path` and is removed on failure. At any moment `path` is the whole old file or the whole new one, also after a
+    full disk or a killed process. The temporary name is unique, so two writers never share it. It holds an empty file; a writer of
+    folders, such as Zarr stores, removes it first. The file gets the permissions of the umask, regardless of the writer.
 
     Raises
     ------
@@ -151,7 +154,10 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def _take_place(part: Path, path: Path) -> None:
-    """Move the written part to `path`; an old folder is removed after the new one is in place."""
+    """Move the written part to `path`.
+
+    An old folder is removed after the new one is in place.
+    """
     if not (part.is_dir() and path.exists()):
         part.replace(path)
         return
@@ -166,7 +172,10 @@ def _take_place(part: Path, path: Path) -> None:
 
 
 def part_of(path: Path) -> Path:
-    """Return a hidden random name beside `path` for a temporary file; see `remove_parts`."""
+    """Return a hidden random path beside `path`.
+
+    It is for temporary files; see `remove_parts`.
+    """
     return path.with_name(f".{secrets.token_hex(8)}.part{path.suffix}")
 
 
@@ -179,7 +188,10 @@ def remove(path: Path) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove the unfinished files of a killed process; no other process may write to the folder."""
+    """Remove the unfinished files of a killed process.
+
+    No other process may write to the folder.
+    """
     for one in folder.iterdir():
         if _PART.fullmatch(one.name):
             remove(one)
@@ -208,7 +220,10 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _lock(path: Path) -> int:
-    """Lock the file at `path` and return its descriptor, after checking that the path still names that file."""
+    """Lock the file at `path` and return its descriptor.
+
+    Checks that the path still names the locked file.
+    """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
@@ -323,7 +338,10 @@ def literal_path(path: str | Path) -> str:
 
 
 def check_name(name: str) -> str:
-    """Check the name of an experiment; raise if titles, tables and files cannot show it."""
+    """Check the name of an experiment.
+
+    Raises if titles, tables and files cannot show the name.
+    """
     if not name.strip() or len(name) > LONGEST_TITLE:
         raise InputError(f"the name of the experiment has {len(name)} characters; give 1 to {LONGEST_TITLE}, not all blank")
     odd = next((one for one in name if unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp")), None)

@@ -141,7 +141,7 @@ def fill_by_climatology(dataset: xr.Dataset, name: str, *, period: AnyPeriod, li
 
 
 def numbers_of(dataset: xr.Dataset, name: str, wanted: str) -> Values:
-    """Return a variable as (basin, time), or as (basin, 1) if it has no time dimension."""
+    """Return a variable as (basin, time), or (basin, 1) without a time dimension."""
     values = _variable(dataset, name, f"derive {wanted}")
     if set(values.dims) not in ({BASIN}, {BASIN, TIME}) or values.dtype.kind not in "fiu":
         raise InputError(f"derive {wanted}: '{name}' is {values.dtype} over {values.dims}; numbers over (basin, time) are needed")
@@ -181,7 +181,7 @@ def _fill(
 
 
 def _gap_lengths(missing: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Compute for each step, (basin, time), the length of its run of missing steps; 0 outside."""
+    """Compute the length of the gap at each step, (basin, time); 0 outside gaps."""
     place = np.arange(1, missing.shape[1] + 1)
     before = np.maximum.accumulate(np.where(missing, 0, place), axis=1)
     after = np.minimum.accumulate(np.where(missing, place[-1] + 1, place)[:, ::-1], axis=1)[:, ::-1]
@@ -195,7 +195,10 @@ def _variable(dataset: xr.Dataset, name: str, where: str) -> xr.DataArray:
 
 
 def log_counts(dataset: xr.Dataset, name: str, where: npt.NDArray[np.bool_], what: str) -> None:
-    """Log by basin the number of changed values; `where` is (basin, time) or (basin, 1)."""
+    """Log the number of changed values by basin.
+
+    `where` is (basin, time) or (basin, 1).
+    """
     for basin in np.flatnonzero(where.any(axis=1)):
         number, gauge_id = int(where[basin].sum()), dataset[BASIN].values[basin]
         first = f", the first on {dataset.indexes[TIME][where[basin].argmax()]}" if where.shape[1] > 1 else ""

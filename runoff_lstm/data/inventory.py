@@ -47,7 +47,10 @@ def inventory(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def _record(discharge: np.ndarray, times: pd.DatetimeIndex) -> dict[str, np.ndarray]:
-    """Compute first and last observed step and the counts between them, of discharge (basin, time)."""
+    """Compute first and last observed step, and the counts between them.
+
+    `discharge` is (basin, time).
+    """
     there = np.isfinite(discharge)
     some, steps = there.any(axis=1), discharge.shape[1]
     first, last = there.argmax(axis=1), steps - 1 - there[:, ::-1].argmax(axis=1)

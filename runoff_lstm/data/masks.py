@@ -44,7 +44,10 @@ def mask_of(dataset: xr.Dataset, name: str) -> npt.NDArray[np.bool_]:
 
 
 def with_mask(dataset: xr.Dataset, name: str, filled: npt.NDArray[np.bool_], *, later: bool = False) -> xr.Dataset:
-    """Add the mask of a variable, (basin, time); `later`: values after a gap were used to fill it."""
+    """Add the mask of a variable, (basin, time).
+
+    `later`: values after a gap were used to fill it.
+    """
     attrs = {"units": "1", "long_name": f"1 where {name} was filled", **({LATER: 1} if later else {})}
     return dataset.assign({name + FILLED: ((BASIN, TIME), filled.astype(np.int8), attrs)})
 
@@ -55,7 +58,10 @@ def sees_later(dataset: xr.Dataset, name: str) -> bool:
 
 
 def refuse_later(dataset: xr.Dataset, names: Iterable[str]) -> None:
-    """Raise on variables filled from later values: as input of a forecast they would leak the future."""
+    """Raise on variables filled from later values.
+
+    As input of a forecast they would leak the future.
+    """
     for name in names:
         if sees_later(dataset, name):
             raise InputError(

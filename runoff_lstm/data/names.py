@@ -75,7 +75,10 @@ def is_precipitation(name: str) -> bool:
 
 
 def discharge_units(step: np.timedelta64) -> str:
-    """Return the canonical unit of discharge: 'mm d-1' for daily and longer steps, 'mm h-1' for shorter ones."""
+    """Return the canonical unit of discharge.
+
+    'mm d-1' for daily and longer steps, 'mm h-1' for shorter ones.
+    """
     return "mm d-1" if step >= DAY else "mm h-1"
 
 
@@ -86,7 +89,10 @@ LEAD_TIME = "lead_time"
 
 
 def is_mask(dataset: xr.Dataset, name: str) -> bool:
-    """Return whether a name is reserved for the mask of a variable over time, present or not."""
+    """Return whether a name is reserved for the mask of a variable over time.
+
+    The mask need not be present.
+    """
     masked = name.removesuffix(FILLED)
     return masked != name and masked in dataset.data_vars and TIME in dataset[masked].dims
 
@@ -104,7 +110,10 @@ def _is_zero_or_one(values: np.ndarray) -> bool:
 
 
 def refuse_taken_names(dataset: xr.Dataset) -> None:
-    """Raise on a variable with a reserved name: a mask, the discharge, an attribute of `ALWAYS_KEPT`, a count."""
+    """Raise on a variable with a reserved name.
+
+    Reserved are the names of masks, the discharge, attributes of `ALWAYS_KEPT` and counts.
+    """
     for name in map(str, dataset.data_vars):
         wanted = _wanted_under(name, dataset)
         if wanted is not None:
@@ -112,7 +121,10 @@ def refuse_taken_names(dataset: xr.Dataset) -> None:
 
 
 def _wanted_under(name: str, dataset: xr.Dataset) -> str | None:
-    """Describe the variable a reserved name must hold, if the variable is another one; None if it is right or the name free."""
+    """Describe the variable that a reserved name must have, for an error.
+
+    None if the variable is the right one or the name is not reserved.
+    """
     values = dataset[name]
     over_time = TIME in values.dims
     if name == SET_MISSING:

@@ -96,7 +96,10 @@ class Period:
         return self.label_slice
 
     def positions(self, times: pd.DatetimeIndex) -> np.ndarray:
-        """Return positions of the period's steps on a sorted time axis, (step,); raises as `steps`."""
+        """Return positions of the period's steps on a sorted time axis, (step,).
+
+        Raises as `steps`.
+        """
         steps = self.steps(times)
         return np.arange(steps.start, steps.stop)
 
@@ -121,7 +124,9 @@ class Period:
 
 @dataclass(frozen=True)
 class Stretches:
-    """Several periods as one: a training period with gaps, such as all years but the test years.
+    """Several periods as one, for training periods with gaps.
+
+    For example, all years but the test years.
 
     Parameters
     ----------

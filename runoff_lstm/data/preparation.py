@@ -116,7 +116,10 @@ def _fill_as(
 
 
 def _call(function: Callable[..., xr.Dataset], *given: Any, table: Mapping[str, Any], where: str) -> xr.Dataset:
-    """Call a function with the settings of a table; the keys must match its remaining parameters."""
+    """Call a function with the settings of a table.
+
+    The keys must match the remaining parameters of the function.
+    """
     parameters = dict(list(inspect.signature(function).parameters.items())[len(given) :])
     for key in table:
         if key not in parameters:
@@ -132,7 +135,7 @@ def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def needed_variables(wanted: Sequence[str], derived: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """List the variables to read for the wanted ones, and the derived variables needed.
+    """List the variables to read, and the derived ones, for the wanted variables.
 
     `derived` holds the formulas by name.
     """
@@ -207,7 +210,10 @@ def read_as(
 
 
 def _applicable(preparation: Mapping[str, Any], source: str, trained_on: Sequence[str]) -> dict[str, Any]:
-    """Select the keys of a preparation that apply to data of a source; the others are logged."""
+    """Select the keys of a preparation that apply to data of a source.
+
+    The others are logged.
+    """
     of_files = {"source", "path", "gauge_ids", "forcing", "static_attributes", "variables"}
     recorded = {key: value for key, value in preparation.items() if key not in of_files and value not in (None, {}, [])}
     before = preparation.get("source", source)
@@ -225,7 +231,10 @@ def _applicable(preparation: Mapping[str, Any], source: str, trained_on: Sequenc
 
 
 def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge two tables key by key; `above` wins, and an empty table in `above` removes the one in `below`."""
+    """Merge two tables key by key.
+
+    `above` wins, and an empty table in `above` removes the one in `below`.
+    """
     joined = {**below, **above}
     for key in below.keys() & above.keys():
         if isinstance(below[key], Mapping) and isinstance(above[key], Mapping) and above[key]:

@@ -84,7 +84,10 @@ def resample(dataset: xr.Dataset, step: Span, *, share: float = 1.0) -> xr.Datas
 
 
 def _kind(name: str, values: xr.DataArray, step: np.timedelta64) -> tuple[str, str]:
-    """Choose "sum", "mean", "minimum" or "maximum" for a variable, and its unit afterwards."""
+    """Choose the aggregation of a variable and its unit afterwards.
+
+    The aggregation is "sum", "mean", "minimum" or "maximum".
+    """
     canonical = kept_units(name, str(values.attrs["units"]), step)
     extreme = _EXTREME.search(name)
     if extreme:

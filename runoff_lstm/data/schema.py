@@ -25,7 +25,10 @@ from runoff_lstm.errors import InputError
 
 
 def check_form(dataset: xr.Dataset) -> xr.Dataset:
-    """Check the form of a Dataset and return it tidied: all checks of `check_basins` except units."""
+    """Check the form of a Dataset and return it tidied.
+
+    Runs all checks of `check_basins` except those of units.
+    """
     as_dataset(dataset)
     for dim in (BASIN, TIME):
         if dim not in dataset.dims or dim not in dataset.indexes:
@@ -69,9 +72,9 @@ def _check_gauge_ids(dataset: xr.Dataset) -> None:
 
 
 def _check_variable(name: str, values: xr.DataArray) -> xr.DataArray:
-    """Return a variable over time with dims (basin, time) as float32; raise on infinite values and non-numbers.
+    """Return a variable over time as float32 with dims (basin, time).
 
-    A variable without a time dimension is returned unchanged.
+    Raises on infinite values and non-numbers. A variable without a time dimension is returned unchanged.
     """
     if TIME not in values.dims:
         return values
@@ -101,7 +104,10 @@ def _refuse_negative(values: xr.DataArray) -> None:
 
 
 def _first(values: xr.DataArray, where: np.ndarray) -> str:
-    """Format the first true element of `where`, (basin, time), as 'basin 01022500, 1987-03-02'."""
+    """Format basin and date of the first true element of `where`, (basin, time).
+
+    The form is 'basin 01022500, 1987-03-02'.
+    """
     basin, step = (int(index[0]) for index in np.nonzero(where))
     return f"basin {values[BASIN].values[basin]}, {date_label(values[TIME].values[step])}"
 
@@ -141,6 +147,9 @@ def check_basins(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def check_all_units(dataset: xr.Dataset) -> None:
-    """Raise on variables over time without a unit or with an unknown one, all in one error; masks need none."""
+    """Raise on variables over time without a unit or with an unknown one.
+
+    One error names all of them. Masks need no unit.
+    """
     series = {str(name): values.attrs.get("units") for name, values in dataset.data_vars.items() if TIME in values.dims}
     check_units({name: units for name, units in series.items() if not is_mask(dataset, name)})

@@ -13,7 +13,9 @@ from runoff_lstm.errors import InputError
 
 @dataclass(frozen=True)
 class Periods:
-    """Train, validation and test period of an experiment; training may have several stretches.
+    """Train, validation and test period of an experiment.
+
+    Training may have several stretches.
 
     Raises
     ------

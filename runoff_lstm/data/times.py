@@ -42,7 +42,10 @@ def times_of(dataset: xr.Dataset | xr.DataArray) -> pd.DatetimeIndex:
 
 
 def times_in_order(dataset: xr.Dataset) -> pd.DatetimeIndex:
-    """Return the time axis; raise InputError unless it has at least two plain dates in order."""
+    """Return the time axis of a Dataset.
+
+    Raises InputError unless it has at least two plain dates in order.
+    """
     times = as_dataset(dataset).indexes.get(TIME)
     if not isinstance(times, pd.DatetimeIndex) or times.tz is not None or times.hasnans:
         kind = "no dates" if times is None else f"{times.dtype}, not plain dates"

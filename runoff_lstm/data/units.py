@@ -128,7 +128,10 @@ def canonical_units(units: str, step: np.timedelta64) -> str:
 
 
 def kept_units(name: str, units: str, step: np.timedelta64) -> str:
-    """Return the canonical unit of a variable over time, see `canonical_units`; errors name the variable."""
+    """Return the canonical unit of a variable over time, see `canonical_units`.
+
+    Errors name the variable.
+    """
     try:
         return discharge_units(step) if name == DISCHARGE else canonical_units(units, step)
     except InputError as error:
@@ -179,9 +182,9 @@ def _why_unknown(unit: str) -> str | None:
 
 
 def is_amount(units: str) -> bool:
-    """Return whether a unit is an amount per step: a depth of water, or an energy per area.
+    """Return whether a unit is an amount per step.
 
-    Amounts add up over steps.
+    An amount is a depth of water or an energy per area. Amounts add up over steps.
 
     >>> [is_amount(units) for units in ("mm", "J m-2", "mm d-1", "W m-2", "1")]
     [True, True, False, False, False]
@@ -190,7 +193,9 @@ def is_amount(units: str) -> bool:
 
 
 def discharge_to_depth(values: npt.ArrayLike, units: str, *, area_km2: npt.ArrayLike | None, step: np.timedelta64) -> Values:
-    """Convert discharge to depth per time: mm d-1, or mm h-1 if the step is shorter than a day.
+    """Convert discharge to depth per time.
+
+    The unit is mm d-1, or mm h-1 if the step is shorter than a day.
 
     Parameters
     ----------

@@ -146,7 +146,10 @@ def one_series(
 
 
 def joined(one: BasinSeries, other: BasinSeries) -> BasinSeries:
-    """Join two series of one basin over the days of the first; days not in the second are NaN."""
+    """Join two series of one basin over the days of the first.
+
+    Days not in the second are NaN.
+    """
     length = len(next(iter(one.columns.values())))
     return BasinSeries(one.first, {**one.columns, **_shifted(other, one.first, length)}, {**other.fixed, **one.fixed})
 
@@ -163,7 +166,10 @@ def the_only(files: Mapping[str, Sequence[Path]], gauge_id: str, what: str) -> P
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error, without the advice below it, cut to 150 characters."""
+    """Return the first line of an error, cut to 150 characters.
+
+    Some libraries add advice below it.
+    """
     text = str(error).strip().partition("\n")[0]
     return text if len(text) <= 150 else f"{text[:150]} ..."
 
@@ -208,7 +214,10 @@ class _Stack:
 
 
 def _shifted(series: BasinSeries, first: np.datetime64, length: int) -> dict[str, np.ndarray]:
-    """Return the columns of a series over `length` days from `first`; NaN outside the series."""
+    """Return the columns of a series over `length` days from `first`.
+
+    Days outside the series are NaN.
+    """
     offset = int((series.first - first) / DAY)
     shifted = {}
     for name, values in series.columns.items():

@@ -65,7 +65,10 @@ def _read_attribute_file(path: Path) -> pd.DataFrame:
 
 
 def _refuse_short_rows(path: Path, separator: str) -> None:
-    """Raise on a row with fewer cells than the header, the typical end of an incomplete download."""
+    """Raise on a row with fewer cells than the header.
+
+    Incomplete downloads typically end in such a row.
+    """
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file, delimiter=separator)
         width = 0
@@ -78,7 +81,10 @@ def _refuse_short_rows(path: Path, separator: str) -> None:
 
 
 def join_attributes(raw: xr.Dataset, table: pd.DataFrame, *, on_missing: OnMissing) -> xr.Dataset:
-    """Add the columns of an attribute table to the data; variables already in the data are kept."""
+    """Add the columns of an attribute table to the data.
+
+    Variables already in the data are kept.
+    """
     absent = [gauge_id for gauge_id in raw[BASIN].values.tolist() if gauge_id not in table.index]
     leave_out([f"basin {one} has no row among the attributes; {_row_hint(one, table)}" for one in absent], on_missing=on_missing)
     raw = raw.drop_sel({BASIN: absent}) if absent else raw

@@ -285,7 +285,7 @@ def _read_flow(path: Path, gauge_id: str, estimated: str) -> BasinSeries:
 
 
 def _table(path: Path, names: Sequence[str], *, skip: int, text: Sequence[str] = ()) -> pd.DataFrame:
-    """Read the rows of a file; raise on a row that is truncated, too long or not numeric."""
+    """Read the rows of a file; raise if one is truncated, too long or not numeric."""
     with path.open(encoding="latin-1") as file:
         cells = len(next(islice(file, skip, None), "").split())
     if cells > len(names):  # pandas would drop surplus cells of the first row with a warning
@@ -338,7 +338,10 @@ def _days(table: pd.DataFrame, names: Sequence[str], path: Path) -> np.ndarray:
 
 
 def _attribute_table(folder: Path, *, required: bool) -> pd.DataFrame | None:
-    """Read the seven attribute files into one table, index gauge ids; None if absent and not required."""
+    """Read the seven attribute files into one table, index gauge ids.
+
+    None if the files are absent and not required.
+    """
     if not folder.is_dir():
         if required:
             raise InputError(f"attributes: the folder {folder} is not there; give the folder of camels_clim.txt and the other six")

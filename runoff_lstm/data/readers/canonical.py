@@ -110,7 +110,10 @@ def to_canonical(
 
 
 def rename_variables(raw: xr.Dataset, rename: Mapping[str, str]) -> xr.Dataset:
-    """Rename variables, coordinates and dimensions; `rename` maps the new name to the name in the files."""
+    """Rename variables, coordinates and dimensions.
+
+    `rename` maps the new name to the name in the files.
+    """
     known = [str(name) for name in {**raw.variables, **raw.sizes}]
     for ours, theirs in rename.items():
         if theirs not in known:
@@ -148,7 +151,10 @@ def select_basins(raw: xr.Dataset, gauge_ids: Sequence[str] | None, *, on_missin
 
 
 def mend_times(raw: xr.Dataset) -> xr.Dataset:
-    """Sort the time axis, drop equal duplicate rows, and add missing rows as NaN; each change is logged."""
+    """Sort the time axis, drop equal duplicate rows, and add missing rows as NaN.
+
+    Each change is logged.
+    """
     times = _plain_times(raw)
     if not times.is_monotonic_increasing:
         LOG.info("mended: the rows were not in the order of time; sorted")
@@ -222,7 +228,10 @@ def _floor_to_days(raw: xr.Dataset, step: np.timedelta64) -> xr.Dataset:
 def _series(
     values: xr.DataArray, units: Mapping[str, str], markers: Sequence[float], area: xr.DataArray | None, step: np.timedelta64
 ) -> tuple[tuple[tuple[str, str], np.ndarray, dict[str, Any]], np.ndarray]:
-    """Convert one variable to (basin, time) in its canonical unit; also return the count of values set to NaN, (basin,)."""
+    """Convert one variable to (basin, time) in its canonical unit.
+
+    Also returns the count of values set to NaN, (basin,).
+    """
     name = str(values.name)
     if set(values.dims) != {BASIN, TIME}:
         raise InputError(f"variable '{name}' has dims {values.dims}, not (basin, time); leave it out by variables = [...]")
@@ -267,7 +276,10 @@ def _refuse_more_than_ever_seen(values: xr.DataArray, numbers: np.ndarray, units
 
 
 def _source_units(raw: xr.Dataset, given: Mapping[str, str]) -> dict[str, str]:
-    """Collect the source unit of every variable over time, and of the area; raise if one is missing or unknown."""
+    """Collect the source units of all variables over time, and of the area.
+
+    Raises if a variable over time has no unit or an unknown one.
+    """
     known = {name: "1" for name in map(str, raw.data_vars) if is_mask(raw, name)}
     known |= {str(name): values.attrs["units"] for name, values in raw.data_vars.items() if "units" in values.attrs} | dict(given)
     series = {str(name): known.get(str(name)) for name, values in raw.data_vars.items() if TIME in values.dims}
@@ -285,7 +297,10 @@ def _discharge(
 
 
 def _area(raw: xr.Dataset, given: Mapping[str, float] | float | None, units: Mapping[str, str]) -> xr.DataArray | None:
-    """Return the area of every basin in km2, NaN where unknown; None if no area is known at all."""
+    """Return the area of every basin in km2, NaN if unknown.
+
+    None if no area is known at all.
+    """
     gauge_ids = raw[BASIN].values.tolist()
     attrs = {"units": "km2", "long_name": "area of the basin"}
     if given is not None:

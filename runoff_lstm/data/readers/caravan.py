@@ -166,7 +166,10 @@ def _from_csv(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def _first_cut(rows: bytes, commas: int) -> str:
-    """Describe the first row with another number of commas than the header, or a last row without line break."""
+    """Describe the first broken row, for an error.
+
+    It has another number of commas than the header, or the last row has no line break.
+    """
     uneven = [number for number, row in enumerate(rows.splitlines(), start=2) if row.count(b",") != commas]
     return f"line {uneven[0]} has not as many cells as the header" if uneven else "its last line does not end"
 
@@ -182,7 +185,10 @@ def _from_netcdf(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def _with_units(raw: xr.Dataset, given: Mapping[str, str]) -> xr.Dataset:
-    """Add Caravan's and the given units; series without a unit are left out and logged."""
+    """Add Caravan's and the given units.
+
+    Series without a unit are left out and logged.
+    """
     known = {**UNITS, DISCHARGE: "mm d-1", **{re.escape(name): unit for name, unit in given.items()}}
     units = {str(name): [unit for pattern, unit in known.items() if re.fullmatch(pattern, str(name))] for name in raw.data_vars}
     for name, found in units.items():
@@ -195,7 +201,10 @@ def _with_units(raw: xr.Dataset, given: Mapping[str, str]) -> xr.Dataset:
 
 
 def _attribute_table(root: Path, subsets: Mapping[str, str]) -> pd.DataFrame:
-    """Join the three attribute tables of every basin's subset, index gauge ids; `area` becomes area_km2."""
+    """Join the three attribute tables of every basin's subset, index gauge ids.
+
+    `area` becomes area_km2.
+    """
     tables = []
     for subset in sorted(set(subsets.values())):
         folder = root / "attributes" / subset

@@ -152,7 +152,10 @@ def _tables(path: Path, gauge_ids: Sequence[str] | None, form: CsvForm, options:
 
 
 def _read_text(path: Path, form: CsvForm, options: ReaderOptions) -> pd.DataFrame:
-    """Read the cells of a file as text, with renamed columns; the index is the row, counted from 0."""
+    """Read the cells of a file as text, with renamed columns.
+
+    The index is the row, counted from 0.
+    """
     try:
         lines = _lines(path, form)
     except UnicodeDecodeError as error:
@@ -204,7 +207,10 @@ def _rename(text: pd.DataFrame, path: Path, rename: Mapping[str, str]) -> pd.Dat
 
 
 def _numbers(text: pd.DataFrame, path: Path, form: CsvForm, options: ReaderOptions) -> pd.DataFrame:
-    """Convert cells to numbers, missing ones to NaN, index time; raise on any other cell, with its line."""
+    """Convert cells to numbers, missing ones to NaN, index time.
+
+    Any other cell raises an error with its line.
+    """
     wanted = options.get("variables")
     for name in wanted or ():
         if name not in text and not options.get("attributes"):

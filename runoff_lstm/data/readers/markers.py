@@ -45,7 +45,10 @@ LARGE_SUSPECT = 888.0
 
 
 def markers_of(options: ReaderOptions) -> Sequence[float | str]:
-    """Return the given markers of missing values; raise on a bare text, which would be split into letters."""
+    """Return the given markers of missing values.
+
+    A bare text raises an error: it would be split into letters.
+    """
     given = options.get("missing", ())
     if not isinstance(given, list | tuple):
         raise InputError(f"missing = {given!r}: give a list, such as missing = [-888]")

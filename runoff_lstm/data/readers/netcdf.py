@@ -151,7 +151,10 @@ def _refuse_pickle(store: Path) -> None:
 
 
 def _codecs(metadata: object) -> Iterator[object]:
-    """Yield the names of all codecs, nested ones included, in the metadata of an array of Zarr format 2 or 3."""
+    """Yield the names of all codecs in the metadata of an array, nested ones included.
+
+    Supports Zarr formats 2 and 3.
+    """
     parts = metadata.values() if isinstance(metadata, dict) else metadata if isinstance(metadata, list) else ()
     if isinstance(metadata, dict):
         yield from (metadata[key] for key in ("id", "name") if key in metadata)
@@ -166,7 +169,7 @@ def _engine() -> str:
 
 
 def _with_basins(raw: xr.Dataset, path: Path) -> xr.Dataset:
-    """Ensure a basin dimension of gauge ids and a time dimension; raise if they cannot be found."""
+    """Ensure a basin dimension of gauge ids and a time dimension, or raise."""
     if TIME not in raw.dims:
         raise InputError(
             f"{path} has no dimension 'time'; {nearest('time', map(str, raw.dims))} Map it: rename = {{time = \"...\"}}"

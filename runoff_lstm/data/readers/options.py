@@ -63,6 +63,9 @@ SHARED_OPTIONS: dict[str, Any] = {
 
 
 def check_options(where: str, options: Mapping[str, Any], *, beside: Sequence[str] = ()) -> None:
-    """Raise on a keyword not in `ReaderOptions` or the reader's own (`beside`), and on an unknown `on_missing`."""
+    """Raise on an unknown keyword of a reader and on an unknown `on_missing`.
+
+    Known are the keys of `ReaderOptions` and the reader's own in `beside`.
+    """
     check_keywords(where, options, [*beside, *ReaderOptions.__annotations__])
     check_on_missing(options.get("on_missing", "refuse"))
