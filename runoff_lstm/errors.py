@@ -1,4 +1,4 @@
-"""The one error for what a user gave, hints and checks that end in it, and the log as a Python user sees it."""
+"""The error for invalid input, the checks and hints that raise it, and the handler of the package's log."""
 
 import difflib
 import logging
@@ -13,7 +13,9 @@ Kind = TypeVar("Kind")
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used as it is; the message says in one sentence what, where and what to do.
+    """Invalid input from the user.
+
+    The message states in one sentence the place, the fault and the remedy.
 
     Examples
     --------
@@ -27,7 +29,9 @@ class InputError(ValueError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint that ends an error message: the known names most like `name`, or all of them where they are few.
+    """Return a hint for the end of an error message.
+
+    The hint is the known name most like `name`. Without a close match, it lists the first twelve known names.
 
     >>> nearest("prpc", ["prcp", "tmax"])
     "did you mean 'prcp'?"
@@ -42,7 +46,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
-    """The value where it is one of the words that `name` may have; else refuse it with the nearest of them.
+    """Return the value if it is one of the choices.
+
+    Anything else raises an error with the nearest choice.
 
     >>> check_choice("mode", "window", ["windows", "continuous"])
     Traceback (most recent call last):
@@ -55,14 +61,17 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
 
 
 def unknown_choice(name: str, value: object, choices: Sequence[str]) -> str:
-    """The sentence that refuses a value: the nearest choice, and all of them where they are few."""
+    """Return the error text for an unknown value.
+
+    The text names the nearest choice, and lists all choices where there are at most twelve.
+    """
     hint = nearest(str(value), choices)
     among = f" ({', '.join(choices)})" if hint.startswith("did") and len(choices) <= 12 else ""
     return f"{name} = {value!r} is not known; {hint}{among}"
 
 
 def check_keywords(where: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse a keyword that a function does not have, with the nearest one that it has.
+    """Raise on an unknown keyword of a function, with the nearest known one.
 
     >>> check_keywords("read_csv", ["unitz"], ["units", "rename"])
     Traceback (most recent call last):
@@ -75,7 +84,10 @@ def check_keywords(where: str, given: Iterable[str], known: Iterable[str]) -> No
 
 
 def as_integer(name: str, value: object, *, least: int | None = None) -> int:
-    """A whole number as an int, numpy's too; anything else, True and False included, is refused by the argument's name.
+    """Return a whole number as an int.
+
+    Accepts numpy integers and floats without a fraction. Anything else raises an error that names the argument, as do True and
+    False.
 
     >>> as_integer("steps", 240.0)
     240
@@ -90,7 +102,9 @@ def as_integer(name: str, value: object, *, least: int | None = None) -> int:
 
 
 def as_number(name: str, value: object) -> float:
-    """A number as a float, numpy's too; a text, a truth value or NaN is refused by the argument's name.
+    """Return a number as a float.
+
+    Accepts numpy numbers. Text, True, False and NaN raise an error that names the argument.
 
     >>> as_number("learning_rate", 1)
     1.0
@@ -103,7 +117,9 @@ def as_number(name: str, value: object) -> float:
 
 
 def as_flag(name: str, value: object) -> bool:
-    """True or False, numpy's too; anything else is refused by the argument's name.
+    """Return True or False.
+
+    Accepts numpy's booleans. Anything else raises an error that names the argument.
 
     >>> as_flag("season", True)
     True
@@ -114,14 +130,16 @@ def as_flag(name: str, value: object) -> bool:
 
 
 def as_text(name: str, value: object) -> str:
-    """A text; anything else is refused by the argument's name."""
+    """Return a text; anything else raises an error that names the argument."""
     if not isinstance(value, str):
         raise InputError(f'{name} = {_shown(value)} must be text; write {name} = "{_shown(value)}"')
     return value
 
 
 def as_names(name: str, value: object) -> tuple[str, ...]:
-    """Names as a tuple; one text is one name, anything but texts is refused by the argument's name.
+    """Return names as a tuple.
+
+    A single text is one name. Anything but texts raises an error that names the argument.
 
     >>> as_names("forcing", "precipitation"), as_names("forcing", ["rain", "temperature"])
     (('precipitation',), ('rain', 'temperature'))
@@ -136,7 +154,9 @@ def as_names(name: str, value: object) -> tuple[str, ...]:
 
 
 def as_integers(name: str, value: object, *, least: int | None = None) -> tuple[int, ...]:
-    """Whole numbers as a tuple; one number is a tuple of one, anything else is refused by the argument's name.
+    """Return whole numbers as a tuple.
+
+    A single number becomes a tuple of one. Anything else raises an error that names the argument.
 
     >>> as_integers("hidden_sizes", 64), as_integers("hidden_sizes", [64, 32])
     ((64,), (64, 32))
@@ -147,7 +167,10 @@ def as_integers(name: str, value: object, *, least: int | None = None) -> tuple[
 
 
 def as_instance(name: str, value: object, kind: type[Kind], write: str) -> Kind:
-    """A value of the right class; anything else is refused by the argument's name, with what to write instead."""
+    """Return a value of the given class.
+
+    Anything else raises an error that names the argument and the text to write instead.
+    """
     if isinstance(value, kind):
         return value
     if isinstance(value, type) and issubclass(value, kind):
@@ -156,20 +179,25 @@ def as_instance(name: str, value: object, kind: type[Kind], write: str) -> Kind:
 
 
 def _listed(name: str, value: object, example: str) -> list[object]:
-    """The members of a list, tuple, array or other ordered collection; a dict or set, which has no order, is refused."""
+    """Return the members of a list, tuple, array or other ordered collection.
+
+    Raises on text, on bytes, and on a dict or set, which has no order.
+    """
     if not isinstance(value, Iterable) or isinstance(value, str | bytes | dict | set | frozenset):
         raise InputError(f"{name} = {_shown(value)} must be a list, such as {name} = {example}")
     return list(value)
 
 
 def _shown(value: object) -> str:
-    """A value in an error: as it is written where that is short, else its type."""
+    """Format a value for an error: its `repr` if that is short, else its type."""
     text = one_line(repr(value))
     return text if len(text) <= 60 and " object at 0x" not in text else f"a {type(value).__name__}"
 
 
 def one_line(text: str) -> str:
-    """Foreign text as one line of a terminal: without breaks, what cannot be printed spelled out, the middle of a long one cut.
+    """Format foreign text as one line of a terminal.
+
+    Removes line breaks, escapes characters that cannot be printed, and cuts the middle of a long text.
 
     >>> one_line("not a unit:" + chr(10) + "  buckets")
     'not a unit: buckets'
@@ -180,16 +208,16 @@ def one_line(text: str) -> str:
 
 
 LONGEST_LINE = 2000
-"""Characters of a message."""
+"""Longest message, in characters."""
 
 
 PACKAGE = "runoff_lstm"
 
 
 class _ShownByUs(logging.StreamHandler[TextIO]):
-    """Writes plain lines to the standard error of the moment, in a notebook to its output.
+    """Handler that writes plain lines to the current standard error.
 
-    Where the root logger or that of the package has another handler, that one shows them, and this one keeps still.
+    In a notebook it writes to the output. It writes nothing if the root logger or the package's logger has another handler.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -201,9 +229,10 @@ class _ShownByUs(logging.StreamHandler[TextIO]):
 
 
 def show_log() -> None:
-    """Give the package's logger its handler and, unless one is set, the level INFO; a second call changes nothing.
+    """Show the package's log.
 
-    `logging.getLogger("runoff_lstm").setLevel("WARNING")` keeps counts from being shown.
+    Adds a handler to the package's logger, and sets the level INFO unless a level is set. A second call changes nothing.
+    `logging.getLogger("runoff_lstm").setLevel("WARNING")` hides counts.
     """
     logger = logging.getLogger(PACKAGE)
     if any(isinstance(one, _ShownByUs) for one in logger.handlers):

@@ -1,6 +1,6 @@
-"""From a path, a table or a Dataset to a file that is written whole or not at all, and never over what is read.
+"""Write tables and Datasets to files: each file is written whole or not at all, and never over an input.
 
-Names and paths of foreign text are checked here too.
+Checks names and paths from foreign text too.
 """
 
 import itertools
@@ -26,40 +26,42 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
-"""The file in a run folder that the process which writes there holds; a killed process leaves it, unlocked."""
+"""Lock file in a run folder, held by the process that writes there; a killed process leaves it unlocked."""
 
 _PART = re.compile(r"\.[0-9a-f]{16}\.part(\..*)?")
-"""The name of an unfinished file: hidden, drawn at random, with the ending of the file it becomes."""
+"""Name of an unfinished file: hidden, drawn at random, with the ending of the final file."""
 
 _NOT_IN_NAMES = re.compile(r'[<>:"/\\|?*\s]+')
-"""What some system does not take in a file's name: separators, what Windows refuses, blanks."""
+"""Characters not allowed in a file name on some system: separators, characters forbidden on Windows, blanks."""
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-"""Names that Windows keeps for devices."""
+"""Device names reserved by Windows."""
 
 LONGEST_NAME = 100
-"""Bytes of the name of a folder, so that what is put behind it has room."""
+"""Longest name of a folder, in bytes; leaves room for a suffix."""
 
 
 def check_target(path: Path, *, endings: Sequence[str], inputs: Iterable[str | Path] = (), force: bool = False) -> None:
-    """Refuse an output before anything is read: another format, no folder, a place among the inputs, or one that is taken.
+    """Check an output path before anything is read.
+
+    Raises on another format, a missing folder, a place among the inputs, or an existing output.
 
     Parameters
     ----------
     path
-        The file, or Zarr store, to be written.
+        The file or Zarr store to write.
     endings
-        Those that its name may have, such as ".nc".
+        Allowed endings of its name, such as ".nc".
     inputs
-        Files and folders that are read. The output may be none of them, lie in none and hold none, by whatever link, and whatever
-        `force` says. Into a folder of CSV files only what would be read as one of them is refused.
+        Files and folders that are read. The output must not be one of them, lie in one or contain one, links included and
+        regardless of `force`. In a folder of CSV files, only an output that would be read as one of them raises.
     force
-        Whether an output that exists may be replaced.
+        Whether an existing output may be replaced.
 
     Raises
     ------
     InputError
-        The output is refused; the message says why.
+        The output is not allowed; the message gives the reason.
     """
     if path.suffix not in endings:
         raise InputError(f"{path}: let the name end in {' or '.join(endings)}")
@@ -79,17 +81,23 @@ def check_target(path: Path, *, endings: Sequence[str], inputs: Iterable[str | P
 
 
 def is_zarr(path: Path) -> bool:
-    """Whether a folder is a Zarr store."""
+    """Return whether a folder is a Zarr store."""
     return any((path / name).exists() for name in ("zarr.json", ".zgroup", ".zmetadata"))
 
 
 def is_archive(folder: Path, name: str) -> bool:
-    """Whether a folder is an archive, "camels_us" or "caravan", by the subfolder that its series lie in."""
+    """Return whether a folder is the archive "camels_us" or "caravan".
+
+    The subfolder of its series identifies an archive.
+    """
     return (folder / {"camels_us": "basin_mean_forcing", "caravan": "timeseries"}[name]).is_dir()
 
 
 def _touches(target: Path, given: Path) -> bool:
-    """Whether `target` is, lies in or holds `given`, or is, by whatever link, something in the folder `given`."""
+    """Return whether `target` is, lies in or contains `given`.
+
+    True too where `target` is a link to something in the folder `given`.
+    """
     there, source = target.resolve(), given.resolve()
     if source in there.parents and _is_folder_of_tables(source):
         if there.parent == source and target.suffix == ".csv":
@@ -103,7 +111,7 @@ def _touches(target: Path, given: Path) -> bool:
 
 
 def _is_folder_of_tables(folder: Path) -> bool:
-    """Whether the CSV files that lie in a folder are read, and nothing below it."""
+    """Return whether a folder is read as CSV files, without its subfolders."""
     whole = is_zarr(folder) or is_archive(folder, "camels_us") or is_archive(folder, "caravan")
     return not whole and any(folder.glob("*.csv"))
 
@@ -117,40 +125,43 @@ def _is_related(target: Path, given: Path) -> bool:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to: it takes the place of `path` on success and is gone on any failure.
+    """Yield a temporary path that replaces `path` on success.
 
-    At any moment, a full disk or a killed process included, `path` is the old file or the new one, whole. The path to write to has
-    a name of its own, so that two writers never share it, and holds an empty file; a writer of folders, such as Zarr stores,
-    removes that first. The file has the rights that the umask gives, whatever the writer sets.
+    It lies beside `path` and is removed on failure. At any moment `path` is the whole old file or the whole new one, also after a
+    full disk or a killed process. The temporary name is unique, so two writers never share it. It holds an empty file; a writer of
+    folders, such as Zarr stores, removes it first. The file gets the permissions of the umask, regardless of the writer.
 
     Raises
     ------
     InputError
-        The file cannot be written; the message says why.
+        The file cannot be written; the message gives the reason.
     """
     part = part_of(path)
     try:
-        with part.open("xb") as empty:  # never an existing file, nor the target of a link
+        with part.open("xb") as empty:  # fails on an existing file or link
             rights = stat.S_IMODE(os.fstat(empty.fileno()).st_mode)
         yield part
         if part.is_file():
             with part.open("rb+") as written:
                 os.fsync(written.fileno())
-            if stat.S_IMODE(part.stat().st_mode) != rights:  # safetensors makes a new file that nobody else may read
+            if stat.S_IMODE(part.stat().st_mode) != rights:  # safetensors makes a file readable by its owner alone
                 part.chmod(rights)
         _take_place(part, path)
-    except (OSError, RuntimeError) as error:  # torch and netCDF4 tell of a full disk by a RuntimeError
+    except (OSError, RuntimeError) as error:  # torch and netCDF4 report a full disk as RuntimeError
         raise InputError(f"{path} could not be written ({error}); make room or choose another place") from error
     finally:
         remove(part)
 
 
 def _take_place(part: Path, path: Path) -> None:
-    """Put what is written in the place of what was there; a folder that is replaced is removed once the new one is there."""
+    """Move the written part to `path`.
+
+    An old folder is removed after the new one is in place.
+    """
     if not (part.is_dir() and path.exists()):
         part.replace(path)
         return
-    old = path.with_name(f".{secrets.token_hex(8)}.old{path.suffix}")  # no part: nothing may clear it away
+    old = path.with_name(f".{secrets.token_hex(8)}.old{path.suffix}")  # not named as a part: `remove_parts` must keep it
     path.replace(old)
     try:
         part.replace(path)
@@ -161,12 +172,15 @@ def _take_place(part: Path, path: Path) -> None:
 
 
 def part_of(path: Path) -> Path:
-    """A hidden name beside `path`, drawn at random, for what is not there to stay; see `remove_parts`."""
+    """Return a hidden random path beside `path`.
+
+    It is for temporary files; see `remove_parts`.
+    """
     return path.with_name(f".{secrets.token_hex(8)}.part{path.suffix}")
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
+    """Remove a file or a folder if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -174,7 +188,10 @@ def remove(path: Path) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what a killed process has left unfinished in a folder that no other process writes to."""
+    """Remove the unfinished files of a killed process.
+
+    No other process may write to the folder.
+    """
     for one in folder.iterdir():
         if _PART.fullmatch(one.name):
             remove(one)
@@ -182,14 +199,14 @@ def remove_parts(folder: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process alone; the lock ends with the process, however that ends.
+    """Lock a folder for this process.
 
-    A system or a disk without such locks holds nothing.
+    The lock ends with the process, also when it is killed. Systems and disks without such locks skip the lock.
 
     Raises
     ------
     InputError
-        Another process holds the folder.
+        Another process has locked the folder.
     """
     if fcntl is None:
         yield
@@ -203,7 +220,10 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _lock(path: Path) -> int:
-    """The descriptor of a lock file that this process holds, and that is still the file of that name."""
+    """Lock the file at `path` and return its descriptor.
+
+    Checks that the path still names the locked file.
+    """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
@@ -216,7 +236,7 @@ def _lock(path: Path) -> int:
             raise InputError(
                 f"{path.parent} is in use by another train or resume; wait for its end, or choose another --run-dir"
             ) from None
-        except FileNotFoundError:  # whoever held it has just removed it
+        except FileNotFoundError:  # the previous holder has just removed it
             os.close(descriptor)
         except OSError:  # a disk without locks
             return descriptor
@@ -229,10 +249,10 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 
 
 def write_netcdf(dataset: xr.Dataset, path: Path, *, encoding: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-    """Write a Dataset as netCDF, whole or not at all; text, such as gauge ids, as characters.
+    """Write a Dataset as netCDF, whole or not at all.
 
-    Every reader of netCDF knows characters. With the other kind, strings, versions 1.7.3 to 1.7.5 of netCDF4 end the whole process
-    when xarray opens a file a second time while the first is open, as notebooks do.
+    Text, such as gauge ids, is written as characters: every netCDF reader supports them. With strings, netCDF4 1.7.3 to 1.7.5
+    crashes the process when xarray opens a file that is already open, as notebooks do.
     """
     text: dict[str, Mapping[str, Any]] = {
         str(name): {"dtype": "S1"} for name, values in dataset.variables.items() if values.dtype.kind in "OU"
@@ -243,7 +263,7 @@ def write_netcdf(dataset: xr.Dataset, path: Path, *, encoding: Mapping[str, Mapp
 
 
 def check_netcdf_path(path: Path) -> None:
-    """Refuse a path that the netCDF library takes for another one."""
+    """Raise on a path that the netCDF library misreads: one with a backslash on POSIX."""
     if os.name == "posix" and "\\" in str(path.absolute()):
         raise InputError(
             f"{path}: netCDF neither reads nor writes where a path has a backslash; rename that, or choose another path"
@@ -251,7 +271,9 @@ def check_netcdf_path(path: Path) -> None:
 
 
 def folder_name(text: str) -> str:
-    """Any text as a name that every system takes for a single new folder, and that no command takes for an option.
+    """Turn any text into a folder name.
+
+    The name is valid on every system, has no path separators, and is never mistaken for a command-line option.
 
     >>> [folder_name(text) for text in ("leaf", "Upper Rhine: daily", "../../escaped", "  ", "C:/data")]
     ['leaf', 'Upper-Rhine-daily', 'escaped', 'run', 'C-data']
@@ -262,7 +284,10 @@ def folder_name(text: str) -> str:
 
 
 def new_folder(path: Path) -> Path:
-    """Make a folder of this name, or of the first of path-2, path-3 ... that is not there; no other process gets the same one."""
+    """Make a new folder at `path`, or at the first free one of path-2, path-3 ...
+
+    No other process gets the same folder.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for number in itertools.count(1):
@@ -276,7 +301,9 @@ def new_folder(path: Path) -> Path:
 
 
 def expand_path(text: str, folder: Path) -> Path:
-    """A path of a config: relative to `folder`, with `~` and `$VARIABLE` or `${VARIABLE}` expanded; `$$` is the sign itself.
+    """Expand a path of a config.
+
+    The path is relative to `folder`. `~` and `$VARIABLE` or `${VARIABLE}` are expanded; `$$` is a literal `$`.
 
     >>> expand_path("data/a$$b.nc", Path("/home")).as_posix()
     '/home/data/a$b.nc'
@@ -297,12 +324,12 @@ def expand_path(text: str, folder: Path) -> Path:
         return (folder / Path(expanded).expanduser()).resolve()
     except InputError:
         raise
-    except (ValueError, OSError, RuntimeError) as error:  # a NUL, a loop of links, no such user
+    except (ValueError, OSError, RuntimeError) as error:  # a NUL, a loop of links, an unknown user
         raise InputError(f"the path {text!r} cannot be read ({error}); correct it") from None
 
 
 def literal_path(path: str | Path) -> str:
-    """The text by which `expand_path` finds this very path.
+    """Escape a path for `expand_path`, which then returns the same path.
 
     >>> literal_path("/data/a$b.nc")
     '/data/a$$b.nc'
@@ -311,7 +338,10 @@ def literal_path(path: str | Path) -> str:
 
 
 def check_name(name: str) -> str:
-    """The name of an experiment, for titles, tables and files; refused where they cannot show it."""
+    """Check the name of an experiment.
+
+    Raises if titles, tables and files cannot show the name.
+    """
     if not name.strip() or len(name) > LONGEST_TITLE:
         raise InputError(f"the name of the experiment has {len(name)} characters; give 1 to {LONGEST_TITLE}, not all blank")
     odd = next((one for one in name if unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp")), None)
@@ -321,4 +351,4 @@ def check_name(name: str) -> str:
 
 
 LONGEST_TITLE = 200
-"""Characters of the name of an experiment."""
+"""Longest name of an experiment, in characters."""

@@ -7,9 +7,10 @@ from runoff_lstm.data.units import Values
 
 
 def calendar_day_means(values: np.ndarray, *, times: pd.DatetimeIndex, at: pd.DatetimeIndex) -> Values:
-    """The mean of each calendar day, and within days of the hour, at other times: (basin, at), from (basin, time).
+    """Compute the mean of each calendar day at other times.
 
-    NaN is left out. February 29 without a value has the mean of February 28 and March 1; any other such calendar day is NaN.
+    Shapes: (basin, at), from (basin, time). Sub-daily data are averaged by calendar day and hour. NaN is left out. February 29
+    without a value gets the mean of February 28 and March 1; any other calendar day without a value is NaN.
     """
     keys, wanted = (np.asarray(one.month * 10_000 + one.day * 100 + one.hour, dtype=np.int64) for one in (times, at))
     mean = pd.DataFrame(values.T.astype(np.float64)).groupby(keys).mean()

@@ -1,4 +1,4 @@
-"""New variables from formulas: names, numbers, + - * / ** and a few functions, and nothing else of Python."""
+"""New variables from formulas of names, numbers, + - * / ** and a few functions; no other Python is allowed."""
 
 import ast
 import functools
@@ -18,31 +18,31 @@ from runoff_lstm.errors import InputError
 
 
 def derive(dataset: xr.Dataset, name: str, formula: str, *, units: str) -> xr.Dataset:
-    """Add a variable that is worked out from others.
+    """Add a variable computed from others.
 
     Parameters
     ----------
     dataset
-        Variables over (basin, time) and (basin,), which may be mixed.
+        Variables over (basin, time) and (basin,); a formula may mix both.
     name
-        Of the new variable.
+        Name of the new variable.
     formula
-        Of names, numbers, + - * / **, parentheses and min, max, sqrt, exp, log (natural), abs. It sees the variables in the units
-        they have in the dataset. Kept as the attribute `long_name`.
+        Names, numbers, + - * / **, parentheses and min, max, sqrt, exp, log (natural), abs. Variables enter in their unit in the
+        dataset. Kept as the attribute `long_name`.
     units
-        In which the result comes out. A variable over time is then kept in its canonical unit; for discharge in a volume per time
-        the dataset needs `area_km2`.
+        Unit of the result. A variable over time is converted to its canonical unit. Discharge in volume per time needs `area_km2`
+        in the dataset.
 
     Returns
     -------
     Dataset
-        With the variable, float32, over (basin,) where the formula names nothing over time. NaN where anything it is made of is
-        NaN, and where the result is no finite number, which is logged. Where anything it is made of was filled, so is it.
+        With the variable, float32; over (basin,) if the formula has no variable over time. NaN where an input is NaN, and where the
+        result is not finite, which is logged. Marked as filled where an input was filled.
 
     Raises
     ------
     InputError
-        The formula cannot be read, names an unknown variable or none; the name is taken; a unit is not known.
+        The formula is invalid, or has an unknown variable or none; the name is taken; a unit is not known.
 
     Examples
     --------
@@ -105,7 +105,7 @@ LONGEST_FORMULA = 500
 
 
 def formula_names(formula: str) -> list[str]:
-    """The variables a formula needs, in the order they are named.
+    """List the variables of a formula in order of appearance.
 
     >>> formula_names("max(tmin + tmax, 0) / 2")
     ['tmin', 'tmax']
@@ -116,7 +116,7 @@ def formula_names(formula: str) -> list[str]:
 
 
 def evaluate_formula(formula: str, inputs: Mapping[str, Values]) -> Values:
-    """Value of a formula, of whitelisted parts alone; a division by zero is infinite."""
+    """Evaluate a formula of whitelisted parts; a division by zero is infinite."""
     if len(formula) > LONGEST_FORMULA:
         raise InputError(f"the formula '{formula[:40]} ...' is longer than {LONGEST_FORMULA} characters; derive it in two steps")
     try:
@@ -132,7 +132,7 @@ def evaluate_formula(formula: str, inputs: Mapping[str, Values]) -> Values:
 def _value(node: ast.expr, inputs: Mapping[str, Values]) -> Values:
     match node:
         case ast.Constant(value=int() | float() as number) if not isinstance(number, bool) and number < 1e300:
-            return np.asarray(number, dtype=np.float64)  # a power of Python's integers could run for ever
+            return np.asarray(number, dtype=np.float64)  # a power of Python integers could take unbounded time
         case ast.Name(id=name):
             return inputs[name]
         case ast.UnaryOp(op=ast.USub(), operand=operand):

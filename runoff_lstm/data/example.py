@@ -1,4 +1,4 @@
-"""Two made-up basins, to try things on before there are data."""
+"""Synthetic data of two basins for examples."""
 
 import numpy as np
 import pandas as pd
@@ -8,14 +8,15 @@ from runoff_lstm.data.names import BASIN, DISCHARGE, TIME
 
 
 def example_basins(days: int = 730) -> xr.Dataset:
-    """Make up daily data of two basins: rain and temperature, and the discharge of a leaking bucket that they fill and dry.
+    """Generate synthetic daily data of two basins.
 
-    The same number of days gives the same data. Nothing in them is measured: they show how a call works, not how well a model does.
+    Discharge comes from a linear reservoir with rain as inflow and evaporation by temperature. The same number of days gives the
+    same data. No value is measured: use the data to try calls, not to judge a model.
 
     Parameters
     ----------
     days
-        Length of the record, which begins on 2000-01-01.
+        Length of the record; it starts on 2000-01-01.
 
     Returns
     -------

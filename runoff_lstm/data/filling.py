@@ -1,4 +1,4 @@
-"""From a canonical Dataset with gaps, or of another time step, to one that says what was derived, resampled and filled."""
+"""Fill gaps of a canonical Dataset, and mask and log every filled value."""
 
 import logging
 from collections.abc import Callable
@@ -16,36 +16,37 @@ from runoff_lstm.data.units import Values
 from runoff_lstm.errors import InputError, nearest
 
 MOST_TRIES = 1000
-"""Periods that filling from earlier values looks back at most."""
+"""Maximum number of periods that `fill_from_earlier` looks back."""
 
 LOG = logging.getLogger(__name__)
 
 
 def fill_from_earlier(dataset: xr.Dataset, name: str, *, period: Span, tries: int = 1, limit: int) -> xr.Dataset:
-    """Fill gaps with what was measured at the same time one or several periods earlier.
+    """Fill gaps with values measured at the same time one or several periods earlier.
 
-    No later value is used; only that a gap ends within `limit` steps is known from what comes after it.
+    No later value is used, but the length of the gap is: the step after it decides whether the gap is within `limit`.
 
     Parameters
     ----------
     dataset, name
         The variable to fill, over (basin, time).
     period
-        How far back: "1 day" is the same minute yesterday, "1 year" the same day last year (for February 29, February 28).
+        Distance back in time: "1 day" is the same minute yesterday, "1 year" the same day last year (for February 29,
+        February 28).
     tries
-        How many periods back it looks, the nearest first.
+        Maximum number of periods to look back, the nearest first.
     limit
-        Steps of the longest gap that is filled; of a longer one, nothing is. A gap lasts from one measured value to the next.
+        Longest gap to fill, in steps. Longer gaps are left whole. A gap lasts from one measured value to the next.
 
     Returns
     -------
     Dataset
-        With the variable filled and its mask `<name>_filled`, see `FILLED`. What was filled is logged by basin.
+        With the variable filled and its mask `<name>_filled`, see `FILLED`. Filled values are logged by basin.
 
     Raises
     ------
     InputError
-        The variable is not there, a number is below 1, or the period is no multiple of the step.
+        The variable is not found, a number is below 1, or the period is not a multiple of the step.
 
     Examples
     --------
@@ -63,7 +64,7 @@ def fill_from_earlier(dataset: xr.Dataset, name: str, *, period: Span, tries: in
         )
     try:
         earlier = [times - length * back for back in range(1, tries + 1)]
-    except (OverflowError, ValueError):  # of pandas, both
+    except (OverflowError, ValueError):  # pandas raises either
         raise InputError(f"fill {name}: {tries} period(s) of {period} reach back beyond any calendar; look less far") from None
     if not (earlier[0] < times).all():
         raise InputError(f"fill {name}: the period {period} does not lie back; give one above zero, such as '1 day'")
@@ -83,10 +84,10 @@ def fill_from_earlier(dataset: xr.Dataset, name: str, *, period: Span, tries: in
 
 
 def fill_by_interpolation(dataset: xr.Dataset, name: str, *, limit: int) -> xr.Dataset:
-    """Fill gaps on the straight line between the measured values on both sides; the ends of a record are not extended.
+    """Fill gaps by linear interpolation between the measured values on both sides.
 
-    It uses the value after the gap, which nobody has before the gap ends. The mask says so, and the variable is refused as an
-    input of forecasts, discharge as an input of simulations too.
+    The ends of a record are not extended. The value after the gap is used, which is unknown before the gap ends. The mask records
+    this. The variable then raises an error as an input of forecasts; discharge also as an input of simulations.
 
     Parameters, result and errors: see `fill_from_earlier`.
 
@@ -113,10 +114,11 @@ def fill_by_interpolation(dataset: xr.Dataset, name: str, *, limit: int) -> xr.D
 
 
 def fill_by_climatology(dataset: xr.Dataset, name: str, *, period: AnyPeriod, limit: int) -> xr.Dataset:
-    """Fill gaps with the mean of the basin's calendar day, and within days of the hour, over a period: the training period.
+    """Fill gaps with the basin's calendar-day mean over a period: the training period.
 
-    The mean is of measured values alone. February 29 without one has the mean of February 28 and March 1; any other such
-    calendar day stays missing. Other parameters, result and errors: see `fill_from_earlier`.
+    Sub-daily data use the mean of calendar day and hour. The mean covers measured values only. February 29 without one gets the
+    mean of February 28 and March 1; any other calendar day without one stays missing. Other parameters, result and errors: see
+    `fill_from_earlier`.
 
     Examples
     --------
@@ -139,7 +141,7 @@ def fill_by_climatology(dataset: xr.Dataset, name: str, *, period: AnyPeriod, li
 
 
 def numbers_of(dataset: xr.Dataset, name: str, wanted: str) -> Values:
-    """A variable as (basin, time), or (basin, 1) where it does not vary in time."""
+    """Return a variable as (basin, time), or (basin, 1) without a time dimension."""
     values = _variable(dataset, name, f"derive {wanted}")
     if set(values.dims) not in ({BASIN}, {BASIN, TIME}) or values.dtype.kind not in "fiu":
         raise InputError(f"derive {wanted}: '{name}' is {values.dtype} over {values.dims}; numbers over (basin, time) are needed")
@@ -156,7 +158,10 @@ def _fill(
     how: str,
     later: bool = False,
 ) -> xr.Dataset:
-    """Fill the short gaps with what `propose` makes of the measured values, (basin, time), NaN where it has nothing."""
+    """Fill short gaps with the values from `propose`.
+
+    `propose` maps measured values to candidates, both (basin, time), NaN where there is no candidate.
+    """
     if not isinstance(limit, int | np.integer) or limit < 1:
         raise InputError(f"fill {name}: limit = {limit!r} is not understood; give the longest gap to fill in steps, from 1 on")
     variable = _variable(dataset, name, "fill")
@@ -176,7 +181,7 @@ def _fill(
 
 
 def _gap_lengths(missing: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Length of the run of missing steps that each step, (basin, time), lies in; 0 outside."""
+    """Compute the length of the gap at each step, (basin, time); 0 outside gaps."""
     place = np.arange(1, missing.shape[1] + 1)
     before = np.maximum.accumulate(np.where(missing, 0, place), axis=1)
     after = np.minimum.accumulate(np.where(missing, place[-1] + 1, place)[:, ::-1], axis=1)[:, ::-1]
@@ -190,7 +195,10 @@ def _variable(dataset: xr.Dataset, name: str, where: str) -> xr.DataArray:
 
 
 def log_counts(dataset: xr.Dataset, name: str, where: npt.NDArray[np.bool_], what: str) -> None:
-    """Log by basin how many values, (basin, time) or (basin, 1), something was done to."""
+    """Log the number of changed values by basin.
+
+    `where` is (basin, time) or (basin, 1).
+    """
     for basin in np.flatnonzero(where.any(axis=1)):
         number, gauge_id = int(where[basin].sum()), dataset[BASIN].values[basin]
         first = f", the first on {dataset.indexes[TIME][where[basin].argmax()]}" if where.shape[1] > 1 else ""

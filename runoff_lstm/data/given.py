@@ -1,4 +1,4 @@
-"""What a user hands over where a Dataset is needed: the Dataset, or one sentence on how to make one of it."""
+"""Check of arguments that must be a Dataset."""
 
 import os
 
@@ -9,7 +9,10 @@ from runoff_lstm.errors import InputError
 
 
 def as_dataset(value: object, name: str = "dataset") -> xr.Dataset:
-    """The Dataset itself; a path, a table or a single variable is refused with the call that makes a Dataset of it."""
+    """Return a Dataset unchanged; raise on anything else.
+
+    For a path, a table or a single variable the error names the call that makes a Dataset of it.
+    """
     if isinstance(value, xr.Dataset):
         return value
     match value:

@@ -1,4 +1,4 @@
-"""What is in a canonical Dataset, basin by basin, and which of its basins a training can use."""
+"""Inventory of a canonical Dataset: records, gaps and missing values of each basin, to select basins for training."""
 
 import numpy as np
 import pandas as pd
@@ -10,15 +10,15 @@ from runoff_lstm.data.times import times_of
 
 
 def inventory(dataset: xr.Dataset) -> pd.DataFrame:
-    """One row per gauge: what was found, where it has gaps, and how many values a reader took as missing.
+    """List record, gaps and missing values of each gauge, one row per gauge.
 
     Returns
     -------
     DataFrame
-        Index `gauge_id`; with discharge in the data `first` and `last` day of it (NaT: none at all), `observed` and `missing` days
-        between the two, `longest_gap` among these in steps, and `zero_flow`, the share of observed days without flow;
-        `forcing_missing`, steps of the record on which any forcing is NaN; `set_missing`, values that a reader made NaN
-        (sentinels, negative flows); `attributes_missing`, attributes without a value; counts of flags where the reader has some.
+        Index `gauge_id`. With discharge in the data: its `first` and `last` day (NaT: none at all), `observed` and `missing` days
+        between the two, `longest_gap` among these in steps, and `zero_flow`, the share of observed days without flow.
+        `forcing_missing`: steps of the record with any forcing NaN. `set_missing`: values set to NaN by a reader (sentinels,
+        negative flows). `attributes_missing`: attributes without a value. Counts of flags where the reader has some.
 
     Examples
     --------
@@ -47,7 +47,10 @@ def inventory(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def _record(discharge: np.ndarray, times: pd.DatetimeIndex) -> dict[str, np.ndarray]:
-    """First and last observed step, and what lies between, of discharge (basin, time)."""
+    """Compute first and last observed step, and the counts between them.
+
+    `discharge` is (basin, time).
+    """
     there = np.isfinite(discharge)
     some, steps = there.any(axis=1), discharge.shape[1]
     first, last = there.argmax(axis=1), steps - 1 - there[:, ::-1].argmax(axis=1)

@@ -1,4 +1,4 @@
-"""The masks beside filled variables: what was measured, what was not, and what was filled from values after the gap."""
+"""Masks beside filled variables: measured or filled, and filled from values after the gap or not."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,9 @@ from runoff_lstm.errors import InputError
 
 
 def measured(dataset: xr.Dataset) -> xr.Dataset:
-    """The dataset with discharge as it was measured, for targets and scores: NaN where it was filled, and without its mask.
+    """Return the dataset with measured discharge only, for targets and scores.
+
+    Filled discharge becomes NaN, and its mask is dropped.
 
     Examples
     --------
@@ -28,12 +30,12 @@ def measured(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def has_mask(dataset: xr.Dataset, name: str) -> bool:
-    """Whether a variable over time has a mask beside it."""
+    """Return whether a variable over time has a mask beside it."""
     return name + FILLED in dataset.data_vars and is_mask(dataset, name + FILLED)
 
 
 def mask_of(dataset: xr.Dataset, name: str) -> npt.NDArray[np.bool_]:
-    """Where a variable was filled, (basin, time)."""
+    """Return the mask of a variable, (basin, time): true where it was filled."""
     if not has_mask(dataset, name):
         return np.zeros((dataset.sizes[BASIN], dataset.sizes[TIME]), dtype=bool)
     refuse_taken_names(dataset[[name, name + FILLED]])
@@ -42,18 +44,24 @@ def mask_of(dataset: xr.Dataset, name: str) -> npt.NDArray[np.bool_]:
 
 
 def with_mask(dataset: xr.Dataset, name: str, filled: npt.NDArray[np.bool_], *, later: bool = False) -> xr.Dataset:
-    """The dataset with the mask of a variable, (basin, time); `later`: whether values after a gap have filled it."""
+    """Add the mask of a variable, (basin, time).
+
+    `later`: values after a gap were used to fill it.
+    """
     attrs = {"units": "1", "long_name": f"1 where {name} was filled", **({LATER: 1} if later else {})}
     return dataset.assign({name + FILLED: ((BASIN, TIME), filled.astype(np.int8), attrs)})
 
 
 def sees_later(dataset: xr.Dataset, name: str) -> bool:
-    """Whether a variable holds values that were filled from what was measured after the gap."""
+    """Return whether a variable has values filled from measurements after the gap."""
     return has_mask(dataset, name) and bool(dataset[name + FILLED].attrs.get(LATER, 0)) and bool(mask_of(dataset, name).any())
 
 
 def refuse_later(dataset: xr.Dataset, names: Iterable[str]) -> None:
-    """Refuse variables of these names that see later values: as input of a forecast they would show it the future."""
+    """Raise on variables filled from later values.
+
+    As input of a forecast they would leak the future.
+    """
     for name in names:
         if sees_later(dataset, name):
             raise InputError(

@@ -21,27 +21,27 @@ AREA = "area_km2"
 
 
 ALWAYS_KEPT = (AREA, "gauge_lat", "gauge_lon")
-"""Variables over (basin,) that are kept, where they are there, whatever else is picked: the area, and where the gauge stands."""
+"""Variables over (basin,) kept in every selection of variables, if present: the area and the coordinates of the gauge."""
 
 
 FILLED = "_filled"
-"""Ending of a mask over (basin, time): 1 where the variable named before it was filled, 0 where measured or still missing."""
+"""Suffix of a mask over (basin, time): 1 where the variable was filled, 0 where measured or still missing."""
 
 
 LATER = "uses_later_values"
-"""Attribute of such a mask, 1: the variable holds values that were filled from what was measured after a gap."""
+"""Attribute of such a mask, 1: the variable has values filled from measurements after a gap."""
 
 
 SET_MISSING = "set_missing"
-"""Coordinate over (basin,): how many values a reader has made NaN."""
+"""Coordinate over (basin,): number of values set to NaN by a reader."""
 
 
 OUTPUTS = ("observed", "simulated", "forecast", "issue_date", "lead_time", "member")
-"""What is made of a Dataset; coordinates of these names would meet it there, and are dropped."""
+"""Names of outputs; coordinates of these names in the data would clash with them, and are dropped."""
 
 
 SOURCE = "runoff_lstm_source"
-"""Attribute of a Dataset in which a reader leaves, as JSON, how it was called, so that a run can read the same data again."""
+"""Attribute of a Dataset with the call of its reader as JSON, for a run to read the same data again."""
 
 
 DAY = np.timedelta64(1, "D")
@@ -54,11 +54,11 @@ Counted = TypeVar("Counted", xr.Dataset, xr.DataArray)
 
 
 COUNTS = (SET_MISSING, "discharge_estimated")
-"""Coordinates over (basin,) in which readers count; they are of the data read, and of nothing that is made of it."""
+"""Coordinates over (basin,) with counts of readers; they describe the data read, not any output."""
 
 
 def without_counts(data: Counted) -> Counted:
-    """The same without the counts of readers: what outputs and tables take from a Dataset."""
+    """Drop the counts of readers, for outputs and tables."""
     return data.drop_vars([name for name in COUNTS if name in data.coords])
 
 
@@ -66,7 +66,7 @@ _PRECIPITATION = re.compile(r"(p|pr|prcp|pcp|tp|rain\w*?|precip\w*?|total_precip
 
 
 def is_precipitation(name: str) -> bool:
-    """Whether precipitation usually goes by that name.
+    """Return whether a name is a common name of precipitation.
 
     >>> [is_precipitation(name) for name in ("prcp_daymet", "precipitation", "P", "potential_evapotranspiration", "pressure")]
     [True, True, True, False, False]
@@ -75,7 +75,10 @@ def is_precipitation(name: str) -> bool:
 
 
 def discharge_units(step: np.timedelta64) -> str:
-    """Canonical unit of discharge: 'mm d-1' for daily and longer steps, 'mm h-1' for shorter ones."""
+    """Return the canonical unit of discharge.
+
+    'mm d-1' for daily and longer steps, 'mm h-1' for shorter ones.
+    """
     return "mm d-1" if step >= DAY else "mm h-1"
 
 
@@ -86,25 +89,31 @@ LEAD_TIME = "lead_time"
 
 
 def is_mask(dataset: xr.Dataset, name: str) -> bool:
-    """Whether a name is that of the mask of a variable over time, be the mask there or not."""
+    """Return whether a name is reserved for the mask of a variable over time.
+
+    The mask need not be present.
+    """
     masked = name.removesuffix(FILLED)
     return masked != name and masked in dataset.data_vars and TIME in dataset[masked].dims
 
 
 def refuse_mask(dataset: xr.Dataset, name: str, kind: str) -> None:
-    """Refuse a name of a mask for something else."""
+    """Raise if the name of a mask is given to something else."""
     if is_mask(dataset, name):
         masked = name.removesuffix(FILLED)
         raise InputError(f"{kind}: the name '{name}' is kept for the mask of {masked}; choose another name, {_renamed(name)}")
 
 
 def _is_zero_or_one(values: np.ndarray) -> bool:
-    """Whether there is nothing but 0, 1 and NaN."""
+    """Return whether all values are 0, 1 or NaN."""
     return values.dtype.kind in "fiub" and not np.any((values != 0) & (values != 1) & ~np.isnan(values))
 
 
 def refuse_taken_names(dataset: xr.Dataset) -> None:
-    """Refuse a variable under the name of something else: a mask, the discharge, an attribute that is always kept, a count."""
+    """Raise on a variable with a reserved name.
+
+    Reserved are the names of masks, the discharge, attributes of `ALWAYS_KEPT` and counts.
+    """
     for name in map(str, dataset.data_vars):
         wanted = _wanted_under(name, dataset)
         if wanted is not None:
@@ -112,7 +121,10 @@ def refuse_taken_names(dataset: xr.Dataset) -> None:
 
 
 def _wanted_under(name: str, dataset: xr.Dataset) -> str | None:
-    """What has to be under a name, where the variable that has it is something else; None where it is right or free."""
+    """Describe the variable that a reserved name must have, for an error.
+
+    None if the variable is the right one or the name is not reserved.
+    """
     values = dataset[name]
     over_time = TIME in values.dims
     if name == SET_MISSING:

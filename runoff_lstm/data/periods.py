@@ -1,4 +1,4 @@
-"""From dates to periods with both ends included, to a train, validation and test split that never overlaps, and to folds."""
+"""Periods with both ends included, of one stretch or several, from dates in any common form."""
 
 import datetime
 import re
@@ -16,15 +16,17 @@ from runoff_lstm.errors import InputError
 Date = str | datetime.date | pd.Timestamp | np.datetime64
 
 _WHOLE_DATE = re.compile(r"\s*\d{4}-\d{2}-\d{2}(?!\d)")
-"""What a date in text begins with: a year alone would be its first day, and 01/10/1999 the tenth of January."""
+"""Required start of a date in text. Pandas would read a year alone as its first day, and 01/10/1999 as the tenth of January."""
 
 FIRST_YEAR, LAST_YEAR = 1678, 2261
-"""The years that times in nanoseconds can be in."""
+"""First and last whole year of times in nanoseconds."""
 
 
 @dataclass(frozen=True, init=False)
 class Period:
-    """A stretch of time, both ends included; an end date without a time of day includes its whole day.
+    """A stretch of time, both ends included.
+
+    An end date without a time of day includes its whole day.
 
     Parameters
     ----------
@@ -34,7 +36,7 @@ class Period:
     Raises
     ------
     InputError
-        A date cannot be read, carries a time zone, or the end comes before the start.
+        A date is invalid or has a time zone, or the end comes before the start.
 
     Examples
     --------
@@ -53,7 +55,9 @@ class Period:
 
     @classmethod
     def of_steps(cls, times: pd.DatetimeIndex, steps: slice) -> "Period":
-        """The period of exactly these steps of a time axis: an end at midnight does not mean the whole day of hourly data.
+        """Make the period of exactly these steps of a time axis.
+
+        With hourly data, an end at midnight means that step, not its whole day.
 
         >>> hours = pd.date_range("2000-01-01", periods=48, freq="h")
         >>> Period.of_steps(hours, slice(0, 25)).steps(hours)
@@ -68,7 +72,7 @@ class Period:
 
     @property
     def last_moment(self) -> pd.Timestamp:
-        """The last moment that belongs to the period: the end of the day where `end` is a bare date."""
+        """The last moment of the period: the end of the day if `end` is a bare date."""
         if self.end == self.end.normalize():
             return self.end + pd.Timedelta(1, "D") - pd.Timedelta(1, "s")
         return self.end
@@ -79,25 +83,28 @@ class Period:
         return slice(self.start, self.last_moment)
 
     def overlaps(self, other: "Period | Stretches") -> bool:
-        """Whether any moment belongs to both."""
+        """Return whether the two share a moment."""
         return any(self.start <= one.last_moment and one.start <= self.last_moment for one in other.parts)
 
     @property
     def parts(self) -> "tuple[Period, ...]":
-        """The period itself, as the only one of its parts: what `Stretches` have several of."""
+        """The period as a tuple of one, like the parts of `Stretches`."""
         return (self,)
 
     def labels(self, times: pd.DatetimeIndex) -> slice:  # noqa: ARG002 - those of stretches depend on the times
-        """`label_slice`, under the name that it shares with `Stretches`."""
+        """Return `label_slice`; same name as in `Stretches`."""
         return self.label_slice
 
     def positions(self, times: pd.DatetimeIndex) -> np.ndarray:
-        """Positions of the period's steps on a sorted time axis, (step,); refused as in `steps`."""
+        """Return positions of the period's steps on a sorted time axis, (step,).
+
+        Raises as `steps`.
+        """
         steps = self.steps(times)
         return np.arange(steps.start, steps.stop)
 
     def steps(self, times: pd.DatetimeIndex) -> slice:
-        """Positions of the period's steps on a sorted time axis.
+        """Return positions of the period's steps on a sorted time axis, as a slice.
 
         Raises
         ------
@@ -117,17 +124,19 @@ class Period:
 
 @dataclass(frozen=True)
 class Stretches:
-    """Several periods as one, such as all years but those of the test: a training period with a hole.
+    """Several periods as one, for training periods with gaps.
+
+    For example, all years but the test years.
 
     Parameters
     ----------
     parts
-        At least two, in order of time; a step belongs to the whole if it belongs to one of them.
+        At least two periods, in order of time. A step belongs to the stretches if it belongs to one part.
 
     Raises
     ------
     InputError
-        There are fewer than two, they overlap or are out of order.
+        There are fewer than two parts, or they overlap or are out of order.
 
     Examples
     --------
@@ -152,19 +161,19 @@ class Stretches:
 
     @property
     def last_moment(self) -> pd.Timestamp:
-        """The last moment that belongs to any of them."""
+        """The last moment of the last part."""
         return self.parts[-1].last_moment
 
     def overlaps(self, other: "Period | Stretches") -> bool:
-        """Whether any moment belongs to both."""
+        """Return whether the two share a moment."""
         return any(one.overlaps(other) for one in self.parts)
 
     def labels(self, times: pd.DatetimeIndex) -> pd.DatetimeIndex:
-        """The steps that belong to any of them, as labels, for `dataset.sel(time=...)`."""
+        """Return the steps of all parts as labels, for `dataset.sel(time=...)`."""
         return times[self.positions(times)]
 
     def positions(self, times: pd.DatetimeIndex) -> np.ndarray:
-        """Positions of the steps that belong to any of them, (step,); refused as in `Period.steps`."""
+        """Return positions of the steps of all parts, (step,); raises as `Period.steps`."""
         return np.concatenate([one.positions(times) for one in self.parts])
 
 
@@ -172,7 +181,7 @@ AnyPeriod = Period | Stretches
 
 
 def period_of(dates: Sequence[Any]) -> AnyPeriod:
-    """The period of [first day, last day], or of a list of such pairs.
+    """Make a period of [first day, last day], or of a list of such pairs.
 
     >>> str(period_of([["1980-10-01", "1989-09-30"], ["1999-10-01", "2008-09-30"]]))
     '1980-10-01 to 1989-09-30 and 1999-10-01 to 2008-09-30'
@@ -183,14 +192,14 @@ def period_of(dates: Sequence[Any]) -> AnyPeriod:
 
 
 def as_period(name: str, value: object) -> AnyPeriod:
-    """A period given as one, as (first day, last day), as a list of such pairs, or as a slice of dates.
+    """Convert an argument to a period.
 
     Parameters
     ----------
     name
-        Of the argument, which an error begins with.
+        Name of the argument, at the start of error messages.
     value
-        What was given.
+        A period, (first day, last day), a list of such pairs, or a slice of dates.
 
     Examples
     --------
@@ -214,12 +223,15 @@ def as_period(name: str, value: object) -> AnyPeriod:
 
 
 def as_labels(name: str, value: object, times: pd.DatetimeIndex) -> Labels:
-    """Labels of time for `dataset.sel(time=...)`: a slice or an index of times as they are, else those of the period given."""
+    """Convert an argument to labels for `dataset.sel(time=...)`.
+
+    A slice or an index of times is returned unchanged; anything else is read by `as_period`.
+    """
     return value if isinstance(value, slice | pd.DatetimeIndex) else as_period(name, value).labels(times)
 
 
 def as_single_period(name: str, value: object) -> Period:
-    """As `as_period`, several stretches refused."""
+    """Convert an argument to a period as `as_period`; raise on several stretches."""
     period = as_period(name, value)
     if isinstance(period, Stretches):
         raise InputError(f"{name} is {period}, and only a training period may have several stretches; give a single one")

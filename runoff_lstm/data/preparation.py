@@ -1,4 +1,4 @@
-"""The [data] tables of an experiment file as calls of resample, derive and the fills."""
+"""Apply the `[data]` tables of an experiment file: resample, derive and fill."""
 
 import inspect
 import json
@@ -23,10 +23,10 @@ from runoff_lstm.errors import InputError, check_choice, nearest
 LOG = logging.getLogger("runoff_lstm")
 
 MENDED = ("resample", "derive", "fill")
-"""Tables of [data] that say what is done after reading."""
+"""Tables of `[data]` that are applied after reading."""
 
 _OF_ANY_SOURCE = {"attributes", "area_km2", "mend_time", "on_missing", *MENDED}
-"""What a preparation says of the basins and the model, and not of how files are written."""
+"""Keys of a preparation that hold for every source: they concern basins and model, not the form of files."""
 
 FILLS: dict[str, Callable[..., xr.Dataset]] = {
     "earlier": fill_from_earlier,
@@ -43,35 +43,35 @@ def mend(
     fill: Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]] | None = None,
     train: AnyPeriod | None = None,
 ) -> xr.Dataset:
-    """Resample, fill and derive, as the tables of an experiment file say.
+    """Resample, fill and derive by the tables of an experiment file.
 
-    What is derived is derived from filled variables, and may be filled itself.
+    Derived variables use filled variables, and may be filled too.
 
     Parameters
     ----------
     dataset
         Canonical.
     derive
-        By the name of the new variable: `{"temperature": {"formula": "(tmin + tmax) / 2", "units": "degC"}}`; one may use another
-        that stands before it.
+        By the name of the new variable: `{"temperature": {"formula": "(tmin + tmax) / 2", "units": "degC"}}`. A formula may use
+        variables derived before it.
     resample
         `{"step": "1D", "share": 0.9}`.
     fill
         By the name of the variable: `{"precipitation": {"method": "earlier", "limit": 3, "period": "1 day", "tries": 1}}`, or a
-        list of such, one after the other; the methods are those of `FILLS`.
+        list of such tables, applied in order. The methods are those of `FILLS`.
     train
         The training period, for the method "climatology".
 
     Returns
     -------
     Dataset
-        Its attribute SOURCE tells the tables, so that a run can repeat them.
+        With the tables in its attribute SOURCE, for a run to repeat them.
 
     Raises
     ------
     InputError
-        A table has an unknown setting or lacks one, there is no training period for climatology, the data were mended before, or a
-        step finds a fault.
+        A table has an unknown setting or lacks one, there is no training period for climatology, the same table was applied before,
+        or a step raises.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def mend(
     return dataset.assign_attrs({SOURCE: json.dumps({**source, **given}, default=str)})
 
 
-_derive, _resample = derive, resample  # under the names that mend gives to its tables
+_derive, _resample = derive, resample  # `mend` uses the names for its tables
 
 
 def _fill_as(
@@ -116,7 +116,10 @@ def _fill_as(
 
 
 def _call(function: Callable[..., xr.Dataset], *given: Any, table: Mapping[str, Any], where: str) -> xr.Dataset:
-    """Call a function with the settings of a table, whose keys must be those of its other parameters."""
+    """Call a function with the settings of a table.
+
+    The keys must match the remaining parameters of the function.
+    """
     parameters = dict(list(inspect.signature(function).parameters.items())[len(given) :])
     for key in table:
         if key not in parameters:
@@ -132,9 +135,12 @@ def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def needed_variables(wanted: Sequence[str], derived: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """The variables to read for those that are wanted, and the derived ones among all that are needed, by formulas by name."""
+    """List the variables to read, and the derived ones, for the wanted variables.
+
+    `derived` holds the formulas by name.
+    """
     needed, made = list(dict.fromkeys(wanted)), []
-    for name, formula in reversed(list(derived.items())):  # what one is made of may itself be derived before it
+    for name, formula in reversed(list(derived.items())):  # an input may itself be derived before it
         if name in needed:
             needed.remove(name)
             made.append(name)
@@ -154,29 +160,31 @@ def read_as(
     train: AnyPeriod | None = None,
     read: Callable[..., xr.Dataset] | None = None,
 ) -> xr.Dataset:
-    """Read new data as those of a training were read, and clean, fill and derive them in the same way.
+    """Read new data and prepare them as the training data.
+
+    Applies the same reader options, fills and derived variables.
 
     Parameters
     ----------
     preparation
-        How the data of the training were read: the keys of `[data]` but the path, the gauge ids and what the model takes of them.
+        Preparation of the training data: the keys of `[data]` except the path, the gauge ids and the inputs of the model.
     path
         The new data.
     forcing, static_attributes, needs_discharge
-        What the model takes. Where it needs no discharge, what is said of discharge and area is not applied.
+        Inputs of the model. If it needs no discharge, settings of discharge and area are not applied.
     overrides
-        Keys of `[data]` that take the place of the preparation's, tables key by key; an empty table removes one.
+        Keys of `[data]` that replace those of the preparation, tables key by key; an empty table removes one.
     trained_on
-        Gauge ids of the training, the only ones that a single `area_km2` is for.
+        Gauge ids of the training; a single `area_km2` applies to these only.
     train
-        Training period, whose means the method "climatology" fills with.
+        Training period, for the means of the method "climatology".
     read
         Called with source, path and the keywords of the reader; None: the reader of `SOURCES`.
 
     Raises
     ------
     InputError
-        The data lack something, state another unit than those of the training had, or cannot be filled as those were.
+        The data lack something, state a unit other than in training, or cannot be filled as in training.
     """
     asked = dict(overrides or {})
     source = check_choice("source", asked.pop("source", None) or source_of(Path(path)), SOURCES)
@@ -202,7 +210,10 @@ def read_as(
 
 
 def _applicable(preparation: Mapping[str, Any], source: str, trained_on: Sequence[str]) -> dict[str, Any]:
-    """What of a preparation says something of data of another source; the rest is logged."""
+    """Select the keys of a preparation that apply to data of a source.
+
+    The others are logged.
+    """
     of_files = {"source", "path", "gauge_ids", "forcing", "static_attributes", "variables"}
     recorded = {key: value for key, value in preparation.items() if key not in of_files and value not in (None, {}, [])}
     before = preparation.get("source", source)
@@ -220,7 +231,10 @@ def _applicable(preparation: Mapping[str, Any], source: str, trained_on: Sequenc
 
 
 def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Two tables as one, key by key; what is above wins, and an empty table above removes the one below."""
+    """Merge two tables key by key.
+
+    `above` wins, and an empty table in `above` removes the one in `below`.
+    """
     joined = {**below, **above}
     for key in below.keys() & above.keys():
         if isinstance(below[key], Mapping) and isinstance(above[key], Mapping) and above[key]:
@@ -233,7 +247,7 @@ def _formulas(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _check_attributes(settings: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Refuse a table of attributes of the training that is gone."""
+    """Raise if the attribute table of the training is not found."""
     table = settings.get("attributes")
     if table and "attributes" not in asked and not Path(table).exists():
         raise InputError(
@@ -243,7 +257,7 @@ def _check_attributes(settings: Mapping[str, Any], asked: Mapping[str, Any]) -> 
 
 
 def _check_units(settings: Mapping[str, Any], asked: Mapping[str, Any], source: str, path: Path) -> None:
-    """Refuse a unit of the training where the new data state another one themselves."""
+    """Raise if the new data state a unit other than in training."""
     recorded = {name: unit for name, unit in settings.get("units", {}).items() if name not in asked.get("units", {})}
     stated = stated_units(path) if recorded and SOURCES[source].read is SOURCES["netcdf"].read else {}
     for name, unit in recorded.items():
@@ -264,7 +278,7 @@ def _mended_as(
     train: AnyPeriod | None,
     path: str | Path,
 ) -> xr.Dataset:
-    """The data resampled, filled and derived as those of the training, so far as the model takes it."""
+    """Resample, fill and derive as in training, for the variables of the model only."""
     tables: dict[str, Any] = {"resample": mending["resample"]}
     tables["derive"] = {name: one for name, one in (mending["derive"] or {}).items() if name in made}
     tables["fill"] = {name: one for name, one in (mending["fill"] or {}).items() if name in needed}
@@ -275,7 +289,7 @@ def _mended_as(
 
 
 def _check_climatology(dataset: xr.Dataset, name: str, train: AnyPeriod | None, path: str | Path) -> None:
-    """Refuse to fill with means of other years than those of the training."""
+    """Raise if the data do not cover the training period, whose means the fill needs."""
     times = times_of(dataset)
     if train is not None and times[0] <= train.parts[0].start and train.parts[-1].end < times[-1].normalize() + pd.Timedelta("1D"):
         return

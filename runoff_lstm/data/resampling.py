@@ -1,4 +1,4 @@
-"""From one time step to a longer one: sums, means and extremes, as the kind of each variable asks."""
+"""Resample to a longer time step: sum, mean, minimum or maximum by the kind of each variable."""
 
 import logging
 import re
@@ -21,35 +21,34 @@ _STATE = re.compile(r"swe|snw|snow_?(depth|pack|water)|water_equivalent|soil_?(w
 
 
 def resample(dataset: xr.Dataset, step: Span, *, share: float = 1.0) -> xr.Dataset:
-    """Bring the data to a longer time step.
+    """Resample the data to a longer time step.
 
-    Minimum and maximum temperatures and the like, told by their names (tmin, temperature_2m_max), keep minimum and maximum. Of
-    the others, an amount per step (mm) is summed, and everything else averaged: rates, discharge, temperature, radiation,
-    pressure, speed, and what is in mm but named as a state (swe, snow_depth, storage, level). Rates per hour become rates per day
-    where the new step is a day or longer.
+    Variables named as extremes (tmin, temperature_2m_max) take minimum or maximum. Amounts per step (mm) are summed. All others are
+    averaged: rates, discharge, temperature, radiation, pressure, speed, and states in mm by their name (swe, snow_depth, storage,
+    level). Rates per hour become rates per day if the new step is a day or longer.
 
     Parameters
     ----------
     dataset
-        At a regular step, a time stamp marking the start of its step.
+        At a regular step; a time stamp marks the start of its step.
     step
-        Minutes, hours, days, weeks or a month: "6h", "1D", "1W", "MS". Days begin at midnight, weeks on Monday, steps of several
-        days or hours at the first midnight of the record. Months differ in length, so monthly data cannot be trained on.
+        Minutes, hours, days, weeks or a month: "6h", "1D", "1W", "MS". Days begin at midnight and weeks on Monday. Steps of several
+        days or hours begin at the first midnight of the record. Months differ in length: models cannot be trained on monthly data.
     share
-        Of the steps that make up a new one, how many must have a value, in (0, 1]; else it is NaN. The record's first and last new
-        step may be incomplete: what lies outside counts as missing. A sum of some steps is scaled up to all of them, by one over
-        their share.
+        Required share of steps with a value within a new step, in (0, 1]; below it the new step is NaN. The first and last new step
+        may be incomplete: steps outside the record count as missing. A sum over some of the steps is scaled up to all of them, by
+        one over their share.
 
     Returns
     -------
     Dataset
-        Variables over (basin,) as they were; masks of filled values 1 where any step of the new one was filled.
+        Variables over (basin,) are unchanged. Masks of filled values are 1 where any step within the new one was filled.
 
     Raises
     ------
     InputError
-        The step is shorter than the data's or no multiple of it, the steps of the data straddle the new ones, the time axis is not
-        regular or has a time zone, a variable has no unit, or share is not in (0, 1].
+        The step is shorter than the step of the data or not a multiple of it, the old steps straddle the new ones, the time axis is
+        not regular or has a time zone, a variable has no unit, or share is not in (0, 1].
 
     Examples
     --------
@@ -63,7 +62,7 @@ def resample(dataset: xr.Dataset, step: Span, *, share: float = 1.0) -> xr.Datas
         raise InputError(
             f"resample: share = {share} is not understood; give the share of steps that must have a value, above 0 and up to 1"
         )
-    check_all_units(dataset)  # they tell a sum from a mean
+    check_all_units(dataset)  # units decide between sum and mean
     old = pd.Timedelta(time_step(times))
     labels, lengths = _new_steps(times, step, old)
     starts = np.flatnonzero(np.append(True, labels[1:] != labels[:-1]))
@@ -85,7 +84,10 @@ def resample(dataset: xr.Dataset, step: Span, *, share: float = 1.0) -> xr.Datas
 
 
 def _kind(name: str, values: xr.DataArray, step: np.timedelta64) -> tuple[str, str]:
-    """How a variable is resampled, "sum", "mean", "minimum" or "maximum", and the unit it then has."""
+    """Choose the aggregation of a variable and its unit afterwards.
+
+    The aggregation is "sum", "mean", "minimum" or "maximum".
+    """
     canonical = kept_units(name, str(values.attrs["units"]), step)
     extreme = _EXTREME.search(name)
     if extreme:
@@ -94,7 +96,10 @@ def _kind(name: str, values: xr.DataArray, step: np.timedelta64) -> tuple[str, s
 
 
 def _aggregate(values: np.ndarray, starts: np.ndarray, parts: np.ndarray, *, share: float, kind: str) -> np.ndarray:
-    """New steps, (basin, new time), of runs that begin at `starts` and are made of `parts` steps where they are complete."""
+    """Aggregate runs of steps to new steps, (basin, new time).
+
+    A run begins at each of `starts`; a complete run has `parts` steps.
+    """
     there = ~np.isnan(values)
     count = np.add.reduceat(there, starts, axis=1, dtype=np.int64)
     if kind in ("minimum", "maximum"):
@@ -106,7 +111,7 @@ def _aggregate(values: np.ndarray, starts: np.ndarray, parts: np.ndarray, *, sha
 
 
 def _new_steps(times: pd.DatetimeIndex, step: Span, old: pd.Timedelta) -> tuple[pd.DatetimeIndex, pd.TimedeltaIndex]:
-    """Of every step, when the new one it falls into begins and how long that lasts."""
+    """Compute start and length of the new step around each old step."""
     length, midnight = span(step), times[0].normalize()
     month = length == pd.DateOffset(months=1)
     if month:

@@ -1,7 +1,6 @@
-"""From any xarray Dataset of basins to the canonical one that every other module relies on, or to one clear error.
+"""Check a Dataset of basins against the canonical form, and return it tidied or raise one clear error.
 
-Names of dimensions and fixed variables, canonical units and the check of the form live here, and nowhere else; `checks` adds that
-of the units.
+The check of form and units lives here only; names are defined in `names`, units in `units`.
 """
 
 import numpy as np
@@ -26,7 +25,10 @@ from runoff_lstm.errors import InputError
 
 
 def check_form(dataset: xr.Dataset) -> xr.Dataset:
-    """Check the form of a Dataset and return it tidied: all that `check_basins` checks but the units."""
+    """Check the form of a Dataset and return it tidied.
+
+    Runs all checks of `check_basins` except those of units.
+    """
     as_dataset(dataset)
     for dim in (BASIN, TIME):
         if dim not in dataset.dims or dim not in dataset.indexes:
@@ -70,14 +72,17 @@ def _check_gauge_ids(dataset: xr.Dataset) -> None:
 
 
 def _check_variable(name: str, values: xr.DataArray) -> xr.DataArray:
-    """One variable with its dims in order and, where it varies in time, as float32; refuses infinities and non-numbers."""
+    """Return a variable over time as float32 with dims (basin, time).
+
+    Raises on infinite values and non-numbers. A variable without a time dimension is returned unchanged.
+    """
     if TIME not in values.dims:
         return values
     if set(values.dims) != {BASIN, TIME}:
         raise InputError(f"variable '{name}' has dims {values.dims}; (basin, time) or (basin,) are understood")
     if values.dtype.kind not in "fiu":
         raise InputError(f"variable '{name}' holds {values.dtype}, not numbers; convert it or leave it out")
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite there
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinite
         values = values.transpose(BASIN, TIME).astype("float32", copy=False)
     infinite = np.isinf(values.values)
     if infinite.any():
@@ -99,7 +104,10 @@ def _refuse_negative(values: xr.DataArray) -> None:
 
 
 def _first(values: xr.DataArray, where: np.ndarray) -> str:
-    """'basin 01022500, 1987-03-02' of the first true element of `where`, shaped (basin, time)."""
+    """Format basin and date of the first true element of `where`, (basin, time).
+
+    The form is 'basin 01022500, 1987-03-02'.
+    """
     basin, step = (int(index[0]) for index in np.nonzero(where))
     return f"basin {values[BASIN].values[basin]}, {date_label(values[TIME].values[step])}"
 
@@ -111,8 +119,8 @@ def check_basins(dataset: xr.Dataset) -> xr.Dataset:
     ----------
     dataset
         dims (basin, time), basin coordinate of gauge ids as str, time coordinate datetime64 at a regular step. Forcing variables
-        and `discharge` over (basin, time), each with the attribute `units` ("1" where it has none), static attributes and
-        `area_km2` over (basin,). NaN is the only missing value.
+        and `discharge` over (basin, time), each with the attribute `units` ("1" if dimensionless). Static attributes and `area_km2`
+        over (basin,). NaN is the only missing value.
 
     Returns
     -------
@@ -122,9 +130,9 @@ def check_basins(dataset: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     InputError
-        A dimension is missing, gauge ids are not unique strings, the time axis is not regular, a value is infinite, a discharge is
-        negative or in another unit than `discharge_units`, a variable over time has no unit or one that is not known, an area is
-        not positive, a name is kept for something else. The message names gauge, variable and date.
+        A dimension is missing, gauge ids are not unique strings, the time axis is not regular, a value is infinite, discharge is
+        negative or not in `discharge_units`, a variable over time has no unit or an unknown one, an area is not positive, or a name
+        is reserved. The message names gauge, variable and date.
 
     Examples
     --------
@@ -139,6 +147,9 @@ def check_basins(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def check_all_units(dataset: xr.Dataset) -> None:
-    """Refuse variables over time that have no unit, or one that is not known, all of them at once; masks are plain numbers."""
+    """Raise on variables over time without a unit or with an unknown one.
+
+    One error names all of them. Masks need no unit.
+    """
     series = {str(name): values.attrs.get("units") for name, values in dataset.data_vars.items() if TIME in values.dims}
     check_units({name: units for name, units in series.items() if not is_mask(dataset, name)})

@@ -13,12 +13,14 @@ from runoff_lstm.errors import InputError
 
 @dataclass(frozen=True)
 class Periods:
-    """Train, validation and test period of an experiment; training may go on in several stretches.
+    """Train, validation and test period of an experiment.
+
+    Training may have several stretches.
 
     Raises
     ------
     InputError
-        Two of them share a day: scores on days that were learned from mean nothing. Or one is no period, nor a pair of dates.
+        Two periods share a day: scores on training days are not valid. Or a value is neither a period nor a pair of dates.
 
     Examples
     --------
@@ -43,12 +45,12 @@ class Periods:
                 )
 
     def named(self) -> dict[str, AnyPeriod]:
-        """The periods that are set, by name."""
+        """Return the periods that are set, by name."""
         pairs: dict[str, AnyPeriod | None] = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: period for name, period in pairs.items() if period is not None}
 
     def check(self, times: pd.DatetimeIndex) -> None:
-        """Refuse a period that is not inside the record, by its name."""
+        """Raise on a period outside the record; the error gives its name."""
         for name, period in self.named().items():
             try:
                 period.positions(times)
@@ -57,7 +59,9 @@ class Periods:
 
 
 def ungauged_folds(gauge_ids: Sequence[str], number: int, *, seed: int = 0) -> list[tuple[str, ...]]:
-    """The basins in `number` folds of nearly equal size, drawn at random: each fold is once kept from training and then scored.
+    """Draw `number` random folds of basins of nearly equal size.
+
+    Each fold is held out of training once and then scored.
 
     Raises
     ------
@@ -78,15 +82,15 @@ def ungauged_folds(gauge_ids: Sequence[str], number: int, *, seed: int = 0) -> l
 
 
 def temporal_folds(period: AnyPeriod, number: int) -> list[Periods]:
-    """Walk forward through a period: it is cut into `number` + 1 equal blocks; fold i trains on the first i,
-    and is tested on the next.
+    """Make folds that walk forward through a period.
 
-    The training grows, and nothing later than a tested block is ever trained on.
+    The period is cut into `number` + 1 equal blocks. Fold i trains on the first i blocks and is tested on the next one. Training
+    data grow with each fold, and never lie after a test block.
 
     Raises
     ------
     InputError
-        There is less than one fold, a block would be shorter than a day, or the period is in several stretches.
+        There is less than one fold, a block would be shorter than a day, or the period has several stretches.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The time axis: its step, its checks, spans of time as text, and dates as people write them."""
+"""The time axis: its step, its checks, and time spans and dates as text."""
 
 import datetime
 import re
@@ -13,13 +13,13 @@ from runoff_lstm.errors import InputError
 
 
 def date_label(moment: pd.Timestamp | np.datetime64) -> str:
-    """A date as text, with the time of day where that is not midnight."""
+    """Format a date, with the time of day if it is not midnight."""
     moment = pd.Timestamp(moment)
     return f"{moment:%Y-%m-%d}" if moment == moment.normalize() else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def step_label(step: pd.Timedelta | np.timedelta64) -> str:
-    """The length of a time step as text.
+    """Format the length of a time step.
 
     >>> [step_label(pd.Timedelta(step)) for step in ("1D", "6h", "15min")]
     ['1 day', '6 hours', '15 minutes']
@@ -37,12 +37,15 @@ Labels = slice | pd.DatetimeIndex
 
 
 def times_of(dataset: xr.Dataset | xr.DataArray) -> pd.DatetimeIndex:
-    """The time axis as a DatetimeIndex."""
+    """Return the time axis as a DatetimeIndex."""
     return pd.DatetimeIndex(dataset.indexes[TIME]).as_unit("ns")
 
 
 def times_in_order(dataset: xr.Dataset) -> pd.DatetimeIndex:
-    """The time axis; an InputError unless it is one of plain dates in order, two at least."""
+    """Return the time axis of a Dataset.
+
+    Raises InputError unless it has at least two plain dates in order.
+    """
     times = as_dataset(dataset).indexes.get(TIME)
     if not isinstance(times, pd.DatetimeIndex) or times.tz is not None or times.hasnans:
         kind = "no dates" if times is None else f"{times.dtype}, not plain dates"
@@ -58,7 +61,7 @@ def times_in_order(dataset: xr.Dataset) -> pd.DatetimeIndex:
 
 
 def time_step(times: pd.DatetimeIndex) -> np.timedelta64:
-    """The one step between neighbouring times.
+    """Compute the step of a regular time axis.
 
     Raises
     ------
@@ -92,7 +95,7 @@ _SPANS = {"min": "minute", "h": "hour", "d": "day", "w": "week", "ms": "month"}
 
 
 def span(text: Span) -> pd.Timedelta | pd.DateOffset:
-    """A length of time, of months and years as an offset.
+    """Parse a length of time; months and years become an offset.
 
     >>> span("6h"), span("2 days"), span("1 year")
     (Timedelta('0 days 06:00:00'), Timedelta('2 days 00:00:00'), <DateOffset: months=12>)
@@ -107,8 +110,8 @@ def span(text: Span) -> pd.Timedelta | pd.DateOffset:
     if number and unit in ("minute", "hour", "day", "week"):
         length = datetime.timedelta(**{f"{unit}s": number})
     try:
-        if length is not None and not pd.isna(pd.Timedelta(length).as_unit("ns")):  # to which times are brought
+        if length is not None and not pd.isna(pd.Timedelta(length).as_unit("ns")):  # the resolution of all times
             return pd.Timedelta(length)
-    except (ValueError, OverflowError):  # hundreds of years, or numpy's years, which differ in length
+    except (ValueError, OverflowError):  # hundreds of years, or numpy years of varying length
         pass
     raise InputError(f"'{str(text)[:100]}' is no length of time; write it as 6h, 1D, 1W, MS, '1 day' or '1 year'")

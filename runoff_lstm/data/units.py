@@ -1,4 +1,4 @@
-"""From the units data come in to the canonical ones, by pint, and from volumes to depths by the basin's area."""
+"""Convert units to the canonical ones by pint, and volumes to depths by the basin's area."""
 
 import functools
 import math
@@ -37,39 +37,39 @@ SPELLINGS = {
     "-": "dimensionless",
     "": "dimensionless",
 }
-"""What hydrologists write and pint reads otherwise ("C" would be coulomb), in lower case."""
+"""Common spellings in hydrology that pint reads differently ("C" would be coulomb), in lower case."""
 
 WORDS = {r"Mm(\^|\*\*)?3": "hectometer**3", "MCM": "hectometer**3", r"[Ll]y": "langley"}
 """The same for parts of a unit, as patterns: million cubic metres, not cubic megametres; langleys, not light-years."""
 
 LONGEST_UNIT = 60
-"""Characters of a unit."""
+"""Longest unit, in characters."""
 
 MOST_POWER = 1000
-"""Product of all exponents of a unit."""
+"""Largest product of all exponents of a unit."""
 
 _EXPONENT = re.compile(r"\s*(\()?\s*([+-]?\d{1,2}(\.\d{1,2})?)\s*(?(1)\))(?![\d.]|\s*(\*\*|\^))")
 
 SLOWEST_WIND = 0.005
-"""Size in m s-1 of the smallest unit of a speed; below it lie m h-1, mm s-1 and the other units of water depth per time."""
+"""Smallest unit of a speed, in m s-1; smaller units are depths of water per time, such as m h-1 and mm s-1."""
 
 WATER_KG_PER_M3 = 1000.0
 
 _PLAIN = frozenset({"mm d-1", "mm h-1", "mm", "degC", "W m-2", "Pa", "m s-1", "%", "1"})
-"""Units that are known without asking pint, which takes half a second to begin with."""
+"""Units known without pint, which takes half a second to load."""
 
 _UNKNOWN = "the unit '{}' is not known; write it as mm d-1, m3 s-1, degC, W m-2 or Pa"
 
 
 def convert(values: npt.ArrayLike, from_units: str, to_units: str) -> Values:
-    """Values in another unit, float64.
+    """Convert values to another unit, float64.
 
     A mass of water per area (kg m-2 s-1, as climate models give precipitation) counts as a depth: 1 kg m-2 is 1 mm.
 
     Raises
     ------
     InputError
-        A unit is not known, or the two do not measure the same thing.
+        A unit is not known, or the two units differ in dimension.
 
     Examples
     --------
@@ -87,17 +87,17 @@ def convert(values: npt.ArrayLike, from_units: str, to_units: str) -> Values:
     quantity = _registry().Quantity(np.asarray(values, dtype=np.float64) / density, source)
     try:
         converted: Values = np.asarray(quantity.to(target).magnitude)
-    except Exception:  # such as degrees Celsius per kilometre, which have no zero
+    except Exception:  # such as degrees Celsius per kilometre, which has no zero
         raise InputError(f"the unit '{from_units}' cannot be converted to '{to_units}'; convert the values before") from None
     return converted
 
 
 def canonical_units(units: str, step: np.timedelta64) -> str:
-    """The unit in which a forcing of the given unit is kept.
+    """Return the canonical unit for a forcing of a given unit.
 
-    Depth per time becomes mm d-1 (mm h-1 where the step is shorter than a day), depth mm (an amount per step), temperature degC,
-    power per area W m-2, pressure Pa, speed m s-1. A speed is told from a depth per time by the size of its unit: m s-1, km h-1
-    and km d-1 are speeds, mm s-1 and m d-1 are depths. Everything else keeps its unit.
+    Depth per time becomes mm d-1 (mm h-1 if the step is shorter than a day), depth mm (an amount per step), temperature degC, power
+    per area W m-2, pressure Pa, speed m s-1. The size of the unit separates speed from depth per time: m s-1, km h-1 and km d-1 are
+    speeds, mm s-1 and m d-1 are depths per time. Everything else keeps its unit.
 
     Raises
     ------
@@ -128,7 +128,10 @@ def canonical_units(units: str, step: np.timedelta64) -> str:
 
 
 def kept_units(name: str, units: str, step: np.timedelta64) -> str:
-    """The unit in which a variable over time is kept, see `canonical_units`; an error names the variable."""
+    """Return the canonical unit of a variable over time, see `canonical_units`.
+
+    Errors name the variable.
+    """
     try:
         return discharge_units(step) if name == DISCHARGE else canonical_units(units, step)
     except InputError as error:
@@ -136,12 +139,12 @@ def kept_units(name: str, units: str, step: np.timedelta64) -> str:
 
 
 def check_units(units: Mapping[str, object]) -> None:
-    """Refuse variables that have no unit, or one that is not known, all of them in one sentence.
+    """Raise on variables without a unit or with an unknown one, all in one error.
 
     Parameters
     ----------
     units
-        By variable; None or blank: it has none. What is a plain number has the unit "1".
+        Unit by variable; None or blank: no unit. Plain numbers have the unit "1".
 
     Examples
     --------
@@ -162,14 +165,14 @@ def check_units(units: Mapping[str, object]) -> None:
 
 
 def _example(name: str) -> str:
-    """A unit that a variable of this name may have, for a message."""
+    """Return a plausible unit for a variable name, for a message."""
     if name == DISCHARGE or is_precipitation(name):
         return "mm d-1"
     return "degC" if re.match(r"t(em|m[aei]|_|\d|$)", name.lower()) else "..."
 
 
 def _why_unknown(unit: str) -> str | None:
-    """What is wrong with a unit; None where it is known."""
+    """Return the error text for a unit; None if the unit is known."""
     if unit not in _PLAIN:
         try:
             _unit(unit)
@@ -179,7 +182,9 @@ def _why_unknown(unit: str) -> str | None:
 
 
 def is_amount(units: str) -> bool:
-    """Whether a unit is of an amount per step, which adds up over steps: a depth of water, or an energy per area.
+    """Return whether a unit is an amount per step.
+
+    An amount is a depth of water or an energy per area. Amounts add up over steps.
 
     >>> [is_amount(units) for units in ("mm", "J m-2", "mm d-1", "W m-2", "1")]
     [True, True, False, False, False]
@@ -188,7 +193,9 @@ def is_amount(units: str) -> bool:
 
 
 def discharge_to_depth(values: npt.ArrayLike, units: str, *, area_km2: npt.ArrayLike | None, step: np.timedelta64) -> Values:
-    """Discharge as depth per time: mm d-1, or mm h-1 where the step is shorter than a day.
+    """Convert discharge to depth per time.
+
+    The unit is mm d-1, or mm h-1 if the step is shorter than a day.
 
     Parameters
     ----------
@@ -204,7 +211,7 @@ def discharge_to_depth(values: npt.ArrayLike, units: str, *, area_km2: npt.Array
     Raises
     ------
     InputError
-        The unit is none of these, or a volume has no area.
+        The unit is none of these, or the area for a volume is missing or not positive.
 
     Examples
     --------
@@ -237,7 +244,7 @@ def _registry() -> Any:
 
 @functools.cache
 def _unit(text: str) -> Any:
-    """The pint unit of a spelling; '-1' behind a letter is an exponent, as CF and UDUNITS write it."""
+    """Parse a unit by pint; '-1' behind a letter is an exponent, as in CF and UDUNITS."""
     if len(text) > LONGEST_UNIT:
         raise InputError(_UNKNOWN.format(f"{text[:LONGEST_UNIT]} ..."))
     plain = unicodedata.normalize("NFKC", text).replace("\N{MINUS SIGN}", "-").replace("{", "").replace("}", "").strip()
@@ -255,14 +262,16 @@ def _unit(text: str) -> Any:
         raise InputError(_UNKNOWN.format(text))
     try:
         unit = _registry().parse_units(plain.replace("°C", "degC"))
-        float(_registry().Quantity(1.0, unit).to_base_units().magnitude)  # a unit that a float cannot hold is none
+        float(_registry().Quantity(1.0, unit).to_base_units().magnitude)  # raises if a float cannot hold the unit
         return unit
-    except Exception:  # whatever pint lets through: division by zero, overflow, a name of Python's
+    except Exception:  # pint lets many through: division by zero, overflow, a Python name
         raise InputError(_UNKNOWN.format(text)) from None
 
 
 def _is_small(plain: str) -> bool:
-    """Whether every power is to a small number and none to another power: pint works them out, whatever time that takes.
+    """Return whether every exponent is a small number, and none a power itself.
+
+    Pint evaluates any power, without limit of time.
 
     >>> [_is_small(text) for text in ("m**3*s**-1", "(m/s)^2", "9**9**9", "m**(9**9)", "((9**99)**99)**99")]
     [True, True, False, False, False]

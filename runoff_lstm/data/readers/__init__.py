@@ -1,4 +1,4 @@
-"""From the files a hydrologist has to the canonical Dataset: one reader a source."""
+"""Read data files into the canonical Dataset: one reader per source."""
 
 from runoff_lstm.data.readers.archive import OnMissing, check_on_missing, leave_out
 from runoff_lstm.data.readers.camels_us import read_camels_us

@@ -1,4 +1,4 @@
-"""From the many files of an archive, one or more a basin, to one raw Dataset: read side by side, gaps counted, nothing guessed."""
+"""Read the many files of an archive, one or more per basin, in parallel into one raw Dataset; missing days are logged."""
 
 import logging
 import os
@@ -19,21 +19,21 @@ LOG = logging.getLogger("runoff_lstm")
 
 OnMissing = Literal["refuse", "skip"]
 Observe = Callable[[int, int], None]
-"""Told after every basin: how many are read, and of how many."""
+"""Called after every basin with the number of basins read and their total."""
 
 
 @dataclass(frozen=True)
 class BasinSeries:
-    """The daily series of one basin as its files have them.
+    """Daily series of one basin in the units of its files.
 
     Attributes
     ----------
     first
         The first day.
     columns
-        By variable, float32, one value a day from `first` on; NaN on days that the file leaves out.
+        Values by variable, float32, one per day from `first` on; NaN on days that are not in the file.
     fixed
-        One number by name, such as the area.
+        Single numbers by name, such as the area.
     """
 
     first: np.datetime64
@@ -47,7 +47,7 @@ class BasinSeries:
 
 
 def wanted_basins(gauge_ids: Sequence[str] | None, known: Iterable[str]) -> list[str]:
-    """The gauge ids asked for, each once and as text; None: all that are known."""
+    """Return the requested gauge ids, checked to be unique text; None: all known ones."""
     if gauge_ids is None:
         return sorted(known)
     check_gauge_ids(gauge_ids)
@@ -55,7 +55,7 @@ def wanted_basins(gauge_ids: Sequence[str] | None, known: Iterable[str]) -> list
 
 
 def check_gauge_ids(gauge_ids: Sequence[str]) -> None:
-    """Refuse a list of gauge ids that is empty, no list, has a number in it or an id twice."""
+    """Raise on gauge ids that are not a list, empty, not text or duplicate."""
     if isinstance(gauge_ids, str):
         raise InputError(f'gauge_ids is the text "{gauge_ids}"; give a list, ["{gauge_ids}"]')
     if len(gauge_ids) == 0:
@@ -76,10 +76,10 @@ def read_side_by_side(
     on_missing: OnMissing,
     observe: Observe | None,
 ) -> xr.Dataset:
-    """Read every basin, as many at a time as there are processors, to one raw Dataset (basin, time) over the days they span.
+    """Read every basin into one raw Dataset (basin, time) over the days they span.
 
-    With `on_missing = "skip"` a basin whose files are absent or damaged is left out and told; else the first such basin is refused,
-    with the number of the others.
+    Reads as many basins at a time as there are processors. Basins with absent or damaged files are left out and logged with
+    `on_missing = "skip"`. Otherwise the first of them raises an error with the number of the others.
     """
     check_on_missing(on_missing)
     found: list[str] = []
@@ -101,7 +101,7 @@ def read_side_by_side(
 
 
 def leave_out(faults: Sequence[str], *, on_missing: OnMissing) -> None:
-    """Tell of the basins that are left out, a sentence each, or refuse the first of them."""
+    """Log every basin that is left out, or raise on the first one."""
     check_on_missing(on_missing)
     if faults and on_missing == "refuse":
         others = f"; {len(faults) - 1} more have faults" if len(faults) > 1 else ""
@@ -111,19 +111,21 @@ def leave_out(faults: Sequence[str], *, on_missing: OnMissing) -> None:
 
 
 def check_on_missing(on_missing: str) -> None:
-    """Refuse anything but the words of `OnMissing`."""
+    """Raise on anything but the values of `OnMissing`."""
     check_choice("on_missing", on_missing, get_args(OnMissing))
 
 
 def one_series(
     days: np.ndarray, columns: Mapping[str, np.ndarray], path: Path, fixed: Mapping[str, float] | None = None
 ) -> BasinSeries:
-    """Rows of a file as a series without holes: days that the file leaves out (February 29 in some) become NaN and are told.
+    """Turn rows of a file into a series of consecutive days.
+
+    Days that are not in the file (February 29 in some) become NaN and are logged.
 
     Raises
     ------
     InputError
-        There is no row, or a day is there twice or out of order.
+        There is no row, or a day is duplicate or out of order.
     """
     if not len(days):
         raise InputError(f"{path} holds no row; fetch it again")
@@ -144,13 +146,16 @@ def one_series(
 
 
 def joined(one: BasinSeries, other: BasinSeries) -> BasinSeries:
-    """Two series of one basin beside each other, over the days of the first; days the second does not have are NaN."""
+    """Join two series of one basin over the days of the first.
+
+    Days not in the second are NaN.
+    """
     length = len(next(iter(one.columns.values())))
     return BasinSeries(one.first, {**one.columns, **_shifted(other, one.first, length)}, {**other.fixed, **one.fixed})
 
 
 def the_only(files: Mapping[str, Sequence[Path]], gauge_id: str, what: str) -> Path:
-    """The basin's file; where several folders have one, they must hold the same."""
+    """Return the basin's file; copies in several folders must be identical."""
     if gauge_id not in files:
         raise InputError(f"the archive has no {what} of it")
     first, *others = files[gauge_id]
@@ -161,13 +166,16 @@ def the_only(files: Mapping[str, Sequence[Path]], gauge_id: str, what: str) -> P
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, without the advice that some libraries add below, nor all of a long cell."""
+    """Return the first line of an error, cut to 150 characters.
+
+    Some libraries add advice below it.
+    """
     text = str(error).strip().partition("\n")[0]
     return text if len(text) <= 150 else f"{text[:150]} ..."
 
 
 class _Stack:
-    """Series laid one below the other as they are read, so that no basin is there twice."""
+    """Series stacked as they are read, so that each basin is in memory once."""
 
     def __init__(self, most: int) -> None:
         self.most, self.count = most, 0
@@ -176,7 +184,7 @@ class _Stack:
         self.fixed: dict[str, np.ndarray] = {}
 
     def add(self, one: BasinSeries) -> None:
-        """Lay one more basin below the others."""
+        """Add one basin as the next row."""
         self._span(one.first, one.last)
         begin = int((one.first - self.first) / DAY)
         for name, values in one.columns.items():
@@ -188,13 +196,13 @@ class _Stack:
         self.count += 1
 
     def dataset(self, gauge_ids: Sequence[str]) -> xr.Dataset:
-        """What has been laid down, by gauge id."""
+        """Return the stacked series by gauge id."""
         variables: dict[str, Any] = {name: ((BASIN, TIME), block[: self.count]) for name, block in self.blocks.items()}
         variables |= {name: ((BASIN,), values[: self.count]) for name, values in self.fixed.items()}
         return xr.Dataset(variables, coords={BASIN: list(gauge_ids), TIME: pd.date_range(self.first, self.last, freq="D")})
 
     def _span(self, first: np.datetime64, last: np.datetime64) -> None:
-        """Have all blocks reach from `first` to `last` at least, as NaN on days that are new."""
+        """Extend all blocks to cover `first` to `last`; new days are NaN."""
         before = self.first
         self.first, self.last = np.fmin(self.first, first), np.fmax(self.last, last)
         length = int((self.last - self.first) / DAY) + 1
@@ -206,7 +214,10 @@ class _Stack:
 
 
 def _shifted(series: BasinSeries, first: np.datetime64, length: int) -> dict[str, np.ndarray]:
-    """The columns of a series over `length` days from `first`."""
+    """Return the columns of a series over `length` days from `first`.
+
+    Days outside the series are NaN.
+    """
     offset = int((series.first - first) / DAY)
     shifted = {}
     for name, values in series.columns.items():

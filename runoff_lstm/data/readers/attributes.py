@@ -1,4 +1,4 @@
-"""From tables of static attributes to columns beside the series, a row per basin."""
+"""Read tables of static attributes, one row per basin, and join them to the series."""
 
 import csv
 import logging
@@ -17,9 +17,10 @@ LOG = logging.getLogger("runoff_lstm")
 
 
 def read_attributes(path: Path) -> pd.DataFrame:
-    """Static attributes from a table in text, or from all tables of a folder (.csv, .txt) with a column `gauge_id`, joined.
+    """Read static attributes from a text table, or from all tables of a folder.
 
-    Index of gauge ids as text, numeric columns; others are left out and logged.
+    In a folder, tables (.csv, .txt) with a first column `gauge_id` are joined. The result has gauge ids as text in its index and
+    numeric columns. Other columns are left out and logged.
     """
     if not path.is_dir():
         return _read_attribute_file(path)
@@ -46,7 +47,7 @@ def _read_attribute_file(path: Path) -> pd.DataFrame:
     try:
         separator = max(",;\t", key=_first_line(path).count)
         with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # raised on rows longer than the header
             table = pd.read_csv(path, dtype=str, sep=separator, encoding="utf-8-sig", index_col=False)
     except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise InputError(f"{path} is not a table in UTF-8 text ({str(error).strip()}); write it again as CSV") from None
@@ -64,7 +65,10 @@ def _read_attribute_file(path: Path) -> pd.DataFrame:
 
 
 def _refuse_short_rows(path: Path, separator: str) -> None:
-    """Refuse a row with fewer cells than the header, as a half-fetched file ends."""
+    """Raise on a row with fewer cells than the header.
+
+    Incomplete downloads typically end in such a row.
+    """
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file, delimiter=separator)
         width = 0
@@ -77,7 +81,10 @@ def _refuse_short_rows(path: Path, separator: str) -> None:
 
 
 def join_attributes(raw: xr.Dataset, table: pd.DataFrame, *, on_missing: OnMissing) -> xr.Dataset:
-    """The data with the columns of a table of attributes; what the data have themselves stays."""
+    """Add the columns of an attribute table to the data.
+
+    Variables already in the data are kept.
+    """
     absent = [gauge_id for gauge_id in raw[BASIN].values.tolist() if gauge_id not in table.index]
     leave_out([f"basin {one} has no row among the attributes; {_row_hint(one, table)}" for one in absent], on_missing=on_missing)
     raw = raw.drop_sel({BASIN: absent}) if absent else raw

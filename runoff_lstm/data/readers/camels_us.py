@@ -1,4 +1,4 @@
-"""From the folders of the CAMELS-US archive, as they are unpacked, to the canonical Dataset."""
+"""Read the unpacked folders of the CAMELS-US archive into the canonical Dataset."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -31,7 +31,7 @@ from runoff_lstm.data.readers.options import ReaderOptions
 from runoff_lstm.errors import InputError, check_choice, nearest
 
 PRODUCTS = {"daymet": "cida", "maurer": "maurer", "maurer_extended": "maurer", "nldas": "nldas"}
-"""Forcing products: folder, and what the names of its files have."""
+"""Forcing products: folder, and the word in its file names."""
 
 ATTRIBUTES = {
     "clim": (
@@ -87,34 +87,34 @@ def read_camels_us(
     path
         The folder with `basin_mean_forcing` and `usgs_streamflow` in it.
     gauge_ids
-        Basins to read, in that order, leading zeros kept; None: all that have a forcing file.
+        Basins to read, in that order, leading zeros kept; None: all with a forcing file.
     products
-        Out of "daymet", "maurer", "maurer_extended" and "nldas". With several, variables are suffixed: `prcp_daymet`. None: the
-        only one that is there.
+        Any of "daymet", "maurer", "maurer_extended" and "nldas". With several, variables get a suffix: `prcp_daymet`. None: the
+        only product in the folder.
     variables
         Names to keep; None: all.
     attributes
         Folder of the seven attribute files of version 2.0 (`camels_clim.txt` ...); None: `camels_attributes_v2.0` beside the
-        series, where it is there.
+        series, if present.
     estimated
-        What to do with streamflow that is flagged as estimated (A:e): "keep" it, or take it as "missing".
+        Treatment of streamflow flagged as estimated (A:e): "keep" it, or set it to "missing".
     on_missing
-        "refuse" basins whose files are absent, cut short or without an area, or "skip" them, told one by one.
+        For basins with absent or truncated files or without an area: "refuse" raises, "skip" leaves them out and logs each.
     observe
-        Told after every basin how many are read, and of how many.
+        Called after every basin with the number of basins read and their total.
 
     Returns
     -------
     Dataset
-        Canonical: dims (basin, time), daily. `discharge` in mm d-1 by the area that the forcing file states; `area_km2`; the
-        forcing in the archive's units; static attributes that are numbers; the coordinate `discharge_estimated` (basin,) counts the
-        days of the record with the flag A:e. The time axis spans the forcing; days a file does not have are NaN.
+        Canonical: dims (basin, time), daily. `discharge` in mm d-1 by the area in the forcing file; `area_km2`; the forcing in the
+        archive's units; numeric static attributes. The coordinate `discharge_estimated` (basin,) counts the days of the record
+        with the flag A:e. The time axis spans the forcing; days not in a file are NaN.
 
     Raises
     ------
     InputError
-        A folder, a file, a gauge id or a variable is not there, a file is cut short or holds what it should not; the message names
-        it and says what to do.
+        A folder, file, gauge id or variable is not found, or a file is truncated or has invalid content. The message names it and
+        the remedy.
 
     References
     ----------
@@ -144,7 +144,7 @@ def read_camels_us(
         "estimated": None if estimated == "keep" else estimated,
         "on_missing": None if on_missing == "refuse" else on_missing,
     }
-    return to_canonical(  # the raw data have no name here, so that they go as they are turned
+    return to_canonical(  # no name holds the raw data, to free each variable once converted
         _with_units(read_side_by_side(wanted, read_one, on_missing=on_missing, observe=observe), names),
         options,
         gauge_ids=None,
@@ -154,7 +154,7 @@ def read_camels_us(
 
 
 def _products(root: Path, products: Sequence[str] | None) -> list[str]:
-    """The products asked for, or the only one there is."""
+    """Return the requested products, or the only one in the folder."""
     folder = root / "basin_mean_forcing"
     if not folder.is_dir():
         raise InputError(f"{root} has no folder basin_mean_forcing; give the folder of CAMELS-US that holds it and usgs_streamflow")
@@ -173,12 +173,12 @@ def _products(root: Path, products: Sequence[str] | None) -> list[str]:
 
 
 def _files(folder: Path, ending: str) -> dict[str, list[Path]]:
-    """The files of a folder by gauge id, in whichever of its subfolders they lie."""
+    """Find the files of a folder and its subfolders, by gauge id."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not there; unpack the archive whole, or leave out what is read from it")
     files: dict[str, list[Path]] = {}
     for file in sorted(folder.rglob(f"*{ending}")):
-        if not file.name.startswith("."):  # what other systems hide beside a file
+        if not file.name.startswith("."):  # hidden companion files of other systems
             files.setdefault(file.name.removesuffix(ending), []).append(file)
     if not files:
         raise InputError(f"{folder} holds no file ...{ending}; unpack the archive whole")
@@ -194,7 +194,7 @@ def _check_known(wanted: Sequence[str], known: Collection[str], root: Path) -> N
 
 
 def _with_units(raw: xr.Dataset, products: Sequence[str]) -> xr.Dataset:
-    """The raw data with the archive's units, and the count of estimated days as a coordinate."""
+    """Add the archive's units, and turn the count of estimated days into a coordinate."""
     plain = {**UNITS, DISCHARGE: "ft3 s-1", AREA: "km2"}
     units = {**plain, **{f"{name}_{product}": unit for name, unit in UNITS.items() for product in products}}
     for name in map(str, raw.data_vars):
@@ -228,7 +228,7 @@ def _read_basin(
 
 
 def _over_both(one: BasinSeries, other: BasinSeries) -> BasinSeries:
-    """Two products over the days that either has."""
+    """Join two products over the union of their days."""
     first, last = min(one.first, other.first), max(one.last, other.last)
     nothing = {"": np.zeros(int((last - first) / np.timedelta64(1, "D")) + 1, np.float32)}
     span = joined(joined(BasinSeries(first, nothing), other), one)
@@ -236,7 +236,7 @@ def _over_both(one: BasinSeries, other: BasinSeries) -> BasinSeries:
 
 
 def _read_forcing(path: Path) -> BasinSeries:
-    """Forcing by variable, and the area from the third line."""
+    """Read the forcing by variable, and the area from the third line."""
     with path.open(encoding="ascii", errors="replace") as file:
         head = [file.readline() for _ in range(4)]
     names = re.split(r"\s+", head[3].replace("\t", " ").strip())
@@ -265,7 +265,10 @@ def _area(line: str, path: Path) -> float:
 
 
 def _read_flow(path: Path, gauge_id: str, estimated: str) -> BasinSeries:
-    """Discharge in ft3 s-1, missing days (flag M, -999) as the marker -999, which is counted later; 1 on estimated days, else 0."""
+    """Read discharge in ft3 s-1, and a column with 1 on estimated days, else 0.
+
+    Missing days (flag M, -999) keep the marker -999, for a later count.
+    """
     table = _table(path, ["gauge", "year", "month", "day", "discharge", "flag"], skip=0, text=("gauge", "flag"))
     strangers = table["gauge"] != gauge_id
     if strangers.any():
@@ -282,10 +285,10 @@ def _read_flow(path: Path, gauge_id: str, estimated: str) -> BasinSeries:
 
 
 def _table(path: Path, names: Sequence[str], *, skip: int, text: Sequence[str] = ()) -> pd.DataFrame:
-    """The rows of a file; a row that is cut short, too long or no number is refused."""
+    """Read the rows of a file; raise if one is truncated, too long or not numeric."""
     with path.open(encoding="latin-1") as file:
         cells = len(next(islice(file, skip, None), "").split())
-    if cells > len(names):  # pandas would drop what is too much in the first row, with a warning
+    if cells > len(names):  # pandas would drop surplus cells of the first row with a warning
         raise InputError(f"{path}, line {skip + 1}: the row has {cells} cells, not {len(names)}; fetch it again")
     types = {name: str if name in text else np.float64 for name in names}
     try:
@@ -313,7 +316,7 @@ def _table(path: Path, names: Sequence[str], *, skip: int, text: Sequence[str] =
 
 
 def _ends_within_a_number(path: Path) -> bool:
-    """Whether the file lacks its last line break, and its last number some of the digits behind the point."""
+    """Return whether a file ends without line break in a number with too few decimals."""
     with path.open("rb") as file:
         file.seek(max(path.stat().st_size - 400, 0))
         tail = file.read().decode("latin-1")
@@ -335,7 +338,10 @@ def _days(table: pd.DataFrame, names: Sequence[str], path: Path) -> np.ndarray:
 
 
 def _attribute_table(folder: Path, *, required: bool) -> pd.DataFrame | None:
-    """The seven attribute files side by side, index of gauge ids; None where they are not there and need not be."""
+    """Read the seven attribute files into one table, index gauge ids.
+
+    None if the files are absent and not required.
+    """
     if not folder.is_dir():
         if required:
             raise InputError(f"attributes: the folder {folder} is not there; give the folder of camels_clim.txt and the other six")
@@ -353,7 +359,7 @@ def _attribute_table(folder: Path, *, required: bool) -> pd.DataFrame | None:
 
 
 def _check_version(path: Path, columns: Sequence[str]) -> None:
-    """Refuse an attribute file whose columns go by other names than those of version 2.0."""
+    """Raise on an attribute file with column names other than those of version 2.0."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         first, *others = file.readline().strip().split(";")
     unknown = [name for name in others if name not in columns]

@@ -1,4 +1,4 @@
-"""From what a file holds to the canonical Dataset: the steps every reader ends with. Nothing is changed without being counted."""
+"""Convert raw data to the canonical Dataset: the last steps of every reader. Every changed value is counted."""
 
 import json
 import logging
@@ -38,10 +38,10 @@ LOG = logging.getLogger("runoff_lstm")
 
 
 LARGEST_AREA = 1e7
-"""More km2 than any basin has (the Amazon has about 6 million)."""
+"""Upper limit of a basin's area, in km2 (the Amazon has about 6 million)."""
 
 MOST = {"mm d-1": 5000.0, "mm h-1": 1000.0}
-"""More than any discharge or precipitation on record (1,825 mm in a day, about 300 mm in an hour), by its unit."""
+"""Upper limit of discharge and precipitation by unit, above any record (1,825 mm in a day, about 300 mm in an hour)."""
 
 
 def to_canonical(
@@ -52,26 +52,26 @@ def to_canonical(
     called: Mapping[str, Any],
     attributes: pd.DataFrame | None = None,
 ) -> xr.Dataset:
-    """Turn renamed raw data, dims (basin, time), into the canonical Dataset.
+    """Convert renamed raw data, dims (basin, time), to the canonical Dataset.
 
     Parameters
     ----------
     raw
-        As the files have it, under its final names.
+        Values of the files under their final names.
     options
         See ReaderOptions.
     gauge_ids
         Basins to keep, in that order; None: all.
     called
-        How the reader was called; kept as the attribute SOURCE, as JSON.
+        Call of the reader; kept as JSON in the attribute SOURCE.
     attributes
-        Static attributes to join, index of gauge ids; None: those that the options name.
+        Static attributes to join, index of gauge ids; None: those named in the options.
 
     Returns
     -------
     Dataset
-        Checked by `check_basins`; each variable's attribute `set_missing` counts the values that were made NaN, and so does the
-        coordinate `set_missing` for each basin, over all variables.
+        Checked by `check_basins`. The attribute `set_missing` of each variable counts the values set to NaN. The coordinate
+        `set_missing` counts them for each basin over all variables.
     """
     markers = [*MARKERS, *(float(one) for one in markers_of(options) if is_number(one))]
     on_missing = options.get("on_missing", "refuse")
@@ -93,7 +93,7 @@ def to_canonical(
     set_missing = np.zeros(raw.sizes[BASIN], dtype=np.int64)
     for name in [str(one) for one in raw.data_vars]:
         values = raw[name]
-        raw = raw.drop_vars(name)  # so that no more than one variable is there twice
+        raw = raw.drop_vars(name)  # at most one variable is in memory twice
         if TIME in values.dims:
             tidy[name], count = _series(values, units, markers, area, step)
             set_missing += count
@@ -110,7 +110,10 @@ def to_canonical(
 
 
 def rename_variables(raw: xr.Dataset, rename: Mapping[str, str]) -> xr.Dataset:
-    """Give variables, coordinates and dimensions their own names; `rename` maps the name to have to the name in the files."""
+    """Rename variables, coordinates and dimensions.
+
+    `rename` maps the new name to the name in the files.
+    """
     known = [str(name) for name in {**raw.variables, **raw.sizes}]
     for ours, theirs in rename.items():
         if theirs not in known:
@@ -121,7 +124,7 @@ def rename_variables(raw: xr.Dataset, rename: Mapping[str, str]) -> xr.Dataset:
 
 
 def select_basins(raw: xr.Dataset, gauge_ids: Sequence[str] | None, *, on_missing: OnMissing = "refuse") -> xr.Dataset:
-    """The basins asked for, with gauge ids as text."""
+    """Select the requested basins, with gauge ids as text."""
     ids = raw[BASIN].values
     if ids.dtype.kind == "S":
         ids = np.char.decode(ids, "utf-8")
@@ -148,7 +151,10 @@ def select_basins(raw: xr.Dataset, gauge_ids: Sequence[str] | None, *, on_missin
 
 
 def mend_times(raw: xr.Dataset) -> xr.Dataset:
-    """Sort the time axis, drop repeated rows that are equal, and add missing rows as NaN; what was done is logged."""
+    """Sort the time axis, drop equal duplicate rows, and add missing rows as NaN.
+
+    Each change is logged.
+    """
     times = _plain_times(raw)
     if not times.is_monotonic_increasing:
         LOG.info("mended: the rows were not in the order of time; sorted")
@@ -162,7 +168,7 @@ def mend_times(raw: xr.Dataset) -> xr.Dataset:
         times = times_of(raw)
     if len(times) < 2:
         return raw
-    step = pd.Timedelta(pd.Series(np.diff(times.to_numpy())).mode()[0])  # the usual one: a stray row does not set it
+    step = pd.Timedelta(pd.Series(np.diff(times.to_numpy())).mode()[0])  # the most frequent step: robust to a stray row
     whole = pd.date_range(times[0], times[-1], freq=step)
     if not times.isin(whole).all():
         between = date_label(times[~times.isin(whole)][0])
@@ -188,7 +194,7 @@ def _select_variables(raw: xr.Dataset, wanted: Sequence[str] | None) -> xr.Datas
 
 
 def _plain_times(raw: xr.Dataset) -> pd.DatetimeIndex:
-    """The time axis, if it is one of plain dates."""
+    """Return the time axis; raise unless it has plain dates."""
     times = raw.indexes[TIME]
     if not isinstance(times, pd.DatetimeIndex):
         raise InputError(
@@ -203,7 +209,10 @@ def _plain_times(raw: xr.Dataset) -> pd.DatetimeIndex:
 
 
 def _floor_to_days(raw: xr.Dataset, step: np.timedelta64) -> xr.Dataset:
-    """Daily steps stamped up to noon, moved to the start of their day; later stamps may mean the next day, and are refused."""
+    """Move daily time stamps up to noon to the start of their day.
+
+    Stamps after noon raise an error: they may mean the next day.
+    """
     times = times_of(raw)
     if step == np.timedelta64(1, "D") and (times != times.normalize()).any():
         if times[0].hour > 12:
@@ -219,7 +228,10 @@ def _floor_to_days(raw: xr.Dataset, step: np.timedelta64) -> xr.Dataset:
 def _series(
     values: xr.DataArray, units: Mapping[str, str], markers: Sequence[float], area: xr.DataArray | None, step: np.timedelta64
 ) -> tuple[tuple[tuple[str, str], np.ndarray, dict[str, Any]], np.ndarray]:
-    """One variable over (basin, time) in its canonical unit, with what was made NaN and how often, (basin,)."""
+    """Convert one variable to (basin, time) in its canonical unit.
+
+    Also returns the count of values set to NaN, (basin,).
+    """
     name = str(values.name)
     if set(values.dims) != {BASIN, TIME}:
         raise InputError(f"variable '{name}' has dims {values.dims}, not (basin, time); leave it out by variables = [...]")
@@ -242,7 +254,7 @@ def _series(
 
 
 def _attribute(values: xr.DataArray, markers: Sequence[float]) -> xr.DataArray:
-    """One static attribute with missing markers as NaN."""
+    """Set missing markers of a static attribute to NaN."""
     if values.dtype.kind not in "fiu":
         return values
     marked = np.isin(values.values, markers)
@@ -252,7 +264,7 @@ def _attribute(values: xr.DataArray, markers: Sequence[float]) -> xr.DataArray:
 
 
 def _refuse_more_than_ever_seen(values: xr.DataArray, numbers: np.ndarray, units: str) -> None:
-    """Refuse depths beyond any on record: the unit they were read in is almost surely not theirs."""
+    """Raise on depths above any record: their unit is almost certainly wrong."""
     limit = MOST.get(units, np.inf)
     above = (numbers > limit) & np.isfinite(numbers)
     if above.any():
@@ -264,7 +276,10 @@ def _refuse_more_than_ever_seen(values: xr.DataArray, numbers: np.ndarray, units
 
 
 def _source_units(raw: xr.Dataset, given: Mapping[str, str]) -> dict[str, str]:
-    """The unit that the files have every variable over time in, and the area; refused where one is missing or not known."""
+    """Collect the source units of all variables over time, and of the area.
+
+    Raises if a variable over time has no unit or an unknown one.
+    """
     known = {name: "1" for name in map(str, raw.data_vars) if is_mask(raw, name)}
     known |= {str(name): values.attrs["units"] for name, values in raw.data_vars.items() if "units" in values.attrs} | dict(given)
     series = {str(name): known.get(str(name)) for name, values in raw.data_vars.items() if TIME in values.dims}
@@ -282,7 +297,10 @@ def _discharge(
 
 
 def _area(raw: xr.Dataset, given: Mapping[str, float] | float | None, units: Mapping[str, str]) -> xr.DataArray | None:
-    """Area of every basin in km2, NaN where not known; None where no area is known at all."""
+    """Return the area of every basin in km2, NaN if unknown.
+
+    None if no area is known at all.
+    """
     gauge_ids = raw[BASIN].values.tolist()
     attrs = {"units": "km2", "long_name": "area of the basin"}
     if given is not None:
@@ -320,5 +338,5 @@ def _refuse_differing_rows(raw: xr.Dataset, repeated: np.ndarray) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold, of a numpy number, an array or a path."""
+    """Convert a numpy number, an array or a path for JSON."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)

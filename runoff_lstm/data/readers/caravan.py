@@ -1,4 +1,4 @@
-"""From the folders of Caravan, as they are unpacked, to the canonical Dataset."""
+"""Read the unpacked folders of Caravan into the canonical Dataset."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ UNITS = {
     r"total_precipitation_sum": "mm d-1",
     r"potential_evaporation_sum\w*": "mm d-1",
 }
-"""Units by the pattern of a name, as Caravan's documentation has them."""
+"""Units by the pattern of a name, from Caravan's documentation."""
 
 TABLES = ("caravan", "hydroatlas", "other")
 STREAMFLOW = "streamflow"
@@ -48,7 +48,7 @@ STREAMFLOW = "streamflow"
 Form = Literal["csv", "netcdf"]
 
 _ONE_AT_A_TIME = Lock()
-"""The netCDF library answers one thread at a time."""
+"""Lock for the netCDF library, which supports one thread at a time."""
 
 
 def read_caravan(
@@ -61,35 +61,35 @@ def read_caravan(
     on_missing: OnMissing = "refuse",
     observe: Observe | None = None,
 ) -> xr.Dataset:
-    """Read basins from Caravan, or from any extension in its form.
+    """Read basins from Caravan, or from any extension in its format.
 
     Parameters
     ----------
     path
         The folder with `timeseries` and `attributes` in it.
     gauge_ids
-        Basins to read, in that order, such as "camelsch_4001"; None: all that have a series.
+        Basins to read, in that order, such as "camelsch_4001"; None: all with a series.
     form
-        Read the "csv" or the "netcdf" files; None: whichever a basin has, netCDF before CSV.
+        Read the "csv" or the "netcdf" files; None: either by basin, netCDF before CSV.
     variables
         Names to keep; None: all. Caravan's `streamflow` is `discharge` here.
     units
-        Of series that are not Caravan's own, by name; those without are left out, and told.
+        Units of series that are not Caravan's own, by name. Such series without a unit are left out and logged.
     on_missing
-        "refuse" basins whose files are absent or broken, "skip" them, told one by one.
+        For basins with absent or broken files: "refuse" raises, "skip" leaves them out and logs each.
     observe
-        Told after every basin how many are read, and of how many.
+        Called after every basin with the number of basins read and their total.
 
     Returns
     -------
     Dataset
         Canonical: dims (basin, time), daily in the gauge's local time. `discharge` in mm d-1; `area_km2` (Caravan's `area`); the
-        forcing in canonical units (pressure in Pa); the attributes of all three tables that are numbers, NaN for basins without.
+        forcing in canonical units (pressure in Pa); the numeric attributes of all three tables, NaN for basins without.
 
     Raises
     ------
     InputError
-        A folder, a file, a gauge id or a variable is not there, or a file is cut short; the message names it and says what to do.
+        A folder, file, gauge id or variable is not found, or a file is truncated. The message names it and the remedy.
 
     References
     ----------
@@ -114,7 +114,7 @@ def read_caravan(
         "units": units,
         "on_missing": None if on_missing == "refuse" else on_missing,
     }
-    return to_canonical(  # the raw data have no name here, so that they go as they are turned
+    return to_canonical(  # no name holds the raw data, to free each variable once converted
         _with_units(read_side_by_side(wanted, read_one, on_missing=on_missing, observe=observe), units or {}),
         options,
         gauge_ids=None,
@@ -124,7 +124,7 @@ def read_caravan(
 
 
 def _files(root: Path, form: str | None) -> dict[str, list[Path]]:
-    """The files of every basin that has one, netCDF before CSV."""
+    """Find the files of every basin, netCDF before CSV."""
     folder = root / "timeseries"
     if not folder.is_dir():
         raise InputError(f"{root} has no folder timeseries; give the folder of Caravan that holds it and attributes")
@@ -166,7 +166,10 @@ def _from_csv(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def _first_cut(rows: bytes, commas: int) -> str:
-    """Which of the rows has not as many commas as the header, or that the last has no line break."""
+    """Describe the first broken row, for an error.
+
+    It has another number of commas than the header, or the last row has no line break.
+    """
     uneven = [number for number, row in enumerate(rows.splitlines(), start=2) if row.count(b",") != commas]
     return f"line {uneven[0]} has not as many cells as the header" if uneven else "its last line does not end"
 
@@ -182,7 +185,10 @@ def _from_netcdf(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def _with_units(raw: xr.Dataset, given: Mapping[str, str]) -> xr.Dataset:
-    """The raw data with Caravan's units; series whose unit nobody says are left out and told."""
+    """Add Caravan's and the given units.
+
+    Series without a unit are left out and logged.
+    """
     known = {**UNITS, DISCHARGE: "mm d-1", **{re.escape(name): unit for name, unit in given.items()}}
     units = {str(name): [unit for pattern, unit in known.items() if re.fullmatch(pattern, str(name))] for name in raw.data_vars}
     for name, found in units.items():
@@ -195,7 +201,10 @@ def _with_units(raw: xr.Dataset, given: Mapping[str, str]) -> xr.Dataset:
 
 
 def _attribute_table(root: Path, subsets: Mapping[str, str]) -> pd.DataFrame:
-    """The three attribute tables of every basin's subset side by side, index of gauge ids; `area` as area_km2."""
+    """Join the three attribute tables of every basin's subset, index gauge ids.
+
+    `area` becomes area_km2.
+    """
     tables = []
     for subset in sorted(set(subsets.values())):
         folder = root / "attributes" / subset

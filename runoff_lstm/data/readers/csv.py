@@ -1,4 +1,4 @@
-"""From one CSV file a gauge, or one for all, to the canonical Dataset."""
+"""Read CSV files, one per gauge or one for all, into the canonical Dataset."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -25,18 +25,18 @@ EMPTY = ("", "NaN", "nan", "NA")
 
 @dataclass(frozen=True)
 class CsvForm:
-    """How a CSV file is written.
+    """Format of a CSV file.
 
     Attributes
     ----------
     separator
-        Between cells; None: whichever of comma, semicolon and tab the first line has most of.
+        Separator of cells; None: the most frequent of comma, semicolon and tab in the first line.
     decimal
         Decimal point or comma.
     encoding
-        Of the text; a byte-order mark is understood.
+        Encoding of the text; a byte-order mark is allowed.
     date_format
-        As for strptime; None: ISO 8601, and nothing is guessed.
+        Format for strptime; None: ISO 8601 only, other forms are not guessed.
 
     Examples
     --------
@@ -66,32 +66,31 @@ def read_csv(
     csv: CsvForm | Mapping[str, Any] | None = None,
     **options: Unpack[ReaderOptions],
 ) -> xr.Dataset:
-    r"""Read basins from CSV files: a row a time step, a column a variable.
+    r"""Read basins from CSV files: one row per time step, one column per variable.
 
     Parameters
     ----------
     path
-        A folder with one file a gauge (`01013500.csv`; its name is the gauge id, `attributes.csv` is no series), or one file, which
-        may have a column `basin` of gauge ids.
+        A folder with one file per gauge, or one file with an optional column `basin` of gauge ids. In a folder, the file name is
+        the gauge id (`01013500.csv`); `attributes.csv` is not read as a series.
     gauge_ids
         Basins to read, in that order; None: all. Always text, leading zeros kept.
     csv
-        How the files are written.
+        Format of the files.
     **options
-        See `ReaderOptions`. The time column is the one `rename` calls "time", else one named time, date, datetime, timestamp or
-        day.
+        See `ReaderOptions`. The time column is the one renamed to "time" by `rename`, else one named time, date, datetime,
+        timestamp or day.
 
     Returns
     -------
     Dataset
-        Canonical: dims (basin, time), float32, canonical units, NaN the only missing value. Records of different length are filled
-        up with NaN.
+        Canonical: dims (basin, time), float32, canonical units, NaN the only missing value. Shorter records are padded with NaN.
 
     Raises
     ------
     InputError
-        A file, column, gauge id or unit is not there; a cell is not a number (told by file, line and column); a date is not ISO
-        8601 or there twice; a file is empty or in another encoding.
+        A file, column, gauge id or unit is not found; a cell is not a number (with file, line and column); a date is duplicate or
+        not ISO 8601; a file is empty or in another encoding.
 
     Examples
     --------
@@ -131,7 +130,7 @@ def _form(given: Mapping[str, Any]) -> CsvForm:
 
 
 def _tables(path: Path, gauge_ids: Sequence[str] | None, form: CsvForm, options: ReaderOptions) -> dict[str, pd.DataFrame]:
-    """One table of numbers a gauge, index time."""
+    """Read one table of numbers per gauge, index time."""
     if not path.exists():
         near = nearest(path.name, [one.name for one in path.parent.iterdir()]) if path.parent.is_dir() else "no such folder"
         raise InputError(f"{path} is not there; {near}")
@@ -153,7 +152,10 @@ def _tables(path: Path, gauge_ids: Sequence[str] | None, form: CsvForm, options:
 
 
 def _read_text(path: Path, form: CsvForm, options: ReaderOptions) -> pd.DataFrame:
-    """The cells of a file as text, under their own names; index is the row, counted from 0."""
+    """Read the cells of a file as text, with renamed columns.
+
+    The index is the row, counted from 0.
+    """
     try:
         lines = _lines(path, form)
     except UnicodeDecodeError as error:
@@ -205,7 +207,10 @@ def _rename(text: pd.DataFrame, path: Path, rename: Mapping[str, str]) -> pd.Dat
 
 
 def _numbers(text: pd.DataFrame, path: Path, form: CsvForm, options: ReaderOptions) -> pd.DataFrame:
-    """The cells as numbers, missing ones as NaN, index time; a cell that is neither is refused by its line."""
+    """Convert cells to numbers, missing ones to NaN, index time.
+
+    Any other cell raises an error with its line.
+    """
     wanted = options.get("variables")
     for name in wanted or ():
         if name not in text and not options.get("attributes"):
@@ -223,9 +228,9 @@ def _numbers(text: pd.DataFrame, path: Path, form: CsvForm, options: ReaderOptio
         cells = text[name].str.strip()
         marked = cells.isin(markers)
         absent = cells.isin(EMPTY)
-        cells = cells.mask(marked, f"{MARKERS[0]:g}")  # counted and told with the numbers that mean missing
+        cells = cells.mask(marked, f"{MARKERS[0]:g}")  # counted and logged with numeric markers
         if form.decimal != ".":
-            cells = cells.mask(cells.str.contains(".", regex=False) & ~marked, "a point")  # of thousands, or a decimal one?
+            cells = cells.mask(cells.str.contains(".", regex=False) & ~marked, "a point")  # thousands or decimals: ambiguous
             cells = cells.str.replace(form.decimal, ".", regex=False)
         numbers = pd.to_numeric(cells.mask(absent), errors="coerce")
         wrong = numbers.isna() & ~absent
@@ -246,12 +251,12 @@ def _refuse_cell(path: Path, name: str, cell: str, *, line: int) -> None:
 
 
 def _line(path: Path, form: CsvForm, row: int) -> int:
-    """Line in the file of a row of its table."""
+    """Return the line in the file for a row of its table."""
     return _lines(path, form)[row + 1][0]
 
 
 def _lines(path: Path, form: CsvForm) -> list[tuple[int, str]]:
-    """The lines that are neither empty nor a comment, with their numbers from 1."""
+    """Read the lines that are neither empty nor a comment, with their numbers from 1."""
     lines = path.read_text(encoding=form.encoding).splitlines()
     return [(number, line) for number, line in enumerate(lines, start=1) if line.strip() and line[0] != "#"]
 
@@ -279,7 +284,7 @@ def _times(cells: pd.Series, path: Path, form: CsvForm) -> pd.DatetimeIndex:
 
 
 def _regular(gauge_id: str, table: pd.DataFrame, *, mend: bool) -> pd.DataFrame:
-    """The table with a checked time axis, mended where that is wanted."""
+    """Check the time axis of a table; with `mend`, clean it first."""
     rows = xr.Dataset({name: ((TIME,), table[name].to_numpy()) for name in table}, coords={TIME: table.index})
     try:
         rows = mend_times(rows) if mend else rows
@@ -290,7 +295,7 @@ def _regular(gauge_id: str, table: pd.DataFrame, *, mend: bool) -> pd.DataFrame:
 
 
 def _stack(tables: Mapping[str, pd.DataFrame]) -> xr.Dataset:
-    """Tables of one step as (basin, time), over the time they span together."""
+    """Stack tables of the same step to (basin, time), over the union of their spans."""
     first, *others = tables
     step = time_step(pd.DatetimeIndex(tables[first].index))
     for gauge_id in others:

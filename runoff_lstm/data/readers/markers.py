@@ -1,4 +1,4 @@
-"""Markers of missing values: replaced by NaN where they are known, refused where a value looks like one."""
+"""Markers of missing values: known markers become NaN, suspected ones raise an error."""
 
 import logging
 from collections.abc import Sequence
@@ -37,15 +37,18 @@ SUSPECTS = (
     99999.0,
     999999.0,
 )
-"""Sizes of numbers that often mean missing; refused where they stand far off all other values of a basin."""
+"""Absolute values that often mean missing; they raise an error if far off all other values of a basin."""
 
 
 LARGE_SUSPECT = 888.0
-"""From this size on a suspect is refused where it is the only value, too."""
+"""From this absolute value on, a suspect raises an error also if it is the only value."""
 
 
 def markers_of(options: ReaderOptions) -> Sequence[float | str]:
-    """The markers of missing values that were given; a bare text would be taken letter by letter."""
+    """Return the given markers of missing values.
+
+    A bare text raises an error: it would be split into letters.
+    """
     given = options.get("missing", ())
     if not isinstance(given, list | tuple):
         raise InputError(f"missing = {given!r}: give a list, such as missing = [-888]")
@@ -75,11 +78,14 @@ def log_missing(values: xr.DataArray, where: np.ndarray, what: str) -> None:
 
 
 def without_markers(values: xr.DataArray, markers: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers as float64 with missing markers (and negative discharge) as NaN, and how many there were, (basin,)."""
+    """Set missing markers and negative discharge to NaN.
+
+    Returns the numbers as float64 and the count of values set to NaN, (basin,).
+    """
     if values.dtype.kind not in "fiu":
         raise InputError(f"variable '{values.name}' holds {values.dtype}, not numbers; convert it, or leave it out")
     numbers = values.values.astype(np.float64)
-    with np.errstate(over="ignore"):  # as float32, for that is how most files have -99.9
+    with np.errstate(over="ignore"):  # compared as float32: most files store -99.9 so
         marked = np.isin(numbers.astype(np.float32), np.asarray(markers, np.float32))
     log_missing(values, marked, "marked as missing")
     if values.name == DISCHARGE:
@@ -94,14 +100,17 @@ def without_markers(values: xr.DataArray, markers: Sequence[float]) -> tuple[np.
 
 
 def _looks_like_a_marker(numbers: np.ndarray) -> np.ndarray:
-    """Where a number has a size that often means missing."""
+    """Return where the absolute value of a number often means missing."""
     sizes = np.abs(numbers)
     marked: np.ndarray = (sizes >= 1e10) | np.isclose(sizes[..., None], SUSPECTS, rtol=1e-6).any(axis=-1)
     return marked
 
 
 def refuse_suspects(where: str, name: str, times: np.ndarray, numbers: np.ndarray) -> None:
-    """Refuse a lone extreme of a basin that looks like a marker nobody has named; it would pass for its wettest or driest day."""
+    """Raise on a lone extreme of a basin that looks like an undeclared marker.
+
+    Unmarked, it would count as the wettest or driest day.
+    """
     finite = numbers[np.isfinite(numbers)]
     if finite.size == 0:
         return

@@ -1,4 +1,4 @@
-"""From a netCDF file or a Zarr store, whatever its names and units, to the canonical Dataset."""
+"""Read netCDF files and Zarr stores with any names and units into the canonical Dataset, and write it."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from runoff_lstm.errors import InputError, nearest
 from runoff_lstm.files import check_netcdf_path, check_target, write_netcdf, written_whole
 
 WRITTEN = (".nc", ".zarr")
-"""Endings of what `write_dataset` writes."""
+"""Endings that `write_dataset` supports."""
 
 
 def read_netcdf(path: str | Path, gauge_ids: Sequence[str] | None = None, **options: Unpack[ReaderOptions]) -> xr.Dataset:
@@ -24,7 +24,7 @@ def read_netcdf(path: str | Path, gauge_ids: Sequence[str] | None = None, **opti
     Parameters
     ----------
     path
-        File or store. Dimensions time and, for more than one basin, basin (or what `rename` calls so).
+        File or store. Dimensions time and, for more than one basin, basin; or dimensions renamed to these by `rename`.
     gauge_ids
         Basins to read, in that order; None: all. Always text, leading zeros kept.
     **options
@@ -38,8 +38,8 @@ def read_netcdf(path: str | Path, gauge_ids: Sequence[str] | None = None, **opti
     Raises
     ------
     InputError
-        The file is missing or damaged, a name, a unit or a gauge id is not there, the time axis is not regular, or a value makes no
-        sense; the message names it and says what to do.
+        The file is missing or damaged, a name, unit or gauge id is not found, the time axis is not regular, or a value is invalid.
+        The message names it and the remedy.
 
     Examples
     --------
@@ -64,27 +64,27 @@ def read_netcdf(path: str | Path, gauge_ids: Sequence[str] | None = None, **opti
 
 
 def stated_units(path: Path) -> dict[str, str]:
-    """The units that a file or store states itself, by the names it has."""
+    """Read the units stated in a file or store, by its own names of variables."""
     with _open(path) as raw:
         return {str(name): str(values.attrs["units"]) for name, values in raw.data_vars.items() if "units" in values.attrs}
 
 
 def write_dataset(dataset: xr.Dataset, path: str | Path, *, force: bool = False) -> None:
-    """Write a canonical Dataset as CF netCDF, or as Zarr where the name ends in .zarr; whole or not at all.
+    """Write a canonical Dataset as CF netCDF or Zarr, whole or not at all.
 
     Parameters
     ----------
     dataset
         Canonical.
     path
-        The file or store.
+        The file (.nc) or store (.zarr).
     force
-        Replace a file or store that exists; never one that the dataset was read from.
+        Replace an existing file or store; never one that the dataset was read from.
 
     Raises
     ------
     InputError
-        The name has another ending, the folder is not there, the file or store exists, the dataset was read from it, or the disk is
+        The name has another ending, the folder is not found, the file or store exists, the dataset was read from it, or the disk is
         full.
 
     Examples
@@ -105,13 +105,13 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, *, force: bool = False)
         try:
             with written_whole(path) as part:
                 part.unlink()  # a store is a folder
-                dataset.to_zarr(part, mode="w", consolidated=True, zarr_format=2)  # 3 has no settled form for text
+                dataset.to_zarr(part, mode="w", consolidated=True, zarr_format=2)  # format 3 has no stable type for text
         except ImportError:
             raise InputError('Zarr needs the extra "distributed": pip install "runoff-lstm[distributed]"') from None
 
 
 def _sources(dataset: xr.Dataset) -> list[str]:
-    """The files that a Dataset was read from, by our readers or by xarray."""
+    """List the files that a Dataset was read from, by our readers or by xarray."""
     called = json.loads(dataset.attrs.get(SOURCE, "{}"))
     named = [called.get("path"), called.get("attributes"), dataset.encoding.get("source")]
     return [str(one) for one in (*named, *(values.encoding.get("source") for values in dataset.variables.values())) if one]
@@ -134,12 +134,15 @@ def _open(path: Path) -> xr.Dataset:
 
 
 def _refuse_pickle(store: Path) -> None:
-    """Refuse a Zarr store of a codec that runs what its writer has put into the chunks, whatever the versions installed allow."""
+    """Raise on a Zarr store with the codec pickle, for every installed version.
+
+    This codec runs any code that the writer has put into the chunks.
+    """
     for file in sorted(one for name in (".zarray", "zarr.json") for one in store.glob(f"*/{name}")):
         try:
             metadata = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
-            continue  # damaged, which is found when the store is opened
+            continue  # damaged: opening the store raises
         if any(str(codec).rpartition(".")[2] == "pickle" for codec in _codecs(metadata)):
             raise InputError(
                 f"{store}: the variable '{file.parent.name}' is stored by the codec pickle, which can run any code; "
@@ -148,7 +151,10 @@ def _refuse_pickle(store: Path) -> None:
 
 
 def _codecs(metadata: object) -> Iterator[object]:
-    """The names of all codecs in the metadata of an array, of version 2 or 3 of the format, however they are nested."""
+    """Yield the names of all codecs in the metadata of an array, nested ones included.
+
+    Supports Zarr formats 2 and 3.
+    """
     parts = metadata.values() if isinstance(metadata, dict) else metadata if isinstance(metadata, list) else ()
     if isinstance(metadata, dict):
         yield from (metadata[key] for key in ("id", "name") if key in metadata)
@@ -157,13 +163,13 @@ def _codecs(metadata: object) -> Iterator[object]:
 
 
 def _engine() -> str:
-    """netCDF4, or h5netcdf on a machine that has only that."""
+    """Choose netCDF4 if installed, else h5netcdf."""
     engines = xr.backends.list_engines()
     return "netcdf4" if "netcdf4" in engines else "h5netcdf"
 
 
 def _with_basins(raw: xr.Dataset, path: Path) -> xr.Dataset:
-    """The dataset with a basin dimension of gauge ids and a time dimension."""
+    """Ensure a basin dimension of gauge ids and a time dimension, or raise."""
     if TIME not in raw.dims:
         raise InputError(
             f"{path} has no dimension 'time'; {nearest('time', map(str, raw.dims))} Map it: rename = {{time = \"...\"}}"

@@ -1,4 +1,4 @@
-"""The options that every reader takes."""
+"""Options shared by the readers."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,29 +9,29 @@ from runoff_lstm.errors import check_keywords
 
 
 class ReaderOptions(TypedDict, total=False):
-    """What every reader takes beside the path and the gauge ids.
+    """Options of a reader beside the path and the gauge ids.
 
     Attributes
     ----------
     variables
-        Names (after renaming) to keep; left out: all. `area_km2` is kept where it is there.
+        Names (after renaming) to keep; left out: all. `area_km2` is kept if present.
     rename
-        Name to have by the name in the files: `{"discharge": "QObs", "time": "date", "basin": "gauge"}` has QObs as discharge.
+        New name to name in the files: `{"discharge": "QObs", "time": "date", "basin": "gauge"}` reads QObs as discharge.
     units
-        Unit that the files have a variable in, by its name after renaming; takes the place of what the files say.
+        Unit of a variable in the files, by its name after renaming; overrides the unit stated in the files.
     area_km2
-        Area of each basin by gauge id, or of all of them, for discharge in m3 s-1 and the like; left out: `area_km2` of the data,
-        else of the attributes.
+        Area by gauge id, or one area for all basins, for discharge in m3 s-1 and the like. Left out: `area_km2` of the data, else
+        of the attributes.
     missing
         Further markers of missing values, text or numbers, beside NaN, empty cells, -999, -9999 and -99999.
     attributes
-        CSV file of static attributes: the first column (or `gauge_id`) is the gauge id, each other column an attribute; or a folder
-        of such files, whose columns are joined.
+        CSV file of static attributes: the first column (or `gauge_id`) is the gauge id, each other column an attribute. Or a folder
+        of such files; their columns are joined.
     on_missing
-        "refuse" (as when left out) a gauge id that the data do not have and a basin that the attributes do not have, or "skip" such
-        basins, told one by one.
+        For gauge ids not in the data and basins not in the attributes: "refuse" (the default) raises, "skip" leaves them out and
+        logs each.
     mend_time
-        Sort the rows, drop repeated equal ones, and add missing ones as NaN, where the time axis would else be refused.
+        Sort the rows, drop equal duplicates, and add missing rows as NaN. Without it, such a time axis raises an error.
 
     Examples
     --------
@@ -59,10 +59,13 @@ SHARED_OPTIONS: dict[str, Any] = {
     "missing": list[float | str],
     "mend_time": bool,
 }
-"""Type of each of `ReaderOptions` in the `[data]` table of an experiment file, but for those that every source takes."""
+"""Types of `ReaderOptions` in the `[data]` table of an experiment file, except options of every source."""
 
 
 def check_options(where: str, options: Mapping[str, Any], *, beside: Sequence[str] = ()) -> None:
-    """Refuse a keyword that is neither of `ReaderOptions` nor of the reader itself, and an unknown `on_missing`."""
+    """Raise on an unknown keyword of a reader and on an unknown `on_missing`.
+
+    Known are the keys of `ReaderOptions` and the reader's own in `beside`.
+    """
     check_keywords(where, options, [*beside, *ReaderOptions.__annotations__])
     check_on_missing(options.get("on_missing", "refuse"))

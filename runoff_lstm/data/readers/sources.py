@@ -1,4 +1,4 @@
-"""The table of sources: a new archive is one new file beside this one and one row here."""
+"""Table of sources; a new archive is one new file beside this one and one row here."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,19 +18,18 @@ from runoff_lstm.files import is_archive, is_zarr
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """How the data of one source are read.
+    """Reader of one source and its options.
 
     Attributes
     ----------
     read
-        The reader: a path and keywords in, the canonical Dataset out. One that reports its progress has the keyword `observe`.
+        The reader: a path and keywords in, the canonical Dataset out. A reader that reports progress has the keyword `observe`.
     options
-        Type of every keyword that the reader takes beside `gauge_ids`, `variables` and `on_missing`, by name; so `[data]` may have
-        these keys.
+        Type by name of every keyword of the reader, except `gauge_ids`, `variables` and `on_missing`. `[data]` may have these keys.
     recognise
-        Whether a path holds such data.
+        Returns whether a path has data of this source.
     help
-        A line for lists of sources.
+        One line for lists of sources.
 
     Examples
     --------
@@ -46,7 +45,7 @@ class Source:
 
     @property
     def reports_progress(self) -> bool:
-        """Whether the reader can be observed basin by basin."""
+        """Whether the reader reports progress by basin."""
         return "observe" in signature(self.read).parameters
 
 
@@ -72,12 +71,12 @@ SOURCES: dict[str, Source] = {
         "the folder of Caravan or of an extension",
     ),
 }
-"""How data are read, by the name that `source` has in the `[data]` table of an experiment file; later rows are recognised first."""
+"""Sources by the value of `source` in the `[data]` table of an experiment file; later rows are tried first on a path."""
 
 READERS: dict[str, Callable[..., xr.Dataset]] = {name: source.read for name, source in SOURCES.items()}
-"""The reader of every `source`, by its name in the `[data]` table of an experiment file."""
+"""Readers by the value of `source` in the `[data]` table of an experiment file."""
 
 
 def source_of(path: Path) -> str:
-    """The source that a path is recognised as."""
+    """Return the name of the source that matches a path."""
     return next(name for name, source in reversed(SOURCES.items()) if source.recognise(path))
