@@ -478,6 +478,7 @@ def test_the_training_script_leaves_the_run_folder_of_the_command(name, tmp_path
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runoff_lstm, "train_run", record, raising=False)
+    monkeypatch.chdir(tmp_path)  # where it makes its run folder
     script = ROOT / "catchments" / name / "train.py"
     with pytest.raises(KeyboardInterrupt):
         exec(compile(script.read_text(), script, "exec"), {"__file__": str(script), "__name__": "__main__"})
