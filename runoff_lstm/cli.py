@@ -196,7 +196,7 @@ def resume(
         experiment, folder = _experiment_of(run_dir, data, _overrides(overrides, threads=threads), also=BUDGETS), RunFolder(run_dir)
         check_free(run_dir)
         if folder.is_finished and not is_enlarged(folder, experiment.training):
-            typer.echo(f"{run_dir} is finished, there is nothing to resume; go on with a larger budget by --set")
+            typer.echo(f"{run_dir} is finished; a larger budget needs --set training.steps=N and a constant or step schedule")
             return
         _train(experiment, run_dir, device=device, workers=workers, resume=True, quiet=quiet)
 

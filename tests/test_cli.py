@@ -363,7 +363,7 @@ def test_resuming_a_finished_run_says_so_and_a_larger_budget_goes_on_where_the_s
     result = call("resume", run)
     assert (result.exit_code, result.output) == (
         0,
-        f"{run} is finished, there is nothing to resume; go on with a larger budget by --set\n",
+        f"{run} is finished; a larger budget needs --set training.steps=N and a constant or step schedule\n",
     )
     assert "a run keeps its settings; set data.path and the like or, to resume with a larger budget, training.steps" in refused(
         "resume", run, "--set", "seed=3"
