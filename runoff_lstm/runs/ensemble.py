@@ -101,7 +101,7 @@ def train_ensemble(
         The test period is missing, a seed is a duplicate, or a run raises it.
     """
     _check_arguments(train_ensemble, arguments, apart=["seed"])
-    check_kinds(**{name: value for name, value in arguments.items() if name != "start_from"})  # a path, of runs
+    check_kinds(**{name: value for name, value in arguments.items() if name != "start_from"})  # a path here, a model in `train`
     folder, dataset, periods = RunFolder(Path(path)), check_basins(dataset), arguments["periods"]
     if periods.test is None:
         raise InputError("an ensemble is scored on the test period; name one in [periods]")
@@ -150,7 +150,7 @@ def cross_validate(
     """
     check_choice("by", by, get_args(FoldKind))
     _check_arguments(cross_validate, arguments)
-    check_kinds(**{name: value for name, value in arguments.items() if name != "start_from"})  # a path, of runs
+    check_kinds(**{name: value for name, value in arguments.items() if name != "start_from"})  # a path here, a model in `train`
     folder, dataset, periods = RunFolder(Path(path)), check_basins(dataset), arguments["periods"]
     if arguments.get("held_out"):
         raise InputError("[folds] holds out basins itself; leave [evaluation] held_out out")
