@@ -29,7 +29,9 @@ def forecast_dataset(
     step: pd.Timedelta,
     name: str = "forecast",
 ) -> xr.Dataset:
-    """Build a CF Dataset from values (basin, issue date, lead); `lead_time` begins at step 1.
+    """Build a CF Dataset from values (basin, issue date, lead).
+
+    `lead_time` begins at step 1.
 
     Examples
     --------
@@ -83,9 +85,9 @@ def issue_dates(dataset: xr.Dataset, first: str | None = None, last: str | None 
 
 
 def last_observed(dataset: xr.Dataset) -> Period:
-    """Return the default issue date: the last step with observed discharge in any basin.
+    """Return the last step with observed discharge in any basin.
 
-    The date and the number of later steps are logged. Filled values do not count as observed.
+    It is the default issue date. The date and the number of later steps are logged. Filled values do not count as observed.
 
     Raises
     ------

@@ -123,7 +123,10 @@ def read_header(text: str) -> Header:
 
 
 def _of_format_1(plain: dict[str, Any]) -> dict[str, Any]:
-    """Convert a header of format 1 to the keys of format 2; unknown keys are kept and raise an error later."""
+    """Convert a header of format 1 to the keys of format 2.
+
+    Unknown keys are kept and raise an error later.
+    """
     plain = {"season": False, "lead_times": 0, "discharge_lags": [], "forecast_forcing": [], "residual_variance": [], **plain}
     units, scaler = plain.get("forcing"), plain.get("scaler")
     inputs = {"forcing": list(units) if isinstance(units, dict) else units}

@@ -49,7 +49,10 @@ class StreamState:
 def next_step(
     state: StreamState | None, time: str | pd.Timestamp | None, gauge_ids: Sequence[str] | None, *, step: pd.Timedelta
 ) -> tuple[pd.Timestamp | None, tuple[str, ...]]:
-    """Return time and basins of the step after a state; raise an error if those given differ."""
+    """Return time and basins of the step after a state.
+
+    Raises an error if the given ones differ.
+    """
     now, known = None if time is None else pd.Timestamp(time), () if state is None else state.gauge_ids
     if state is not None and state.time is not None:
         expected = state.time + step

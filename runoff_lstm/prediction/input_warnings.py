@@ -149,7 +149,10 @@ def warn_unissued(seen: Inputs, data: xr.Dataset, steps: slice, *, made: np.ndar
 
 
 def why_unissued(seen: Inputs, data: xr.Dataset, basin: int, issued: int) -> str:
-    """Describe forcing missing for a forecast: issue date, variable, dates and remedy; empty if none."""
+    """Describe forcing missing for a forecast: issue date, variable, dates and remedy.
+
+    Empty if none.
+    """
     times, begin = times_of(data), issued + 1 - seen.sequence_length
     if begin < 0:
         return (

@@ -126,7 +126,9 @@ class Simulator(TrainedModel):
         return self._dataset(self._discharge(scaled[..., steps, :])[..., 0], inputs[BASIN], inputs[TIME][steps])
 
     def record(self, dataset: xr.Dataset, *, layer: int = -1) -> xr.Dataset:
-        """Record gates and states of a layer over the whole record, in one continuous pass.
+        """Record gates and states of a layer in one continuous pass.
+
+        The pass covers the whole record.
 
         Parameters
         ----------

@@ -87,7 +87,10 @@ def check_unseen(
 
 
 def merged(seen: Iterable[Stage]) -> tuple[Stage, ...]:
-    """Merge overlapping stages of the same kind and basins; a walk produces many of them."""
+    """Merge overlapping stages of the same kind and basins.
+
+    A walk produces many of them.
+    """
     kept: list[Stage] = []
     for stage in seen:
         place = next((place for place, before in enumerate(kept) if _joins(before, stage)), None)

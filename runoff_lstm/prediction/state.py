@@ -146,7 +146,10 @@ def _in_order(inputs: xr.Dataset, state: StreamState | None) -> xr.Dataset:
 def _new_steps(
     times: pd.DatetimeIndex, state: StreamState | None, until: str | pd.Timestamp | None, *, step: pd.Timedelta
 ) -> slice:
-    """Select the steps after the state up to `until`; raise an error if none or if the first one is missing."""
+    """Select the steps after the state up to `until`.
+
+    Raises an error if there are none or the first one is missing.
+    """
     first, stop = 0, len(times)
     if state is not None and state.time is not None:
         begin = state.time + step
@@ -164,7 +167,10 @@ def _new_steps(
 
 
 def _observed(model: TrainedModel, inputs: xr.Dataset, state: StreamState | None) -> np.ndarray:
-    """Return observed discharge (basin, time), from `_lag` steps before the first; (basin, 0) if not an input."""
+    """Return observed discharge (basin, time), from `_lag` steps before the first.
+
+    The shape is (basin, 0) if discharge is not an input.
+    """
     if not model.discharge_lags:
         return np.zeros((inputs.sizes[BASIN], 0), dtype=np.float32)
     if state is None:

@@ -143,7 +143,10 @@ class TrainedModel:
 
     @property
     def discharge_lags(self) -> tuple[int, ...]:
-        """Lags in steps of observed discharge among the inputs; empty: no observations needed."""
+        """Lags in steps of observed discharge among the inputs.
+
+        Empty: no observations needed.
+        """
         return tuple(self.inputs.discharge_lags)
 
     @property
@@ -310,7 +313,10 @@ class TrainedModel:
         return discharge
 
     def _inputs(self, dataset: xr.Dataset, period: Period | None) -> xr.Dataset:
-        """Select, check and convert the inputs; warn of new basins and values out of range."""
+        """Select, check and convert the inputs.
+
+        Warn of new basins and values out of range.
+        """
         inputs = self._checked(dataset)
         warn_unseen(inputs[BASIN].values.tolist(), trained=self._ever_trained_on, seen=self.inputs, stacklevel=4)
         steps = slice(None) if period is None else period.steps(times_of(inputs))

@@ -67,7 +67,10 @@ def _observed(path: Path) -> xr.DataArray | None:
 
 
 def _stated_period(folder: RunFolder, name: str) -> AnyPeriod | None:
-    """Read a period of an experiment file; None for temporal folds, scored on blocks of the training period."""
+    """Read a period of an experiment file.
+
+    None for temporal folds, scored on blocks of the training period.
+    """
     settings = folder.settings()
     dates = settings.get("periods", {}).get(name)
     return None if dates is None or settings.get("folds", {}).get("by") == "period" else period_of(dates)

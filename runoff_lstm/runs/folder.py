@@ -28,7 +28,7 @@ TEST = "test"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The paths of one run, or of many runs: an ensemble has members, a cross-validation has folds.
+    """Paths of one run, or of the members of an ensemble or folds of a cross-validation.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class RunFolder:
 
     @property
     def label(self) -> str:
-        """The last part of its path, such as `seed-3` or `fold-1` of runs below another folder."""
+        """Last part of the path, such as `seed-3` or `fold-1`."""
         return self.path.name
 
     @property
@@ -244,13 +244,18 @@ def check_new_folder(folder: Path) -> None:
 
 
 def check_free(folder: Path) -> None:
-    """Raise an error if another process trains in the folder; call it before reading data."""
+    """Raise an error if another process trains in the folder.
+
+    Call it before reading data.
+    """
     with locked(folder):
         pass
 
 
 def load_models(path: str | Path, *, device: "str | torch.device" = "cpu") -> "list[TrainedModel]":
-    """Load the model of a bundle file or run folder, or all members of an ensemble, by seed.
+    """Load the model of a bundle file or run folder.
+
+    For an ensemble all members are loaded, by seed.
 
     Raises
     ------
@@ -280,7 +285,10 @@ def model_to_start_from(path: str | Path) -> "TrainedModel":
 
 
 def _choice(runs: Sequence[RunFolder]) -> str:
-    """List runs as 'A/seed-3, A/seed-4 or A/seed-5'; of 8 or more the first two and the last."""
+    """List runs as 'A/seed-3, A/seed-4 or A/seed-5'.
+
+    Of 8 or more runs, only the first two and the last are listed.
+    """
     *some, last = map(str, runs if len(runs) < 8 else (*runs[:2], runs[-1]))
     between = ", " if len(runs) < 8 else " ... "
     return f"{', '.join(some)}{' or ' if len(runs) < 8 else between}{last}" if some else last

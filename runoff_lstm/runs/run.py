@@ -247,7 +247,10 @@ def check_run(
     walk: Walk | None = None,
     start_from: TrainedModel | None = None,
 ) -> None:
-    """Check names, metrics and periods of a run before any work; arguments as for `train_run`."""
+    """Check names, metrics and periods of a run before any work.
+
+    Arguments as for `train_run`.
+    """
     check_name(name)
     check_metrics(metrics)
     periods = checked.periods
@@ -284,7 +287,10 @@ def _check_walk(walk: Walk, checked: Checked, *, held_out: Sequence[str], start_
 
 
 def split_basins(checked: Checked, *, held_out: Sequence[str] = (), on_missing: OnMissing = "refuse") -> tuple[Checked, Checked]:
-    """Split the basins into those to train on and those to score; arguments as for `train_run`."""
+    """Split the basins into those to train on and those to score.
+
+    Arguments as for `train_run`.
+    """
     known = checked.gauge_ids
     for gauge_id in held_out:
         if gauge_id not in known:
@@ -304,12 +310,18 @@ def split_basins(checked: Checked, *, held_out: Sequence[str] = (), on_missing: 
 
 
 def without(dataset: xr.Dataset, faults: Mapping[str, str], on_missing: OnMissing) -> xr.Dataset:
-    """Select the basins without fault; log the others, or raise an error for the first."""
+    """Select the basins without fault.
+
+    Log the others, or raise an error for the first.
+    """
     leave_out([f"basin {gauge_id}: {why}" for gauge_id, why in faults.items()], on_missing=on_missing)
     return dataset.sel({BASIN: [str(gauge_id) for gauge_id in dataset[BASIN].values if str(gauge_id) not in faults]})
 
 
 def _without(checked: Checked, faults: Mapping[str, str], on_missing: OnMissing) -> Checked:
-    """Select the basins without fault; log the others, or raise an error for the first."""
+    """Select the basins without fault.
+
+    Log the others, or raise an error for the first.
+    """
     leave_out([f"basin {gauge_id}: {why}" for gauge_id, why in faults.items()], on_missing=on_missing)
     return checked.only(gauge_id for gauge_id in checked.gauge_ids if gauge_id not in faults)

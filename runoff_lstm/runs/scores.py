@@ -49,7 +49,10 @@ WORST = 10
 
 
 class UnscoredError(InputError):
-    """No part of a run can be scored, whatever its weights; the message names basins and period."""
+    """No part of a run can be scored, whatever its weights.
+
+    The message names basins and period.
+    """
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,10 @@ class Scores:
 
     @property
     def yardsticks(self) -> pd.DataFrame:
-        """Return `baselines` with its first column named `yardstick`; removed in the next release."""
+        """Return `baselines` with its first column named `yardstick`.
+
+        To be removed in the next release.
+        """
         warnings.warn(
             "Scores.yardsticks is now Scores.baselines, its column yardstick is baseline", DeprecationWarning, stacklevel=2
         )
@@ -105,7 +111,9 @@ def evaluate_run(
     ungauged: bool = False,
     threads: Threads = None,
 ) -> Scores | LeadScores:
-    """Simulate or forecast one period as the mean of the models, and score it; see `score`.
+    """Simulate or forecast one period and score it; see `score`.
+
+    Several models are averaged.
 
     Parameters
     ----------
@@ -162,7 +170,10 @@ def made_by(model: TrainedModel, dataset: xr.Dataset, period: AnyPeriod, *, thre
 
 
 def check_made(model: TrainedModel, dataset: xr.Dataset, period: AnyPeriod) -> None:
-    """Raise an error if a model cannot simulate or forecast any step of a period; arguments as for `made_by`."""
+    """Raise an error if a model cannot simulate or forecast any step of a period.
+
+    Arguments as for `made_by`.
+    """
     for one in period.parts:
         asked = last_issue_dates(times_of(dataset), one, model.lead_times) if model.lead_times else one
         try:
@@ -172,7 +183,10 @@ def check_made(model: TrainedModel, dataset: xr.Dataset, period: AnyPeriod) -> N
 
 
 def mean_of(members: Sequence[xr.DataArray]) -> xr.DataArray:
-    """Average the hydrographs or forecasts of ensemble members; NaN where any member is NaN."""
+    """Average the hydrographs or forecasts of ensemble members.
+
+    NaN where any member is NaN.
+    """
     return xr.concat(members, dim="model").mean("model", skipna=False, keep_attrs=True)
 
 
@@ -200,7 +214,10 @@ def score(
 
 
 def check_scored(observed: xr.Dataset, periods: Periods, name: str) -> AnyPeriod:
-    """Return the named period; raise an error if it does not exist or has no observed discharge."""
+    """Return the named period.
+
+    Raises an error if it does not exist or has no observed discharge.
+    """
     if name not in periods.named():
         raise InputError(f"the experiment has no {name} period; {nearest(str(name), periods.named())}")
     period = periods.named()[name]

@@ -69,7 +69,10 @@ def held_folder(
 
 
 def is_enlarged(folder: RunFolder, recipe: Recipe) -> bool:
-    """Return whether a run, or one of several, has a larger budget than before; raise if not possible."""
+    """Return whether a run, or one of several, has a larger budget than before.
+
+    Raises an error if that budget is not possible.
+    """
     below = [*folder.members, *folder.fold_runs]
     if below:
         return any([is_enlarged(one, recipe) for one in below])  # noqa: C419 - check all of them
@@ -142,7 +145,10 @@ def _moment(moment: pd.Timestamp) -> datetime.date:
 
 
 def _provenance(device: torch.device, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Collect versions, commit, device, precision, available threads and date; see `note_threads`."""
+    """Collect versions, commit, device, precision, available threads and date.
+
+    See `note_threads`.
+    """
     packages = ("runoff-lstm", "torch", "xarray", "pandas", "numpy", "netCDF4", "hydroeval")
     return {
         "versions": {"python": platform.python_version(), **{package: version(package) for package in packages}},
@@ -157,7 +163,10 @@ def _provenance(device: torch.device, recipe: Mapping[str, Any]) -> dict[str, An
 
 
 def _commit() -> str | None:
-    """Return the git commit of this package; None if it is installed or git is not available."""
+    """Return the git commit of this package.
+
+    None if it is installed or git is not available.
+    """
     package = Path(runoff_lstm.__file__).parent
     asked = ["git", "-C", str(package), "rev-parse", "--show-prefix", "HEAD"]
     try:

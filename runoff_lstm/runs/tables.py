@@ -81,9 +81,10 @@ def _cell(value: Any) -> str:
 
 
 def show_scores(scores: "Scores | LeadScores", title: str) -> None:
-    """Print a table of model and baselines, one row per metric; for forecasts by lead time.
+    """Print a table of model and baselines, one row per metric.
 
-    Over several basins the values are medians. A median over a different number of basins than in the title is followed by it.
+    Forecasts are shown by lead time. Over several basins the values are medians. A median over a different number of basins than in
+    the title is followed by that number.
     """
     from rich.table import Table
 

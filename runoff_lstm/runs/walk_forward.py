@@ -296,7 +296,10 @@ def check_walked(periods: Periods, model: TrainedModel | None = None) -> None:
 
 
 def _check_before(begin: pd.Timestamp, period: AnyPeriod, *, last: pd.Timestamp) -> None:
-    """Raise an error if a training or validation period reaches `last`; the walk begins at `begin`."""
+    """Raise an error if a training or validation period reaches `last`.
+
+    The walk begins at `begin`.
+    """
     if period.last_moment >= last:
         raise InputError(
             f"the walk begins on {date_label(begin)} with a model that has seen {period}, which no forecast service could have had "

@@ -123,7 +123,10 @@ def _send(process: "subprocess.Popen[bytes]", scratch: Path, order: Any) -> None
 
 
 def _end(process: "subprocess.Popen[bytes]") -> int:
-    """Wait for a process and return its exit code; close the pipe afterwards, as closing it ends the process."""
+    """Wait for a process and return its exit code.
+
+    Close the pipe afterwards, as closing it ends the process.
+    """
     code = process.wait()
     if process.stdin is not None:
         with suppress(OSError):
