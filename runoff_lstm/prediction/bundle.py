@@ -1,4 +1,4 @@
-"""From a trained model to one safetensors file and back: weights, and a header with all else that a prediction needs."""
+"""Write and read a trained model as one safetensors file: weights, and a header with all other fields."""
 
 import hashlib
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ NAME = "runoff_lstm bundle"
 
 
 def write_bundle(model: TrainedModel, path: str | Path) -> Path:
-    """Write a trained model as one safetensors file, whole or not at all.
+    """Write a trained model as one safetensors file, atomically.
 
     Examples
     --------
@@ -54,12 +54,14 @@ def write_bundle(model: TrainedModel, path: str | Path) -> Path:
 
 
 def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Simulator | TrainedForecaster:
-    """Read a trained model that `write_bundle` wrote: a `Simulator`, or where it knows lead times a `TrainedForecaster`.
+    """Read a trained model written by `write_bundle`.
+
+    Returns a `Simulator`, or with lead times a `TrainedForecaster`.
 
     Raises
     ------
     InputError
-        The file is missing, cut short, damaged, of a newer format, or not a bundle of this package, or the device is not available.
+        The file is missing, truncated, damaged, of a newer format or not a bundle of this package, or the device is not available.
 
     Examples
     --------
@@ -114,7 +116,7 @@ def load_model(path: str | Path, *, device: str | torch.device = "cpu") -> Simul
 
 
 def checksum(header: str, weights: Mapping[str, Tensor]) -> str:
-    """SHA-256 of the header and of every weight by name, type and shape."""
+    """Compute the SHA-256 of the header and of every weight with name, type and shape."""
     digest = hashlib.sha256(header.encode())
     for name in sorted(weights):
         value = weights[name]
@@ -124,7 +126,7 @@ def checksum(header: str, weights: Mapping[str, Tensor]) -> str:
 
 
 def _module(header: Header, weights: Mapping[str, Tensor]) -> Model:
-    """The network the header describes, with these weights."""
+    """Build the network from the header and load the weights."""
     try:
         module = build_model(header.architecture, header.inputs, zero_flow=header.scaler.zero_flow)
     except (RuntimeError, MemoryError, OverflowError) as error:

@@ -1,4 +1,4 @@
-"""TrainedForecaster: from the past, and any forcing to come, to forecasts (basin, issue_date, lead_time)."""
+"""TrainedForecaster: from past data and forecast forcing to forecasts (basin, issue_date, lead_time)."""
 
 import logging
 
@@ -29,7 +29,9 @@ def forecast_dataset(
     step: pd.Timedelta,
     name: str = "forecast",
 ) -> xr.Dataset:
-    """Values (basin, issue date, lead) as a CF Dataset; its `lead_time` counts steps from 1.
+    """Build a CF Dataset from values (basin, issue date, lead).
+
+    `lead_time` begins at step 1.
 
     Examples
     --------
@@ -58,7 +60,7 @@ def forecast_dataset(
 
 
 def last_issue_dates(times: pd.DatetimeIndex, period: Period, lead_times: int) -> Period:
-    """The issue dates of a period whose forecasts end within it."""
+    """Select the issue dates whose forecasts end within the period."""
     steps = period.steps(times)
     if steps.stop - lead_times <= steps.start:
         raise InputError(f"the period {period} is not longer than the {lead_times} lead times; choose a longer one")
@@ -66,9 +68,10 @@ def last_issue_dates(times: pd.DatetimeIndex, period: Period, lead_times: int) -
 
 
 def issue_dates(dataset: xr.Dataset, first: str | None = None, last: str | None = None) -> Period:
-    """The issue dates that are asked for: from `first` to `last`, one where `last` is None, `last_observed` where both are.
+    """Return the issue dates from `first` to `last`.
 
-    Of a day of hourly data the only issue date is its last hour.
+    With `last` None there is one issue date, with both None it is `last_observed`. A single day of hourly data has its last hour as
+    issue date.
     """
     if first is None:
         if last is not None:
@@ -82,14 +85,14 @@ def issue_dates(dataset: xr.Dataset, first: str | None = None, last: str | None 
 
 
 def last_observed(dataset: xr.Dataset) -> Period:
-    """The issue date that nobody gave: the last step at which discharge is observed in any basin, logged with what follows it.
+    """Return the last step with observed discharge in any basin.
 
-    What was filled is not observed.
+    It is the default issue date. The date and the number of later steps are logged. Filled values do not count as observed.
 
     Raises
     ------
     InputError
-        There is no discharge, or no value of it.
+        Discharge is not in the data, or has no observed value.
     """
     if DISCHARGE not in dataset:
         raise InputError("the data have no discharge, and a forecast begins with what was observed; add it, NaN where missing")
@@ -117,7 +120,7 @@ def _last(times: pd.DatetimeIndex, observed: np.ndarray) -> str:
 
 
 def _check_issue_dates(times: pd.DatetimeIndex, period: Period) -> None:
-    """Refuse issue dates that are not inside the data."""
+    """Raise an error for issue dates outside the data."""
     for date in (period.start, period.end):
         if not times[0] <= date < times[-1] + (times[1] - times[0]):
             raise InputError(
@@ -127,7 +130,7 @@ def _check_issue_dates(times: pd.DatetimeIndex, period: Period) -> None:
 
 
 class TrainedForecaster(TrainedModel):
-    """A trained model that gives the discharge at lead times 1 to n from an issue date.
+    """A trained model that forecasts discharge at lead times 1 to n from an issue date.
 
     Examples
     --------
@@ -143,41 +146,43 @@ class TrainedForecaster(TrainedModel):
     """
 
     def forecast(self, dataset: xr.Dataset, *, period: Period | None = None, threads: Threads = None) -> xr.Dataset:
-        """Forecast discharge from every issue date of a period, of what comes after it using nothing but `forecast_forcing`.
+        """Forecast discharge from every issue date of a period.
+
+        After the issue date only `forecast_forcing` is used.
 
         Parameters
         ----------
         dataset
-            dims (basin, time): forcing and observed discharge up to the issue date (NaN where a gauge was silent),
+            dims (basin, time): forcing and observed discharge up to the issue date (NaN where discharge is missing),
             `forecast_forcing` up to the last lead, and the static attributes.
         period
-            Of the issue dates; None: the last step at which discharge is observed in any basin, see `last_observed`.
+            Period of the issue dates; None: the last step with observed discharge in any basin, see `last_observed`.
         threads
             See `Simulator.simulate`.
 
         Returns
         -------
         Dataset
-            `forecast` (basin, issue_date, lead_time) in mm d-1 (mm h-1), never below zero; `lead_time` is in days (hours where the
-            step is shorter), the first one step after the issue date. NaN where an issue date has less than `sequence_length` steps
-            of complete forcing up to it, or an incomplete `forecast_forcing`.
+            `forecast` (basin, issue_date, lead_time) in mm d-1 (mm h-1), at least zero. `lead_time` is in days (hours for shorter
+            steps); the first lead is one step after the issue date. NaN where an issue date has less than `sequence_length` steps
+            of complete forcing up to it, or incomplete `forecast_forcing`.
 
         Raises
         ------
         InputError
-            A variable is missing or has another unit or time step, the issue dates are outside the data, or no
+            A variable is missing, a unit cannot be converted, the time step differs, the issue dates are outside the data, or no
             issue date has enough history or forecast forcing.
 
         Warns
         -----
         IncompleteInputWarning
-            From an issue date no forecast could be made for a basin, which is NaN.
+            No forecast is possible for a basin from an issue date; its values are NaN.
         SilentGaugeWarning
-            No discharge is observed at an issue date; the forecast goes on without.
+            Observed discharge is missing at an issue date; the forecast is made without it.
         UnseenBasinWarning
             A basin was not in training.
         OutsideTrainingRangeWarning
-            An input leaves the range of the training period.
+            An input is outside the range of the training period.
         """
         if period is None:
             self._checked(dataset)

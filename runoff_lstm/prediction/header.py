@@ -1,4 +1,4 @@
-"""The header of a bundle: from a trained model to plain JSON, and back with every field checked."""
+"""Header of a bundle: written from a trained model as JSON, read with every field checked."""
 
 import json
 import math
@@ -17,17 +17,17 @@ from runoff_lstm.prediction.stages import Stage, StageKind
 from runoff_lstm.prediction.trained_model import TrainedModel
 
 FORMAT = 2
-"""Of the bundles that are written; format 1 is read, too."""
+"""Format of written bundles; format 1 can be read too."""
 
 LONGEST_STEP = 366 * 86400
-"""Seconds of the longest time step."""
+"""Longest time step in seconds."""
 
 Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
 class StageText:
-    """A `Stage` as JSON can hold it."""
+    """A `Stage` in JSON-compatible types."""
 
     kind: StageKind
     gauge_ids: tuple[str, ...]
@@ -35,18 +35,18 @@ class StageText:
 
     @property
     def stage(self) -> Stage:
-        """The stage itself."""
+        """Convert to a `Stage`."""
         return Stage.of_plain(asdict(self))
 
 
 @dataclass(frozen=True)
 class Header:
-    """All of a trained model but its weights; see `TrainedModel`.
+    """All fields of a trained model except its weights; see `TrainedModel`.
 
     Attributes
     ----------
     format, version
-        Of the bundle, and of the package that wrote it.
+        Format of the bundle, and version of the package that wrote it.
     forcing
         Unit of every forcing variable, by name.
     step_seconds
@@ -68,15 +68,15 @@ class Header:
 
 
 def package_version() -> str:
-    """The version of this package."""
+    """Return the version of this package."""
     try:
         return version("runoff-lstm")
-    except PackageNotFoundError:  # run from its files
+    except PackageNotFoundError:  # not installed, run from source
         return "unknown"
 
 
 def header_of(model: TrainedModel) -> str:
-    """The header of a trained model, as JSON."""
+    """Convert a trained model to its header, as JSON."""
     return json.dumps(
         {
             "format": FORMAT,
@@ -96,12 +96,12 @@ def header_of(model: TrainedModel) -> str:
 
 
 def read_header(text: str) -> Header:
-    """The header from its JSON, of format 1 or 2.
+    """Read the header from JSON, of format 1 or 2.
 
     Raises
     ------
     InputError
-        A key is missing or unknown, a value has another type, is not finite or does not fit the others, or the format is newer.
+        A key is missing or unknown, a value has the wrong type, is not finite or is inconsistent, or the format is newer.
     """
     try:
         plain = json.loads(text)
@@ -123,7 +123,10 @@ def read_header(text: str) -> Header:
 
 
 def _of_format_1(plain: dict[str, Any]) -> dict[str, Any]:
-    """A header of format 1 under the keys of format 2; what it does not know comes along and is refused there."""
+    """Convert a header of format 1 to the keys of format 2.
+
+    Unknown keys are kept and raise an error later.
+    """
     plain = {"season": False, "lead_times": 0, "discharge_lags": [], "forecast_forcing": [], "residual_variance": [], **plain}
     units, scaler = plain.get("forcing"), plain.get("scaler")
     inputs = {"forcing": list(units) if isinstance(units, dict) else units}
@@ -142,7 +145,10 @@ def _of_format_1(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def _record(kind: type[Record], plain: object, where: str, written_by: str, *, complete: bool) -> Record:
-    """The dataclass from a JSON object with just its fields; with `complete` those with a default are asked for, too."""
+    """Build a dataclass from a JSON object.
+
+    Unknown keys raise an error. With `complete` fields that have a default are required too.
+    """
     if not isinstance(plain, dict):
         raise InputError(_wrong(where, plain, "a table"))
     known = {one.name: one for one in fields(cast(Any, kind))}
@@ -161,7 +167,7 @@ def _record(kind: type[Record], plain: object, where: str, written_by: str, *, c
 
 
 def _value(hint: Any, plain: Any, where: str, written_by: str, *, complete: bool) -> Any:  # noqa: PLR0911 - a row for each type
-    """A value of the type that a field is annotated with."""
+    """Convert a value to the annotated type of its field."""
     origin, inner = get_origin(hint), get_args(hint)
     if is_dataclass(hint):
         return _record(cast(type[Any], hint), plain, where, written_by, complete=complete)
@@ -176,7 +182,7 @@ def _value(hint: Any, plain: Any, where: str, written_by: str, *, complete: bool
         if plain not in inner or isinstance(plain, bool):
             raise InputError(_wrong(where, plain, f"one of {', '.join(map(str, inner))}"))
         return plain
-    if origin is Sequence:  # a tuple once it is read
+    if origin is Sequence:  # JSON has no tuples; converted after reading
         return _value(tuple[inner[0], ...], plain, where, written_by, complete=complete)  # type: ignore[valid-type]
     if origin is tuple:
         some = isinstance(plain, list)
@@ -193,7 +199,7 @@ def _value(hint: Any, plain: Any, where: str, written_by: str, *, complete: bool
 
 
 def _plain_value(hint: type, plain: Any, where: str) -> Any:
-    """A text, a flag or a finite number."""
+    """Check that a value is a text, a flag or a finite number."""
     if hint is float and isinstance(plain, int | float) and not isinstance(plain, bool) and math.isfinite(plain):
         return float(plain)
     if hint is float or type(plain) is not hint:
@@ -203,7 +209,7 @@ def _plain_value(hint: type, plain: Any, where: str) -> Any:
 
 
 def _check_consistent(header: Header) -> None:
-    """Refuse fields that are each of the right type and do not fit together."""
+    """Raise an error for values out of range or inconsistent with each other."""
     inputs = header.inputs
     for name in ("sequence_length", "targets_per_window"):
         if getattr(inputs, name) < 1:
@@ -222,7 +228,7 @@ def _check_consistent(header: Header) -> None:
 
 
 def _check_scaler(scaler: Scaler, inputs: Inputs) -> None:
-    """Refuse a scaler that is not of these inputs, or by which nothing can be scaled."""
+    """Raise an error if the scaler does not match the inputs or cannot scale."""
     names = {*inputs.forcing, *inputs.static_attributes, DISCHARGE}
     for part in ("mean", "std", "minimum", "maximum"):
         if set(getattr(scaler, part)) != names:

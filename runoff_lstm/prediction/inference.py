@@ -1,4 +1,4 @@
-"""From a model and windows to a simulated series: in windows as trained, or in one continuous pass with a kept state."""
+"""Simulate a series with a model: in windows as trained, or in one continuous pass with a kept state."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,23 +20,23 @@ from runoff_lstm.models.stack import State
 Mode = Literal["windows", "continuous"]
 
 STEPS_AT_ONCE = 256
-"""Of a continuous pass: it is the same series, but the layers keep their hidden state at every step of a call."""
+"""Steps per call of a continuous pass. It limits memory: layers store the hidden state of every step. The series is the same."""
 
 
 @dataclass(frozen=True)
 class StreamState:
-    """What a model remembers between two steps.
+    """State of a model between two steps.
 
     Attributes
     ----------
     layers
-        State of its layers; None at the start.
+        State of the layers; None at the start.
     steps
-        How many steps of complete forcing in a row it has seen, of each basin (basin,) or of all.
+        Number of consecutive steps with complete forcing up to this state, per basin (basin,) or one for all.
     gauge_ids, time
-        Of the basins, in their order, and of the last step; empty and None where they were not given.
+        Gauge ids in the order of the basins, and time of the last step; empty and None if not given.
     observed
-        (basin, lag): discharge observed at the last steps, for a model that takes it; None where `step` was given it.
+        Observed discharge of the last steps (basin, lag), for a model with discharge lags; None after `step`.
     """
 
     layers: State | None = None
@@ -49,7 +49,10 @@ class StreamState:
 def next_step(
     state: StreamState | None, time: str | pd.Timestamp | None, gauge_ids: Sequence[str] | None, *, step: pd.Timedelta
 ) -> tuple[pd.Timestamp | None, tuple[str, ...]]:
-    """Time and basins of the step after a state; refused where those given are others than it goes on with."""
+    """Return time and basins of the step after a state.
+
+    Raises an error if the given ones differ.
+    """
     now, known = None if time is None else pd.Timestamp(time), () if state is None else state.gauge_ids
     if state is not None and state.time is not None:
         expected = state.time + step
@@ -63,16 +66,17 @@ def next_step(
 
 @torch.no_grad()
 def simulate_windows(model: nn.Module, windows: Windows, *, batch_size: int = 256, threads: Threads = None) -> np.ndarray:
-    """Simulate the way the model was trained: every window begins with an empty state and `sequence_length` steps of history.
+    """Simulate in windows, as in training.
 
-    A model of lead times forecasts from every valid step as an issue date.
+    Every window begins with an empty state and `sequence_length` steps of history. A model with lead times forecasts from every
+    valid step as an issue date.
 
     Parameters
     ----------
     model
         In evaluation mode, on the device of the windows.
     windows
-        Their valid steps are simulated; with several targets a window the borders lie on a fixed calendar.
+        Their valid steps are simulated. With several targets per window, window borders lie on a fixed calendar.
     batch_size
         Windows per pass.
     threads
@@ -81,8 +85,8 @@ def simulate_windows(model: nn.Module, windows: Windows, *, batch_size: int = 25
     Returns
     -------
     ndarray
-        (basin, time, lead), scaled, over the whole time axis; of forecasts time is the issue date, a simulation has the one lead 0.
-        NaN where a step has too little history or lies outside the period.
+        dims (basin, time, lead), scaled, over the whole time axis. For forecasts time is the issue date; a simulation has one lead,
+        0. NaN where a step has too little history or lies outside the period.
     """
     simulated = np.full((len(windows.gauge_ids), len(windows.times), len(windows.leads)), np.nan, dtype=np.float32)
     tiles = windows.calendar_tiles()
@@ -96,21 +100,21 @@ def simulate_windows(model: nn.Module, windows: Windows, *, batch_size: int = 25
         place = np.arange(windows.targets_per_window)
         window, target = np.nonzero((place >= some.begin[:, None]) & (place < some.stop[:, None]))
         simulated[some.basin[window], some.first[window] + target] = values.float().cpu().numpy()[window, target]
-    simulated[:, ~windows.in_period] = np.nan  # of stretches: what a window made of the steps between them
+    simulated[:, ~windows.in_period] = np.nan  # steps between stretches, simulated as part of a window
     return simulated
 
 
 @torch.no_grad()
 def simulate_continuously(model: nn.Module, windows: Windows, *, threads: Threads = None) -> np.ndarray:
-    """Simulate in one pass from the first step on, the state kept throughout; after a gap in the forcing it begins anew.
+    """Simulate in one pass with a kept state, reset after each gap in the forcing.
 
-    A model trained on windows has never seen a state older than its window: compare both ways before you rely on this one.
+    Models trained on windows never have states older than the window in training. Compare with `simulate_windows` first.
 
     Returns
     -------
     ndarray
-        (basin, time, lead), scaled, over the whole time axis, with the one lead 0; NaN on the first `sequence_length - 1` steps of
-        each unbroken stretch, and after the period's end.
+        dims (basin, time, lead), scaled, over the whole time axis, with one lead, 0. NaN on the first `sequence_length - 1` steps
+        of each unbroken stretch, and after the end of the period.
     """
     simulated = np.full((len(windows.gauge_ids), len(windows.times), len(windows.leads)), np.nan, dtype=np.float32)
     warm_up = windows.sequence_length - 1
@@ -127,16 +131,16 @@ def simulate_continuously(model: nn.Module, windows: Windows, *, threads: Thread
 
 
 def _thread_count(threads: Threads, model: nn.Module, at_once: int) -> ThreadCount:
-    """Those for a pass over so many windows or basins, in the precision of the context around."""
+    """Choose threads for a pass over `at_once` windows or basins, in the current precision."""
     device = next(model.parameters()).device
     return ThreadCount(threads, model, at_once, device=device, precision=precision_now(device))
 
 
 @contextmanager
 def dropout_kept_on(model: nn.Module, seed: int) -> Iterator[None]:
-    """Within this context a model drops as in training; its masks come from `seed`, and torch's random state is left as it was.
+    """Keep dropout active within the context, with masks drawn from `seed`.
 
-    Every window draws masks of its own, those of weights alone serve a whole pass.
+    The random state of torch is restored at the end. Every window draws separate masks; masks of weights apply to a whole pass.
     """
     devices = sorted({one.device.index or 0 for one in model.parameters() if one.device.type == "cuda"})
     with torch.random.fork_rng(devices=devices):
@@ -150,13 +154,13 @@ def dropout_kept_on(model: nn.Module, seed: int) -> Iterator[None]:
 
 @torch.no_grad()
 def record_layer(model: RecurrentModel, windows: Windows, layer: int, *, threads: Threads = None) -> dict[str, np.ndarray]:
-    """States and gates of one layer in one pass from the first step on, as `simulate_continuously` runs it.
+    """Record states and gates of one layer in the pass of `simulate_continuously`.
 
     Returns
     -------
     dict
-        The fields of the cell's step, such as "h", "c" and the gates "i", "f", "g", "o", each (basin, time, unit), float32; NaN
-        where the continuous pass is.
+        Fields of the cell's step, such as "h", "c" and the gates "i", "f", "g", "o", dims (basin, time, unit), float32. NaN at the
+        same steps as the continuous pass.
     """
     shape = (len(windows.gauge_ids), len(windows.times))
     recorded: dict[str, np.ndarray] = {}

@@ -1,4 +1,4 @@
-"""Warnings of inputs that a model runs on and should not be trusted on without a look, and when each is given."""
+"""Warnings about inputs outside the training, incomplete forcing and missing observed discharge."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,11 +14,11 @@ from runoff_lstm.inputs.scaling import Scaler
 from runoff_lstm.inputs.spec import Inputs
 
 SHOWN = 5
-"""Basins that are named in warnings of their own."""
+"""Maximum number of basins with a separate warning."""
 
 
 class IncompleteInputWarning(UserWarning):
-    """Forcing is missing, and what would need it could not be simulated or forecast; it is NaN.
+    """Forcing is missing; the affected simulation or forecast steps are NaN.
 
     Examples
     --------
@@ -30,7 +30,7 @@ class IncompleteInputWarning(UserWarning):
 
 
 class SilentGaugeWarning(UserWarning):
-    """No discharge was observed at an issue date; the forecast goes on without.
+    """Observed discharge is missing at an issue date; the forecast is made without it.
 
     Examples
     --------
@@ -42,7 +42,7 @@ class SilentGaugeWarning(UserWarning):
 
 
 class OutsideTrainingRangeWarning(UserWarning):
-    """An input lies outside what the model was trained on; its simulation there is an extrapolation.
+    """An input is outside the training range; the simulation there is an extrapolation.
 
     Examples
     --------
@@ -54,7 +54,7 @@ class OutsideTrainingRangeWarning(UserWarning):
 
 
 class UnseenBasinWarning(UserWarning):
-    """A basin was not among those that the model was trained on.
+    """A basin was not in the training data of the model.
 
     Examples
     --------
@@ -67,7 +67,10 @@ class UnseenBasinWarning(UserWarning):
 
 @contextmanager
 def each_warning_once() -> Iterator[None]:
-    """Give each warning of one text once, at the end, however many members of an ensemble or parts of a period give it."""
+    """Collect warnings within the block and issue each text once at its end.
+
+    Members of an ensemble and parts of a period repeat the same warnings.
+    """
     caught: list[warnings.WarningMessage] = []
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -79,7 +82,7 @@ def each_warning_once() -> Iterator[None]:
 
 @contextmanager
 def as_ungauged(*, on_purpose: bool) -> Iterator[None]:
-    """Give no `UnseenBasinWarning` where basins are left out of training on purpose, to be scored as ungauged."""
+    """Suppress `UnseenBasinWarning` for basins held out on purpose, to be scored as ungauged."""
     with warnings.catch_warnings():
         if on_purpose:
             warnings.simplefilter("ignore", UnseenBasinWarning)
@@ -87,16 +90,17 @@ def as_ungauged(*, on_purpose: bool) -> Iterator[None]:
 
 
 def lost_to_gaps(seen: Inputs, data: xr.Dataset, steps: slice) -> tuple[list[str], bool]:
-    """What missing forcing costs a simulation: a sentence for each of the first basins, and whether any step is left.
+    """Describe the steps lost to missing forcing, and return whether any step is left.
 
-    A basin's record begins where it has any forcing; the first `sequence_length - 1` steps from there are no loss.
+    There is one sentence for each of the first basins. The record of a basin begins at its first step with any forcing; the first
+    `sequence_length - 1` steps of the record do not count as lost.
 
     Parameters
     ----------
     seen, data
-        What the model sees, and the data, dims (basin, time).
+        Inputs of the model, and the data, dims (basin, time).
     steps
-        The steps that are to be simulated.
+        The steps to simulate.
     """
     missing = {name: np.isnan(data[name].transpose(BASIN, TIME).values) for name in seen.forcing}
     there = ~np.logical_and.reduce(list(missing.values()))
@@ -124,14 +128,14 @@ def lost_to_gaps(seen: Inputs, data: xr.Dataset, steps: slice) -> tuple[list[str
 
 
 def _within(gaps: np.ndarray, length: int) -> np.ndarray:
-    """(basin, time) bool: whether any of the `length` steps up to a step is a gap."""
+    """Return (basin, time) bool: whether any of the `length` steps up to a step is a gap."""
     before = np.pad(np.cumsum(gaps, axis=1), ((0, 0), (length, 0)))
     within: np.ndarray = before[:, length:] > before[:, :-length]
     return within
 
 
 def warn_unissued(seen: Inputs, data: xr.Dataset, steps: slice, *, made: np.ndarray) -> None:
-    """Warn of the basins for which a forecast was asked and could not be made."""
+    """Warn about basins without a forecast from some issue date."""
     failed = np.flatnonzero(~made.all(axis=1))
     for place, basin in enumerate(failed[:SHOWN]):
         dates = steps.start + np.flatnonzero(~made[basin])
@@ -145,7 +149,10 @@ def warn_unissued(seen: Inputs, data: xr.Dataset, steps: slice, *, made: np.ndar
 
 
 def why_unissued(seen: Inputs, data: xr.Dataset, basin: int, issued: int) -> str:
-    """An issue date, which forcing a forecast from it lacks, when, and the remedy; empty where nothing is lacking."""
+    """Describe forcing missing for a forecast: issue date, variable, dates and remedy.
+
+    Empty if none.
+    """
     times, begin = times_of(data), issued + 1 - seen.sequence_length
     if begin < 0:
         return (
@@ -171,7 +178,7 @@ def why_unissued(seen: Inputs, data: xr.Dataset, basin: int, issued: int) -> str
 
 
 def warn_silent(observed: xr.DataArray, steps: slice, *, made: np.ndarray) -> None:
-    """Warn of the issue dates at which nothing was observed."""
+    """Warn about issue dates without observed discharge."""
     there = observed.notnull().values
     silent = made & ~there[:, steps]
     basins = np.flatnonzero(silent.any(axis=1))
@@ -189,7 +196,7 @@ def warn_silent(observed: xr.DataArray, steps: slice, *, made: np.ndarray) -> No
 
 
 def warn_unseen(gauge_ids: Sequence[str], *, trained: Sequence[str], seen: Inputs, stacklevel: int) -> None:
-    """Warn of basins that were not in training, with what the model can tell them apart by."""
+    """Warn about basins not in training, and name the features that distinguish them."""
     known = set(trained)
     unseen = [gauge_id for gauge_id in gauge_ids if gauge_id not in known]
     if unseen:
@@ -199,7 +206,7 @@ def warn_unseen(gauge_ids: Sequence[str], *, trained: Sequence[str], seen: Input
 
 
 def warn_unseen_rows(gauge_ids: Sequence[str] | None, rows: int, *, trained: Sequence[str], seen: Inputs) -> None:
-    """Warn of rows of a step that are, or must be, basins that were not in training."""
+    """Warn about basins of a step not in training, by gauge id or by their number."""
     if gauge_ids is not None and len(gauge_ids) != rows:
         raise InputError(f"{len(gauge_ids)} gauge id(s) are given for {rows} basin(s); give one for each")
     if gauge_ids is not None:
@@ -210,7 +217,7 @@ def warn_unseen_rows(gauge_ids: Sequence[str] | None, rows: int, *, trained: Seq
 
 
 def _tells_apart(trained: Sequence[str], seen: Inputs) -> str:
-    """What the model has to tell a basin it has not seen from those it has."""
+    """Describe the features that distinguish a new basin from those of the training."""
     if seen.static_attributes:
         names = ", ".join(seen.static_attributes[:3]) + (" ..." if len(seen.static_attributes) > 3 else "")
         return f"the model describes them by their static attributes alone ({names})"
@@ -222,7 +229,7 @@ def _tells_apart(trained: Sequence[str], seen: Inputs) -> str:
 
 
 def warn_outside(values: xr.DataArray, scaler: Scaler) -> None:
-    """Warn of values beyond the range of the training."""
+    """Warn about values outside the range of the training."""
     name = str(values.name)
     low, high = scaler.minimum[name], scaler.maximum[name]
     tolerance = 1e-6 * max(abs(low), abs(high))
@@ -240,5 +247,5 @@ def warn_outside(values: xr.DataArray, scaler: Scaler) -> None:
 
 
 def _others(place: int, count: int) -> str:
-    """After the last basin that is named: how many more there are."""
+    """Return the number of further basins as text, after the last named basin only."""
     return f" (and {count - SHOWN} more basins)" if place == SHOWN - 1 and count > SHOWN else ""

@@ -1,4 +1,4 @@
-"""Which kind of trained model belongs to which inputs."""
+"""The class of a trained model, selected by its inputs."""
 
 from runoff_lstm.inputs.spec import Inputs
 from runoff_lstm.prediction.forecast import TrainedForecaster
@@ -6,5 +6,5 @@ from runoff_lstm.prediction.simulate import Simulator
 
 
 def kind_of(inputs: Inputs) -> type[Simulator] | type[TrainedForecaster]:
-    """The class of a model that sees these inputs: with lead times it forecasts."""
+    """Return the class for these inputs: `TrainedForecaster` with lead times, else `Simulator`."""
     return TrainedForecaster if inputs.lead_times else Simulator

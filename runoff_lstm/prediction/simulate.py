@@ -1,4 +1,4 @@
-"""Simulator: from a bare Dataset to simulated discharge, at once or step by step, and what the layers remember of it."""
+"""Simulator: from a Dataset to simulated discharge, in one call or step by step; records gates and states of layers."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ _GATES: dict[str, dict[str, str]] = {
 
 
 class Simulator(TrainedModel):
-    """A trained model that gives the discharge of the steps whose forcing it sees.
+    """A trained model that simulates discharge from the forcing up to the same step.
 
     Examples
     --------
@@ -61,46 +61,48 @@ class Simulator(TrainedModel):
         seed: int = 0,
         threads: Threads = None,
     ) -> xr.Dataset:
-        """Simulate discharge from forcing and attributes; observations are looked at only by a model with `discharge_lags`.
+        """Simulate discharge from forcing and attributes.
+
+        Observed discharge is used only by a model with `discharge_lags`.
 
         Parameters
         ----------
         dataset
-            dims (basin, time): the forcing the model was trained on, in any unit that converts, and its static attributes.
+            dims (basin, time): the forcing of the training, in any convertible unit, and the static attributes.
         period
-            Limits the simulated days; forcing may reach back before it. None: the whole record.
+            Simulated period; forcing may begin earlier. None: the whole record.
         mode
-            "windows": as trained. "continuous": one pass with a kept state, the same series that `step` gives.
+            "windows": as in training. "continuous": one pass with a kept state, the same series as from `step`.
         mc_samples
-            Monte-Carlo dropout (Gal and Ghahramani 2016, arXiv:1506.02142): this many simulations, each with the dropout of the
-            training kept on and masks of its own for every window. Their spread is what the dropout makes of the model's
-            uncertainty; it knows nothing of errors in the data.
+            Number of simulations by Monte-Carlo dropout (Gal and Ghahramani 2016, arXiv:1506.02142). Each keeps the dropout of the
+            training active, with separate masks for every window. The spread estimates model uncertainty by dropout alone; it does
+            not include errors in the data.
         seed
-            Of those masks; with the same one the same members come out.
+            Seed of the dropout masks; the same seed gives the same members.
         threads
-            On a CPU. None: by a fixed rule from the size of the work; a number, or "auto", which times the first passes; see
-            `Recipe.threads`.
+            CPU threads. None: a fixed rule from the size of the work. Otherwise a number, or "auto", which times the first passes.
+            See `Recipe.threads`.
 
         Returns
         -------
         Dataset
-            `simulated` (basin, time) in mm d-1 (mm h-1 where the step is shorter than a day), never below zero; NaN where a step
-            has less than `sequence_length` steps of complete forcing up to it. With `mc_samples`: (member, basin, time).
+            `simulated` (basin, time) in mm d-1 (mm h-1 for steps shorter than a day), never below zero. NaN where a step has less
+            than `sequence_length` steps of complete forcing up to it. With `mc_samples`: (member, basin, time).
 
         Raises
         ------
         InputError
-            A variable is missing (named, with the nearest), has a unit that cannot be converted, the time step is another, the
-            period is outside the data, or Monte-Carlo samples are asked of a model without dropout.
+            A variable is missing (named, with the nearest) or has a unit that cannot be converted, the time step differs, the
+            period is outside the data, or `mc_samples` is given for a model without dropout.
 
         Warns
         -----
         IncompleteInputWarning
-            Forcing is missing, and the steps that need it are NaN; with gauge, variable, date and the number of steps.
+            Forcing is missing and the affected steps are NaN; names gauge, variable, date and number of steps.
         UnseenBasinWarning
             A basin was not in training.
         OutsideTrainingRangeWarning
-            An input leaves the range of the training period.
+            An input is outside the range of the training period.
         """
         check_choice("mode", mode, get_args(Mode))
         period = None if period is None else as_single_period("period", period)
@@ -124,26 +126,28 @@ class Simulator(TrainedModel):
         return self._dataset(self._discharge(scaled[..., steps, :])[..., 0], inputs[BASIN], inputs[TIME][steps])
 
     def record(self, dataset: xr.Dataset, *, layer: int = -1) -> xr.Dataset:
-        """See what a layer remembers: its gates and states over the whole record, in one continuous pass.
+        """Record gates and states of a layer in one continuous pass.
+
+        The pass covers the whole record.
 
         Parameters
         ----------
         dataset
             As for `simulate`.
         layer
-            Counted from 0 at the input; -1: the last one.
+            Number of the layer, from 0 at the input; -1: the last layer.
 
         Returns
         -------
         Dataset
-            `gates` (basin, time, unit, gate), gate being "input", "forget", "candidate" and "output" (of a GRU "reset", "update"
-            and "candidate"; an RNN has none); `cell_state` (LSTM) and `hidden_state` (basin, time, unit); without unit; NaN where
-            the continuous simulation is.
+            `gates` (basin, time, unit, gate), with gate "input", "forget", "candidate" and "output" (GRU: "reset", "update" and
+            "candidate"; RNN: no gates). `cell_state` (LSTM) and `hidden_state` (basin, time, unit). Dimensionless; NaN where the
+            continuous simulation is NaN.
 
         Raises
         ------
         InputError
-            As for `simulate`; the model has no such layer; no day has enough history.
+            As for `simulate`; the layer does not exist; no step has enough history.
         """
         layers = len(self.architecture.hidden_sizes)
         if not -layers <= layer < layers:
@@ -170,29 +174,29 @@ class Simulator(TrainedModel):
         until: str | pd.Timestamp | None = None,
         threads: Threads = None,
     ) -> tuple[xr.Dataset, StreamState]:
-        """Simulate continuously from a state on, and give the state at the end.
+        """Simulate continuously from a state; return the series and the final state.
 
         Parameters
         ----------
         dataset
-            As for `simulate`, with the step after the state; steps up to the state may be there, and are not read again.
+            As for `simulate`, including the step after the state. Steps up to the state are ignored.
         state
-            What an earlier call, `step` or `read_state` gave; None: begin with the first step of the data.
+            State from an earlier call, `step` or `read_state`; None: begin with the first step of the data.
         until
-            The last step to simulate; None: the last one of the data.
+            The last step to simulate; None: the last step of the data.
         threads
             See `simulate`.
 
         Returns
         -------
         simulated, state
-            As `simulate` in the mode "continuous", of the steps after the state; and the state after the last one. Stopping at any
-            step and resuming gives the same numbers to the bit on the same machine.
+            Simulation of the steps after the state, as by `simulate` in mode "continuous", and the state after the last step.
+            Stopping at any step and resuming gives bit-identical numbers on the same machine.
 
         Raises
         ------
         InputError
-            As for `simulate`; the data have other basins than the state, or lack the step after it.
+            As for `simulate`; the basins differ from those of the state, or the step after the state is missing.
         """
         from runoff_lstm.prediction.state import simulate_from
 
@@ -208,33 +212,33 @@ class Simulator(TrainedModel):
         gauge_ids: Sequence[str] | None = None,
         time: str | pd.Timestamp | None = None,
     ) -> tuple[np.ndarray, StreamState]:
-        """Take one step: today's forcing in, today's discharge and the new state out.
+        """Simulate one step from its forcing and the previous state.
 
         Parameters
         ----------
         forcing
-            By name, in the units of `self.forcing`: a number, or an array over basins. A model with `discharge_lags` takes
-            "discharge_lag_1" and so on too, in `self.units`, NaN where nothing was observed.
+            By name, in the units of `self.forcing`: a number, or an array over basins. A model with `discharge_lags` also needs
+            "discharge_lag_1" and so on, in `self.units`, NaN where discharge is missing.
         state
-            What the step before returned; None at the start.
+            State returned by the previous step; None at the start.
         attributes
-            By name, arrays over basins; only where the model has static attributes.
+            By name, arrays over basins; only for a model with static attributes.
         gauge_ids
-            Of the basins, in their order. None: those of the state; at the first step taken to be those of the training where there
-            are as many.
+            Gauge ids in the order of the basins. None: those of the state; at the first step those of the training are assumed if
+            their number is the same.
         time
-            Of the step. None: one time step after the state. Needed at the first step of a model with `season`.
+            Time of the step. None: one time step after the state. Required at the first step of a model with `season`.
 
         Returns
         -------
         discharge, state
-            (basin,) in `self.units`, NaN until `sequence_length` steps have been seen; the state for the next step.
+            Discharge (basin,) in `self.units`, NaN before step number `sequence_length`; the state for the next step.
 
         Raises
         ------
         InputError
-            A value or the time lacks or is not finite, the basins or the time are not those that the state goes on with, or there
-            are more or fewer gauge ids than basins.
+            A value or the time is missing or not finite, basins or time do not match the state, or the number of gauge ids differs
+            from the number of basins.
 
         Warns
         -----
@@ -288,7 +292,7 @@ class Simulator(TrainedModel):
             )
 
     def _dataset(self, discharge: np.ndarray, basin: xr.DataArray, time: xr.DataArray) -> xr.Dataset:
-        """`discharge` is (basin, time), or (member, basin, time)."""
+        """Build the Dataset of simulated discharge, (basin, time) or (member, basin, time)."""
         attrs = {"units": self.units, "long_name": "simulated discharge"}
         dims = (BASIN, TIME) if discharge.ndim == 2 else ("member", BASIN, TIME)
         simulated = xr.Dataset({"simulated": (dims, discharge, attrs)}, coords={BASIN: without_counts(basin), TIME: time})

@@ -1,4 +1,4 @@
-"""What a model has seen, its own training and those of the models it goes on from: basins and years that may score it no more."""
+"""Training and validation stages of a model: basins and periods on which it must not be scored."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _DONE = {"train": "trained", "validation": "validated"}
 
 @dataclass(frozen=True)
 class Stage:
-    """A period of some basins that weights were learned from ("train"), or chosen by ("validation").
+    """Basins and period of a training ("train") or of a validation ("validation").
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class Stage:
     gauge_ids
         The basins.
     period
-        The years.
+        The period of the stage.
 
     Examples
     --------
@@ -37,13 +37,13 @@ class Stage:
     period: AnyPeriod
 
     def to_plain(self) -> dict[str, Any]:
-        """The stage as JSON can hold it."""
+        """Convert the stage to JSON-compatible types."""
         dates = [[one.start.isoformat(), one.end.isoformat()] for one in self.period.parts]
         return {"kind": self.kind, "gauge_ids": list(self.gauge_ids), "period": dates}
 
     @classmethod
     def of_plain(cls, plain: dict[str, Any]) -> "Stage":
-        """The inverse of `to_plain`."""
+        """Invert `to_plain`."""
         return cls(plain["kind"], tuple(plain["gauge_ids"]), period_of(plain["period"]))
 
 
@@ -56,18 +56,20 @@ def check_unseen(
     ungauged: bool = False,
     kinds: Sequence[StageKind] = ("train", "validation"),
 ) -> None:
-    """Refuse to score a model, or one that goes on from it, on what it has seen: a basin in the same years.
+    """Raise an error if basins and period to score were used in training or validation.
+
+    A model fine-tuned from another one inherits its stages.
 
     Parameters
     ----------
     seen
-        Of the model.
+        Stages of the model.
     gauge_ids, name, period
-        The basins to score, and the period with its name.
+        Basins to score, name of the period, and the period.
     ungauged
-        Whether the basins count as ungauged: then the model must not have seen them at all.
+        Whether the basins count as ungauged. If so, they must not appear in any stage, whatever its period.
     kinds
-        The stages to look at.
+        Kinds of the stages to check.
     """
     asked = set(map(str, gauge_ids))
     for stage in seen:
@@ -85,7 +87,10 @@ def check_unseen(
 
 
 def merged(seen: Iterable[Stage]) -> tuple[Stage, ...]:
-    """The same in fewer stages: overlapping periods of the same kind and basins are one, as a walk leaves many of them."""
+    """Merge overlapping stages of the same kind and basins.
+
+    A walk produces many of them.
+    """
     kept: list[Stage] = []
     for stage in seen:
         place = next((place for place, before in enumerate(kept) if _joins(before, stage)), None)
@@ -102,6 +107,6 @@ def _joins(one: Stage, other: Stage) -> bool:
 
 
 def _union(one: AnyPeriod, other: AnyPeriod) -> Period:
-    """From the first moment to the last of two periods that overlap."""
+    """Return the union of two overlapping periods."""
     both = (*one.parts, *other.parts)
     return Period(min(part.start for part in both), max(both, key=lambda part: part.last_moment).end)

@@ -1,4 +1,4 @@
-"""The state of a simulation: kept in one file, and the series that goes on from it to the bit as if it had never stopped."""
+"""State of a simulation: written to one file, read, and resumed with bit-identical results."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ FORMAT = "runoff_lstm state 1"
 
 
 def checksum(model: TrainedModel) -> str:
-    """SHA-256 of the weights and the scaler: what a state means depends on both."""
+    """Compute the SHA-256 of weights and scaler; a state is valid only with both."""
     whole = hashlib.sha256(json.dumps(asdict(model.scaler), sort_keys=True).encode())
     for name, value in sorted(model.module.state_dict().items()):
         whole.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
@@ -42,7 +42,7 @@ def write_state(path: str | Path, model: TrainedModel, state: StreamState) -> Pa
     Raises
     ------
     InputError
-        No step has been taken, or the file cannot be written.
+        The state has no step yet, or the file cannot be written.
     """
     if state.layers is None:
         raise InputError("the state is empty, since no step has been taken; take one before writing it")
@@ -62,12 +62,12 @@ def write_state(path: str | Path, model: TrainedModel, state: StreamState) -> Pa
 
 
 def read_state(path: str | Path, model: TrainedModel) -> StreamState:
-    """Read the state that `write_state` wrote of the same model.
+    """Read a state written by `write_state` for the same model.
 
     Raises
     ------
     InputError
-        The file is missing, cut short or damaged, no state, or the state of a model with other weights.
+        The file is missing, truncated or damaged, is not a state, or belongs to a model with other weights.
     """
     if not Path(path).is_file():
         raise InputError(f"{path} not found; give a file written by write_state, or begin without a state")
@@ -107,7 +107,7 @@ def simulate_from(
     until: str | pd.Timestamp | None = None,
     threads: Threads = None,
 ) -> tuple[xr.Dataset, StreamState]:
-    """What `Simulator.simulate_from` does; see there."""
+    """Simulate from a state; see `Simulator.simulate_from`."""
     inputs = _in_order(model._inputs(dataset, None), state)
     inputs = inputs.isel({TIME: _new_steps(times_of(inputs), state, until, step=model.time_step)})
     observed = _observed(model, inputs, state)
@@ -119,7 +119,7 @@ def simulate_from(
     kept = observed[:, observed.shape[1] - _lag(model) :] if model.discharge_lags else None
     gauge_ids = tuple(map(str, inputs[BASIN].values))
     after = StreamState(layers, steps, gauge_ids=gauge_ids, time=times_of(inputs)[-1], observed=kept)
-    discharge = model._discharge(scaled[..., None])[..., 0]  # the one lead 0
+    discharge = model._discharge(scaled[..., None])[..., 0]  # one lead, 0
     return model._dataset(discharge, inputs[BASIN], inputs[TIME]), after
 
 
@@ -128,7 +128,7 @@ def _lag(model: TrainedModel) -> int:
 
 
 def _in_order(inputs: xr.Dataset, state: StreamState | None) -> xr.Dataset:
-    """The inputs with the basins of the state, in its order."""
+    """Select the basins of the state from the inputs, in the order of the state."""
     if state is None:
         return inputs
     if not state.gauge_ids or state.time is None:
@@ -146,7 +146,10 @@ def _in_order(inputs: xr.Dataset, state: StreamState | None) -> xr.Dataset:
 def _new_steps(
     times: pd.DatetimeIndex, state: StreamState | None, until: str | pd.Timestamp | None, *, step: pd.Timedelta
 ) -> slice:
-    """The steps after the state, up to `until`; refused where there are none, or where some lie between."""
+    """Select the steps after the state up to `until`.
+
+    Raises an error if there are none or the first one is missing.
+    """
     first, stop = 0, len(times)
     if state is not None and state.time is not None:
         begin = state.time + step
@@ -164,7 +167,10 @@ def _new_steps(
 
 
 def _observed(model: TrainedModel, inputs: xr.Dataset, state: StreamState | None) -> np.ndarray:
-    """Observed discharge (basin, time), `_lag` steps before the first one included; (basin, 0) where none is an input."""
+    """Return observed discharge (basin, time), from `_lag` steps before the first.
+
+    The shape is (basin, 0) if discharge is not an input.
+    """
     if not model.discharge_lags:
         return np.zeros((inputs.sizes[BASIN], 0), dtype=np.float32)
     if state is None:
@@ -177,7 +183,10 @@ def _observed(model: TrainedModel, inputs: xr.Dataset, state: StreamState | None
 
 
 def _features(model: TrainedModel, inputs: xr.Dataset, observed: np.ndarray) -> tuple[Tensor, Tensor]:
-    """What the network sees, scaled: (basin, time, feature), NaN where the forcing is incomplete, and (basin, attribute)."""
+    """Build scaled features (basin, time, feature) and attributes (basin, attribute).
+
+    NaN where the forcing is incomplete.
+    """
     lag = _lag(model)
     if lag:
         times = times_of(inputs)
@@ -205,10 +214,10 @@ def _features(model: TrainedModel, inputs: xr.Dataset, observed: np.ndarray) -> 
 def _run(
     module: nn.Module, forcing: Tensor, fixed: Tensor, state: StreamState, counted: ThreadCount
 ) -> tuple[np.ndarray, State, np.ndarray]:
-    """One step at a time, all basins at once; after a step without forcing a basin begins anew.
+    """Run the network step by step, all basins at once; reset a basin after missing forcing.
 
-    How many steps a call has and where its numbers lie in memory changes their last digit. So every call has one step, copied to
-    memory of its own, and all basins: the series does not depend on where it was stopped.
+    The number of steps per call and the memory layout change the last digit of the results. Every call therefore has one step,
+    copied to separate memory, and all basins. The series does not depend on where it was stopped.
     """
     assert isinstance(module, RecurrentModel)
     first = module.stack.first_state(forcing)
@@ -229,7 +238,7 @@ def _run(
 
 
 def _seen(forcing: Tensor, before: int | np.ndarray) -> np.ndarray:
-    """(basin, time): how many steps of complete forcing in a row a basin has seen at each step."""
+    """Count consecutive steps of complete forcing up to each step, (basin, time)."""
     count = np.broadcast_to(np.asarray(before, dtype=np.int64), len(forcing))
     seen = np.zeros(forcing.shape[:2], dtype=np.int64)
     for step, there in enumerate(torch.isfinite(forcing).all(dim=2).cpu().numpy().T):

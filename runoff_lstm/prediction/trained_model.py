@@ -1,4 +1,4 @@
-"""TrainedModel: a network with all it needs to run on a bare Dataset; `Simulator` and `TrainedForecaster` run it."""
+"""TrainedModel: a network with its scaler, inputs and units; `Simulator` and `TrainedForecaster` run it on a Dataset."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,20 +35,20 @@ from runoff_lstm.prediction.stages import Stage
 
 @dataclass(frozen=True, repr=False)
 class TrainedModel:
-    """A network with all it needs to run on a bare Dataset.
+    """A trained network with its architecture, inputs, scaler and units.
 
-    A model is a `Simulator` or a `TrainedForecaster`; what one of the two cannot do is refused.
+    A model is a `Simulator` or a `TrainedForecaster`. Methods that the class does not support raise an error.
 
     Attributes
     ----------
     module
         The network, in evaluation mode.
     architecture
-        Its form.
+        Its layers and sizes.
     inputs
-        What it sees.
+        Forcing, attributes and other features that it takes.
     scaler
-        Of the training period.
+        Fitted to the training period.
     forcing
         Unit of every forcing variable, by name, in the order of `inputs`.
     time_step
@@ -56,17 +56,17 @@ class TrainedModel:
     trained_on
         Basins and period of the last training.
     residual_variance
-        Of a model that has learned the root of discharge: the variance of the root about the simulated one in the validation period
-        (the training period where there was none), as a share of the squared root, for each lead. A simulation is the squared root
-        times 1 + this: the mean of a square is the square of the mean and the variance (Miller 1984, The American Statistician 38,
-        124-126). Empty: discharge itself was learned.
+        For a model trained on the root of discharge, one value per lead: the variance of the root about the simulated root, as a
+        share of the squared root. Computed over the validation period, without one over the training period. The simulated
+        discharge is the squared root times 1 + this value: the mean of a square is the squared mean plus the variance (Miller 1984,
+        The American Statistician 38, 124-126). Empty: the model was trained on discharge itself.
     seen
-        All that its weights were learned from and chosen by, from the first training of the first of the models that it goes on
-        from to its own validation; left out: `trained_on`. A score there means nothing.
+        Training and validation stages of this model and of all models it was fine-tuned from, in order. Default: `trained_on`
+        alone. Scores on these basins and periods are not valid.
     preparation
-        How the data of the training were read and prepared, as JSON can hold it; may be empty.
+        Reading and preparation of the training data, JSON-compatible; may be empty.
     calibration
-        Room for what is fitted to its predictions later, as JSON can hold it; empty.
+        Reserved for parameters fitted to the predictions later, JSON-compatible; empty.
 
     Examples
     --------
@@ -107,7 +107,7 @@ class TrainedModel:
         )
 
     def summary(self) -> str:
-        """What the model is, sees and was trained on, a line each."""
+        """Describe the model, its inputs and its training, one line each."""
         form, inputs = self.architecture, self.inputs
         sizes, count = ", ".join(map(str, form.hidden_sizes)), sum(one.numel() for one in self.module.parameters())
         given = [*([f"discharge {list(inputs.discharge_lags)} steps back"] if inputs.discharge_lags else [])]
@@ -138,17 +138,20 @@ class TrainedModel:
 
     @property
     def sequence_length(self) -> int:
-        """Steps that each prediction sees at least."""
+        """Minimum number of antecedent steps of each prediction."""
         return self.inputs.sequence_length
 
     @property
     def discharge_lags(self) -> tuple[int, ...]:
-        """Steps back of the observed discharge among the inputs; empty: the model needs no observations."""
+        """Lags in steps of observed discharge among the inputs.
+
+        Empty: no observations needed.
+        """
         return tuple(self.inputs.discharge_lags)
 
     @property
     def lead_times(self) -> int:
-        """How many lead times it forecasts; 0: it simulates."""
+        """Number of forecast lead times; 0: a simulation."""
         return self.inputs.lead_times
 
     @property
@@ -163,13 +166,13 @@ class TrainedModel:
 
     @property
     def _ever_trained_on(self) -> tuple[str, ...]:
-        """The basins of every training, of the models it goes on from too."""
+        """Basins of every training, including those of the models it was fine-tuned from."""
         earlier = [gauge_id for stage in self.seen if stage.kind == "train" for gauge_id in stage.gauge_ids]
         return tuple(dict.fromkeys([*self.gauge_ids, *earlier]))
 
     def save(self, path: str | Path) -> Path:
         """Write the model as one file, whole or not at all; see `load_model`."""
-        from runoff_lstm.prediction.bundle import write_bundle  # which reads models, too
+        from runoff_lstm.prediction.bundle import write_bundle  # circular import: bundle imports TrainedModel
 
         return write_bundle(self, path)
 
@@ -231,22 +234,24 @@ class TrainedModel:
 
     @torch.no_grad()
     def embedding(self, dataset: xr.Dataset) -> xr.DataArray:
-        """The input gate that an entity-aware LSTM gives every basin: what it has learned to tell basins apart by.
+        """Compute the input gate of an entity-aware LSTM for every basin.
+
+        The gate depends on the static attributes alone and serves as an embedding of the basins.
 
         Parameters
         ----------
         dataset
-            With the static attributes of the model over (basin,); nothing else is looked at.
+            Static attributes of the model, dims (basin,); other variables are ignored.
 
         Returns
         -------
         DataArray
-            (basin, unit), each value in (0, 1); basins with similar rows are alike to the model.
+            dims (basin, unit), in (0, 1). Similar rows mean basins that the model treats alike.
 
         Raises
         ------
         InputError
-            The model is of another type, or an attribute is missing.
+            The model is not an EA-LSTM, or an attribute is missing.
         """
         stack = self.module.stack
         if not isinstance(stack, EALSTM):
@@ -267,16 +272,16 @@ class TrainedModel:
     def windows(
         self, scaled: xr.Dataset, *, period: AnyPeriod | None = None, target: xr.DataArray | None = None, one_step: bool = False
     ) -> Windows:
-        """Scaled data cut as the model takes them.
+        """Cut scaled data into windows of the model.
 
         Parameters
         ----------
         scaled
-            What the model's scaler makes of the inputs.
+            Inputs after scaling by the model's scaler.
         period, target
-            See `Windows`; the target lies apart, so that no input is ever mistaken for it.
+            See `Windows`. The target is passed separately to keep it out of the inputs.
         one_step
-            For training: a recursive model learns one step ahead, and the forcing it will not know with it.
+            For training: a recursive model is trained to predict discharge and the forcing without forecast one step ahead.
         """
         recursive = one_step and isinstance(self.module, RecursiveForecast)
         inputs = self.inputs
@@ -295,20 +300,23 @@ class TrainedModel:
         )
 
     def _row(self, values: Mapping[str, np.ndarray | float], names: list[str], rows: int = 1) -> torch.Tensor:
-        """(basin, feature), scaled."""
+        """Scale values and arrange them as (basin, feature)."""
         columns = [self.scaler.scale(name, np.atleast_1d(np.asarray(values[name], dtype=np.float64))) for name in names]
         table = np.stack(np.broadcast_arrays(*columns), axis=1) if columns else np.zeros((rows, 0), dtype=np.float32)
         return torch.from_numpy(np.ascontiguousarray(table))
 
     def _discharge(self, scaled: np.ndarray) -> np.ndarray:
-        """In `units`; the last dimension of `scaled` is the lead."""
+        """Convert scaled output to discharge in `units`; the last dimension is the lead."""
         discharge: np.ndarray = np.maximum(self.scaler.invert(DISCHARGE, scaled), 0.0)  # NaN stays NaN
         if self.residual_variance:
             discharge *= 1 + np.asarray(self.residual_variance, dtype=np.float32)
         return discharge
 
     def _inputs(self, dataset: xr.Dataset, period: Period | None) -> xr.Dataset:
-        """The inputs alone, checked, in the units the model was trained in; warns of basins and values beyond the training."""
+        """Select, check and convert the inputs.
+
+        Warn of new basins and values out of range.
+        """
         inputs = self._checked(dataset)
         warn_unseen(inputs[BASIN].values.tolist(), trained=self._ever_trained_on, seen=self.inputs, stacklevel=4)
         steps = slice(None) if period is None else period.steps(times_of(inputs))
@@ -319,7 +327,7 @@ class TrainedModel:
         return inputs
 
     def _checked(self, dataset: xr.Dataset) -> xr.Dataset:
-        """The inputs alone, checked, in the units the model was trained in."""
+        """Select and check the inputs and convert them to the units of the training."""
         observed = [DISCHARGE] if self.discharge_lags else []
         dataset = as_dataset(dataset)
         check_names(dataset, forcing=list(self.forcing), static_attributes=self.static_attributes, from_discharge=bool(observed))

@@ -1,8 +1,9 @@
-"""What a command does and leaves behind.
+"""Runs of the commands and their results.
 
-In: the arguments of an experiment. Out: a folder with weights, scores, tables and pictures. `folder` knows every file name of a
-run, `settings` writes what was asked, `run` trains and scores one, `ensemble` many side by side (`workers`), `walk_forward` rolls
-an origin, `scores` writes what a period gives, `comparison` compares two runs, `tables` and `progress` show it on the terminal.
+In: the arguments of an experiment. Out: a folder with weights, scores, tables and pictures. `folder` defines every file name
+of a run, `settings` writes settings and provenance, `run` trains and scores one run, `ensemble` runs several in parallel
+(`workers`), `walk_forward` validates with a rolling origin, `scores` writes the scores of a period, `comparison` compares two runs,
+`tables` and `progress` print to the terminal.
 
-May import every room below; knows nothing of TOML or the command line, so that scripts and notebooks make the same folders.
+May import all lower layers, but not the experiment file or the command line: scripts and notebooks write the same folders.
 """

@@ -1,4 +1,4 @@
-"""From two run folders or tables of scores to their comparison basin by basin, with all that a folder tells of its scoring."""
+"""Compare two run folders or tables of scores basin by basin, including period, unit and observations of the scoring."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from runoff_lstm.runs.folder import RunFolder
 
 
 def compare_tables(ours: str | Path, reference: str | Path, metric: str = "NSE", *, best: float | None = None) -> Comparison:
-    """Compare a metric of two run folders or tables of scores (CSV) basin by basin, where both were scored alike.
+    """Compare a metric of two run folders or tables of scores (CSV) basin by basin.
 
-    Differences that leave the comparison possible, and what a table does not say of itself, are in `notes`.
+    Both must be scored over the same period, in the same unit. Minor differences, and facts missing from a table, are in `notes`.
 
     Parameters
     ----------
@@ -28,19 +28,19 @@ def compare_tables(ours: str | Path, reference: str | Path, metric: str = "NSE",
     Raises
     ------
     InputError
-        As `compare` and `read_scores`; or the two were scored over different periods, or in different units.
+        As `compare` and `read_scores`, or the periods or units of the two differ.
     """
     one, other = (_read_scored(Path(path), metric) for path in (ours, reference))
     return compare_scored(one, other, best=best)
 
 
 def table_of(path: Path) -> Path:
-    """The table of scores that a run folder, or a file, stands for."""
+    """Return the path of the table of scores of a run folder or file."""
     return RunFolder(path).metrics() if path.is_dir() else path
 
 
 def _read_scored(path: Path, metric: str) -> Scored:
-    """A metric of a run folder's test period, or of a table, with what lies beside the table in the folder."""
+    """Read a metric of a test period or table, with the other files in its run folder."""
     table = table_of(path)
     folder = RunFolder(table.parent)
     by_lead = folder.lead_scores()
@@ -58,7 +58,7 @@ def _read_scored(path: Path, metric: str) -> Scored:
 
 
 def _observed(path: Path) -> xr.DataArray | None:
-    """The observed discharge of a run's simulation, dims (basin, time)."""
+    """Read the observed discharge of a run's simulation, dims (basin, time)."""
     if not path.is_file():
         return None
     with xr.open_dataset(path) as opened:
@@ -67,7 +67,10 @@ def _observed(path: Path) -> xr.DataArray | None:
 
 
 def _stated_period(folder: RunFolder, name: str) -> AnyPeriod | None:
-    """A period of an experiment file; None for folds of periods, which are scored on blocks of the training period."""
+    """Read a period of an experiment file.
+
+    None for temporal folds, scored on blocks of the training period.
+    """
     settings = folder.settings()
     dates = settings.get("periods", {}).get(name)
     return None if dates is None or settings.get("folds", {}).get("by") == "period" else period_of(dates)

@@ -1,6 +1,6 @@
-"""From one experiment to many runs side by side: the members of an ensemble, or the folds of a cross-validation.
+"""Run the members of an ensemble, or the folds of a cross-validation, in parallel.
 
-Each run is one of `train_run`, in a process and a folder of its own; what is stopped goes on, run by run, with `resume`.
+Each run is one call of `train_run` in a separate process and folder. `resume` resumes the unfinished runs.
 """
 
 import inspect
@@ -43,16 +43,16 @@ FoldKind = Literal["basin", "period"]
 
 @dataclass(frozen=True)
 class ManyRuns:
-    """What an ensemble or a cross-validation leaves.
+    """Results of an ensemble or a cross-validation.
 
     Attributes
     ----------
     path
-        The folder; every run has one of its own below it.
+        The folder; every run has a subfolder.
     runs
-        A row per run: what sets it apart, its folder, the median of every metric over its basins, and of how many.
+        A row per run: its seed or fold, folder, the median of every metric over its basins, and the number of these basins.
     scores
-        Of the mean of the members' hydrographs (or forecasts), or of all folds together: `Scores`, of forecasts `LeadScores`.
+        Scores of the mean of the members' hydrographs (or forecasts), or of all folds together; for forecasts `LeadScores`.
     """
 
     path: Path
@@ -72,34 +72,36 @@ def train_ensemble(
     show_progress: bool = True,
     **arguments: Any,
 ) -> ManyRuns:
-    """Train a member for every seed; the ensemble is the mean of the members' hydrographs, or of their forecasts.
+    """Train one member per seed and score the mean of all members.
+
+    The mean is taken over the members' hydrographs, or over their forecasts.
 
     Parameters
     ----------
     path
-        Folder: new or empty, or with `resume` one that was left unfinished.
+        Folder: new or empty, with `resume` an unfinished one.
     dataset
         Canonical Dataset, dims (basin, time).
     seeds
-        One for each member.
+        One seed per member.
     settings
-        What is written as the folder's experiment.toml.
+        Content of the folder's experiment.toml.
     device, workers
-        Where to train, and how many at a time; None: one a processor, two on a GPU.
+        Device, and number of runs at a time; None: one per processor, two on a GPU.
     resume
-        Leave finished members as they are, and go on with the others.
+        Keep finished members and resume the others.
     show_progress
         Whether to draw a bar for each member.
     **arguments
-        Of `train_run`, the test period among them.
+        Arguments of `train_run`; a test period is required.
 
     Raises
     ------
     InputError
-        There is no test period to score, a seed is there twice, or one of the runs raises it.
+        The test period is missing, a seed is a duplicate, or a run raises it.
     """
     _check_arguments(train_ensemble, arguments, apart=["seed"])
-    check_kinds(**{name: value for name, value in arguments.items() if name != "start_from"})  # a path, of runs
+    check_kinds(**{name: value for name, value in arguments.items() if name != "start_from"})  # a path here, a model in `train`
     folder, dataset, periods = RunFolder(Path(path)), check_basins(dataset), arguments["periods"]
     if periods.test is None:
         raise InputError("an ensemble is scored on the test period; name one in [periods]")
@@ -128,26 +130,27 @@ def cross_validate(
     show_progress: bool = True,
     **arguments: Any,
 ) -> ManyRuns:
-    """Train once for every fold, and score what each fold has kept from training, all folds together.
+    """Train one model per fold and score the held-out data of all folds together.
 
     Parameters
     ----------
     path, dataset, settings, device, workers, resume, show_progress, **arguments
         See `train_ensemble`.
     number, by, fold_seed
-        By "basin": so many folds of basins, drawn with `fold_seed` and written to folds.csv; scaler, weights and validation see the
-        other basins only, and each basin is scored in the test period as if it were ungauged. By "period": the training period in
-        `number` + 1 blocks, each but the first tested by a model trained on all before it (see `temporal_folds`); the test period
-        is not looked at. The climatology beside all folds is that of the first block, beside one fold that of its training.
+        By "basin": `number` folds of basins, drawn with `fold_seed` and written to folds.csv. Scaler, weights and validation use
+        the other basins only. Each basin is scored in the test period as an ungauged basin. By "period": the training period is
+        divided into `number` + 1 blocks. Each block but the first is the test of a model trained on all earlier blocks (see
+        `temporal_folds`). The test period is not used. The climatology baseline of all folds together is that of the first block,
+        of one fold that of its training.
 
     Raises
     ------
     InputError
-        The folds cannot be made, basins are held out already, or one of the runs raises it.
+        The folds are not possible, `held_out` is given too, or a run raises it.
     """
     check_choice("by", by, get_args(FoldKind))
     _check_arguments(cross_validate, arguments)
-    check_kinds(**{name: value for name, value in arguments.items() if name != "start_from"})  # a path, of runs
+    check_kinds(**{name: value for name, value in arguments.items() if name != "start_from"})  # a path here, a model in `train`
     folder, dataset, periods = RunFolder(Path(path)), check_basins(dataset), arguments["periods"]
     if arguments.get("held_out"):
         raise InputError("[folds] holds out basins itself; leave [evaluation] held_out out")
@@ -188,7 +191,7 @@ def cross_validate(
 
 
 def _check_arguments(function: Callable[..., ManyRuns], arguments: Mapping[str, Any], *, apart: Sequence[str] = ()) -> None:
-    """Refuse an argument that `train_run` does not take or that sets the runs apart, and the lack of one that it needs."""
+    """Check the arguments of `train_run`: none unknown, missing or different between runs."""
     ours = {"path", "dataset", "device", "resume", "observe", *apart}
     taken = {name: one for name, one in inspect.signature(train_run).parameters.items() if name not in ours}
     own = [name for name, one in inspect.signature(function).parameters.items() if one.kind is not one.VAR_KEYWORD]
@@ -210,9 +213,9 @@ def _all_run(
     resume: bool,
     show_progress: bool,
 ) -> Iterator[list[str]]:
-    """Run every job that is not done yet, each in its folder below `folder`, and hold that while the block scores them.
+    """Run all unfinished jobs in subfolders of `folder`; lock the folder until the block ends.
 
-    The block gets the labels of the runs. All are checked before the first begins.
+    Yields the labels of the runs; the block scores them. All runs are checked before the first begins.
     """
     resolve_device(device)
     to_run = {label: job for label, job in jobs.items() if not _is_done(folder.below(label), job)}
@@ -226,14 +229,14 @@ def _all_run(
 
 
 def _is_done(folder: RunFolder, job: Mapping[str, Any]) -> bool:
-    """Whether a run is scored, and with the budget that it is asked for now."""
+    """Return whether a run is scored and trained with the requested budget."""
     return not is_enlarged(folder, job["recipe"]) and folder.is_done
 
 
 def _without_unscored(jobs: Mapping[str, Mapping[str, Any]], dataset: xr.Dataset) -> dict[str, Mapping[str, Any]]:
-    """The jobs that can be run; a fold of which nothing could be scored is refused, or left out where on_missing = "skip".
+    """Select the jobs that can be scored; raise for others, or skip folds if on_missing = "skip".
 
-    Members of an ensemble differ in their seed alone, so that the first stands for all.
+    Members of an ensemble differ in their seed alone, so checking the first is enough.
     """
     first = next(iter(jobs.values()), {})
     are_folds = any({**job, "seed": 0} != {**first, "seed": 0} for job in jobs.values())
@@ -261,7 +264,7 @@ def _check_job(dataset: xr.Dataset, *, periods: Periods, inputs: Inputs, **other
 
 @contextmanager
 def _unheard() -> Iterator[None]:
-    """Log nothing: what a check finds, its run will log."""
+    """Suppress the log of a check; its run logs the same findings."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -279,7 +282,7 @@ def _run_left(
     device: Device,
     workers: int | None,
 ) -> None:
-    """Run jobs one after the other, or side by side in processes of their own, with the cores shared among them."""
+    """Run jobs one after the other, or in parallel processes that share the cores."""
     cores = processors()
     workers = min(workers or (cores if resolve_device(device).type == "cpu" else 2), max(len(jobs), 1))
     if workers == 1:
@@ -297,24 +300,25 @@ def _teller(label: str, observe: Callable[[str, Progress], None]) -> Callable[[P
 def _run_below(
     folder: RunFolder, label: str, dataset: xr.Dataset, job: Mapping[str, Any], observe: Callable[[Progress], None]
 ) -> None:
-    """One run in its folder below `folder`, from its checkpoint on where there is one."""
+    """Train one run in its subfolder, resumed from its checkpoint if there is one."""
     below = folder.below(label)
     if below.path.exists() and not below.checkpoint.exists():
-        shutil.rmtree(below.path)  # stopped before its first update: nothing to go on from
+        shutil.rmtree(below.path)  # stopped before its first update: no checkpoint to resume from
     train_run(below.path, dataset, **job, resume=below.checkpoint.exists(), observe=observe)
 
 
 def _run_apart(folder: RunFolder, threads: int, level: int, *given: Any) -> None:
-    """One run in a process of its own, on its share of the cores, as quiet as the process that asked for it."""
+    """Train one run in a separate process, with its share of the cores and the log level of the parent."""
     logging.getLogger("runoff_lstm").setLevel(level)
     torch.set_num_threads(min(threads, torch.get_num_threads()))
     _run_below(folder, *given)
 
 
 def _table(folder: RunFolder, labels: Sequence[str], apart: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
-    """A row per run with the medians over its basins of its metrics, of forecasts of the NSE by lead time; written to runs.csv.
+    """Write runs.csv: a row per run with the medians of its metrics over its basins.
 
-    `basins` is how many the run has, `NSE_basins` how many of them the median of NSE is of, and so for every column.
+    For forecasts the columns are the NSE by lead time. `basins` is the number of basins of the run, `NSE_basins` the number of
+    basins in the median of the NSE, and so for every column.
     """
     rows = pd.DataFrame([medians_of_run(folder.below(label)) for label in labels])
     table = pd.concat([pd.DataFrame({**apart, "folder": labels}), rows], axis=1).set_index(next(iter(apart)))

@@ -1,6 +1,6 @@
-"""From the path of a run folder to the paths of its files: every file name of a run, here and nowhere else.
+"""Paths of all files in a run folder; the only module that defines these file names.
 
-Loads no torch until a model is asked for, so that commands that read tables alone start at once.
+Imports torch only to load a model, so commands that read tables start quickly.
 """
 
 import datetime
@@ -28,12 +28,12 @@ TEST = "test"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The paths of one run, or of many runs: an ensemble has members, a cross-validation has folds.
+    """Paths of one run, or of the members of an ensemble or folds of a cross-validation.
 
     Attributes
     ----------
     path
-        The folder; it need not exist.
+        The folder; it may not exist yet.
     """
 
     path: Path
@@ -43,12 +43,12 @@ class RunFolder:
 
     @property
     def label(self) -> str:
-        """The last part of its path, such as `seed-3` or `fold-1` of runs below another folder."""
+        """Last part of the path, such as `seed-3` or `fold-1`."""
         return self.path.name
 
     @property
     def experiment(self) -> Path:
-        """What was asked for; written first."""
+        """Settings of the run; written first."""
         return self.path / "experiment.toml"
 
     @property
@@ -68,100 +68,100 @@ class RunFolder:
 
     @property
     def history(self) -> Path:
-        """A row for each validation."""
+        """Training history, one row per validation."""
         return self.path / "history.csv"
 
     @property
     def history_plot(self) -> Path:
-        """The history, drawn."""
+        """Plot of the training history."""
         return self.path / "history.png"
 
     @property
     def coverage(self) -> Path:
-        """What was used of each period."""
+        """Data used in each period."""
         return self.path / "coverage.csv"
 
     @property
     def runs(self) -> Path:
-        """Of many runs: a row for each; written last."""
+        """Table of several runs, one row each; written last."""
         return self.path / "runs.csv"
 
     @property
     def folds(self) -> Path:
-        """Of a cross-validation: what each fold holds out."""
+        """Data held out by each fold of a cross-validation."""
         return self.path / "folds.csv"
 
     def metrics(self, period: str = TEST) -> Path:
-        """Scores of a simulation; written last."""
+        """Return the path of the scores of a simulation; written last."""
         return self.path / f"{period}_metrics.csv"
 
     def baselines(self, period: str = TEST) -> Path:
-        """Scores of climatology and persistence beside a simulation."""
+        """Return the path of the scores of the baselines climatology and persistence."""
         return self.path / f"{period}_baselines.csv"
 
     def simulation(self, period: str = TEST) -> Path:
-        """Observed and simulated discharge."""
+        """Return the path of observed and simulated discharge."""
         return self.path / f"{period}_simulation.nc"
 
     def worst_basins(self, period: str = TEST) -> Path:
-        """The basins with the lowest scores, and what may explain them."""
+        """Return the path of the basins with the worst scores and possible causes."""
         return self.path / f"{period}_worst_basins.csv"
 
     def forecasts(self, period: str = TEST) -> Path:
-        """Forecast discharge, and what was observed."""
+        """Return the path of forecast and observed discharge."""
         return self.path / f"{period}_forecasts.nc"
 
     def lead_scores(self, period: str = TEST) -> Path:
-        """Scores of forecasts by lead time; written last."""
+        """Return the path of the forecast scores by lead time; written last."""
         return self.path / f"{period}_lead_scores.csv"
 
     def lead_scores_by_season(self, period: str = TEST) -> Path:
-        """The same for each season of the issue date."""
+        """Return the path of the scores by lead time and season of the issue date."""
         return self.path / f"{period}_lead_scores_by_season.csv"
 
     def hydrograph_plot(self, period: str = TEST) -> Path:
-        """The median basin."""
+        """Return the path of the hydrograph of the median basin."""
         return self._plot("hydrograph", period)
 
     def distribution_plot(self, period: str = TEST) -> Path:
-        """A metric over all basins."""
+        """Return the path of the distribution of a metric over all basins."""
         return self._plot("distribution", period)
 
     def map_plot(self, period: str = TEST) -> Path:
-        """A metric at the gauges' places."""
+        """Return the path of the map of a metric."""
         return self._plot("map", period)
 
     def lead_times_plot(self, period: str = TEST) -> Path:
-        """A metric against lead time."""
+        """Return the path of the plot of a metric against lead time."""
         return self._plot("lead_times", period)
 
     def forecasts_plot(self, period: str = TEST) -> Path:
-        """Forecasts of the median basin."""
+        """Return the path of the plot of forecasts of the median basin."""
         return self._plot("forecasts", period)
 
     def _plot(self, what: str, period: str) -> Path:
         return self.path / f"{'' if period == TEST else f'{period}_'}{what}.png"
 
     def member(self, seed: int) -> "RunFolder":
-        """The run of a seed in an ensemble."""
+        """Return the folder of the member with this seed."""
         return RunFolder(self.path / f"seed-{seed}")
 
     def fold(self, number: int) -> "RunFolder":
-        """The run of a fold, counted from 1."""
+        """Return the folder of a fold, counted from 1."""
         return RunFolder(self.path / f"fold-{number}")
 
     def below(self, label: str) -> "RunFolder":
-        """The run of this label."""
+        """Return the subfolder with this label."""
         return RunFolder(self.path / label)
 
     @property
     def members(self) -> list["RunFolder"]:
-        """The runs of an ensemble, by seed; none of a single run."""
+        """Folders of the members of an ensemble, by seed; empty for a single run."""
         return self._below("seed-")
 
     @property
     def fold_runs(self) -> list["RunFolder"]:
-        """The runs of a cross-validation, by number; none of a single run."""
+        """Folders of the folds of a cross-validation, by number; empty for a single run."""
         return self._below("fold-")
 
     def _below(self, prefix: str) -> list["RunFolder"]:
@@ -170,35 +170,41 @@ class RunFolder:
 
     @property
     def models(self) -> list[Path]:
-        """The models of this run and of all runs below it that are there."""
+        """Existing model files of this run and of all runs in its subfolders."""
         return sorted(self.path.rglob(self.model.name))
 
     @property
     def is_done(self) -> bool:
-        """Whether the test period is scored: its table of scores is written last."""
+        """Whether the test period is scored; its table of scores is written last."""
         return self.metrics().is_file() or self.lead_scores().is_file()
 
     @property
     def results(self) -> list[Path]:
-        """What makes a run look finished: its model and tables of scores, which are gone while it goes on with a larger budget."""
+        """Files that mark a run as finished: model and tables of scores.
+
+        They are removed before training with a larger budget.
+        """
         tables = [table(period) for table in (self.metrics, self.lead_scores) for period in ("train", "validation", TEST)]
         return [*tables, self.runs, self.model]
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing is left to do: scored, many runs all together, or, where there is no test period, trained."""
+        """Whether the run is complete: scored, or without a test period trained.
+
+        An ensemble or cross-validation also needs its table of runs.
+        """
         if self.members or self.fold_runs:
             return self.is_done and self.runs.is_file()
         return self.model.is_file() and (self.is_done or TEST not in self.settings().get("periods", {}))
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether a run was begun whose model, where there is one, is not the last one yet."""
+        """Whether the run was started and its final model is not written yet."""
         settings = self.settings()
         return bool(settings) and not self.is_finished and (not self.model.is_file() or "walk_forward" in settings)
 
     def settings(self) -> dict[str, Any]:
-        """What is in experiment.toml; empty where there is none."""
+        """Read experiment.toml; empty if the file does not exist."""
         if not self.experiment.is_file():
             return {}
         try:
@@ -207,13 +213,15 @@ class RunFolder:
             raise InputError(f"{self.experiment} is not a readable TOML file: {error}") from None
 
     def period_scored(self, table: Path) -> str | None:
-        """The period that one of its tables of scores is of; None of any other file."""
+        """Return the period of a table of scores; None for any other file."""
         period, is_ours, _ = table.name.partition(self.metrics("").name)
         return period if is_ours else None
 
 
 def default_folder(name: str) -> Path:
-    """Make `runs/<name>-<timestamp>` below the current folder, and of several runs begun in one second `-2`, `-3` ... behind it.
+    """Create `runs/<name>-<timestamp>` in the current folder.
+
+    Further runs started in the same second get the suffix `-2`, `-3` ...
 
     Examples
     --------
@@ -229,25 +237,30 @@ def default_folder(name: str) -> Path:
 
 
 def check_new_folder(folder: Path) -> None:
-    """Refuse a folder that holds something already."""
+    """Raise an error if the folder is not empty."""
     if folder.exists() and (not folder.is_dir() or any(one.name != LOCK for one in folder.iterdir())):
         raise InputError(f"{folder} is there already and not empty; choose another --run-dir, or resume it")
     check_netcdf_path(folder)
 
 
 def check_free(folder: Path) -> None:
-    """Refuse a folder that another process trains in, before minutes go by with reading."""
+    """Raise an error if another process trains in the folder.
+
+    Call it before reading data.
+    """
     with locked(folder):
         pass
 
 
 def load_models(path: str | Path, *, device: "str | torch.device" = "cpu") -> "list[TrainedModel]":
-    """The model of a bundle's file or of a run folder, or all members of an ensemble's folder, by seed.
+    """Load the model of a bundle file or run folder.
+
+    For an ensemble all members are loaded, by seed.
 
     Raises
     ------
     InputError
-        The folder is no run folder, a cross-validation, or not finished.
+        The folder is not a run folder, is a cross-validation, or is not finished.
     """
     from runoff_lstm.prediction.bundle import load_model
 
@@ -255,12 +268,12 @@ def load_models(path: str | Path, *, device: "str | torch.device" = "cpu") -> "l
 
 
 def model_to_start_from(path: str | Path) -> "TrainedModel":
-    """The one model of a bundle's file or of a run folder; of an ensemble a member has to be named.
+    """Load the single model of a bundle file, run folder or ensemble member.
 
     Raises
     ------
     InputError
-        As `load_models`, or the folder is an ensemble.
+        As for `load_models`, or the folder is an ensemble.
     """
     from runoff_lstm.prediction.bundle import load_model
 
@@ -272,7 +285,10 @@ def model_to_start_from(path: str | Path) -> "TrainedModel":
 
 
 def _choice(runs: Sequence[RunFolder]) -> str:
-    """'A/seed-3, A/seed-4 or A/seed-5', of many runs the first two and the last."""
+    """List runs as 'A/seed-3, A/seed-4 or A/seed-5'.
+
+    Of 8 or more runs, only the first two and the last are listed.
+    """
     *some, last = map(str, runs if len(runs) < 8 else (*runs[:2], runs[-1]))
     between = ", " if len(runs) < 8 else " ... "
     return f"{', '.join(some)}{' or ' if len(runs) < 8 else between}{last}" if some else last
@@ -294,7 +310,7 @@ def _model_files(path: Path) -> list[Path]:
 
 
 def made_before(folder: RunFolder) -> xr.DataArray:
-    """What a run has simulated, or forecast, of its test period."""
+    """Read the simulation or forecasts of a run for its test period."""
     is_forecast = folder.forecasts().is_file()
     with xr.open_dataset(folder.forecasts() if is_forecast else folder.simulation()) as opened:
         made: xr.DataArray = opened["forecast" if is_forecast else "simulated"].load()
@@ -302,7 +318,7 @@ def made_before(folder: RunFolder) -> xr.DataArray:
 
 
 def medians_of_run(folder: RunFolder) -> dict[str, float]:
-    """The medians of a run over its basins, then the numbers of basins."""
+    """Return the medians of the scores over the basins of a run, then the numbers of basins."""
     if folder.lead_scores().is_file():
         table = pd.read_csv(folder.lead_scores(), dtype={"gauge_id": str})
         own = table[~table["model"].isin(BASELINES)]

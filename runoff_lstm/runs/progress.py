@@ -1,4 +1,4 @@
-"""From the progress of readings and trainings to bars on the terminal: rate, loss, validation NSE and time left."""
+"""Progress bars on the terminal for reading and training: rate, loss, validation NSE and time left."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,14 +9,20 @@ from runoff_lstm.training.recipe import Progress
 
 @contextmanager
 def training_bar(label: str, *, show: bool) -> Iterator[Callable[[Progress], None]]:
-    """A progress bar while it lasts; the function it yields takes each `Progress`. With `show=False` nothing is drawn."""
+    """Draw a progress bar of one training.
+
+    Yields a function that takes each `Progress`. With `show=False` nothing is drawn.
+    """
     with training_bars([label], show=show) as observe:
         yield lambda progress: observe(label, progress)
 
 
 @contextmanager
 def training_bars(labels: Sequence[str], *, show: bool) -> Iterator[Callable[[str, Progress], None]]:
-    """A bar for each of several trainings; the function it yields takes the label of one and its `Progress`."""
+    """Draw a progress bar for each training.
+
+    Yields a function that takes the label of a training and its `Progress`.
+    """
     if not show:
         yield lambda _, __: None
         return
@@ -52,7 +58,10 @@ def training_bars(labels: Sequence[str], *, show: bool) -> Iterator[Callable[[st
 
 @contextmanager
 def reading_bar(label: str, *, show: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar for a reader of many files; the function it yields takes how many are read, and of how many."""
+    """Draw a progress bar of a reader of many files.
+
+    Yields a function that takes the number of files read and the total.
+    """
     if not show:
         yield None
         return

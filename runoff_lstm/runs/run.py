@@ -1,4 +1,4 @@
-"""From plain arguments to a run folder: train, score, draw, and leave behind what a hydrologist can use and a resume needs."""
+"""Train a model, score and plot its results, and write the run folder, from plain arguments."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -54,9 +54,10 @@ from runoff_lstm.training.validation import Training
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its name, folder, model and history, what was used of each period, and the scores of the test period.
+    """A finished run: name, folder, model, history, data coverage and test scores.
 
-    `scores`: `Scores` of simulations, `LeadScores` of forecasts; None where there is no test period.
+    `coverage`: the data used in each period. `scores`: `Scores` for simulations, `LeadScores` for forecasts,
+    None without a test period.
     """
 
     name: str
@@ -67,7 +68,7 @@ class Run:
     scores: Scores | LeadScores | None
 
 
-def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a config object
+def train_run(  # noqa: PLR0913 - plain arguments instead of a config object
     path: str | Path,
     dataset: xr.Dataset,
     *,
@@ -92,40 +93,40 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
     Parameters
     ----------
     path
-        The folder: new or empty; with `resume`, one that an unfinished run left.
+        The folder: new or empty; with `resume`, the folder of an unfinished run.
     dataset
         Canonical Dataset, dims (basin, time).
     name
-        Of the experiment, for titles and files.
+        Name of the experiment, for titles and files.
     periods, inputs, recipe, architecture, seed, device
         See `prepare`.
     metrics
-        Names out of `METRICS` of the evaluation, a column each.
+        Names from `METRICS` of the evaluation, one column each.
     held_out
-        Gauge ids kept from training, scaler and validation; they alone are scored in the end, as ungauged basins.
+        Gauge ids excluded from training, scaler and validation. Only these are scored, as ungauged basins.
     on_missing
-        "refuse" a basin that cannot be trained on (no discharge in the training period, an attribute missing), or "skip" such, told
-        one by one.
+        Treatment of basins that cannot be trained on (no discharge in the training period, an attribute missing). "refuse" raises
+        an error; "skip" leaves them out and logs each.
     start_from, frozen
-        File or run folder of a trained model to go on from, and its parts that stay as they are; see `prepare`.
+        File or run folder of a trained model to fine-tune, and its parts to keep unchanged; see `prepare`.
     walk
-        How the origin of forecasts rolls through the test period; None: step by step, the model kept. model.safetensors is the last
-        model, written when the walk has come to its end.
+        Settings of the walk through the test period; None: every step is an issue date and the model is kept. model.safetensors is
+        the last model, written at the end of the walk.
     resume
-        Go on from the folder's checkpoint; the result equals that of a run that was never stopped. With a larger budget than before
-        it equals that of this budget from the start, where the schedule does not depend on it.
+        Resume from the folder's checkpoint, with the same result as an uninterrupted run. With a larger budget, the result equals
+        that of this budget from the start, unless the schedule depends on the budget.
     observe
-        Told after every update; None: a progress bar is drawn.
+        Called after every update; None: draw a progress bar.
 
     Returns
     -------
     Run
-        What is in the folder, as objects.
+        Contents of the folder, as objects.
 
     Raises
     ------
     InputError
-        The folder is not empty, or settings, data or periods do not fit.
+        The folder is not empty, or settings, data or periods are not valid.
     """
     folder = RunFolder(Path(path))
     metrics = as_names("metrics", metrics)
@@ -167,7 +168,7 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
         write_figure(plot_history(history=trained.history), folder.history_plot)
         model, scores = trained.model, None
         if walk is not None:
-            remove(folder.model)  # of a walk that was killed: earlier versions wrote the model before its refits
+            remove(folder.model)  # left by an interrupted walk of earlier versions, which wrote the model before its refits
             asked: dict[str, Any] = {"periods": periods, "inputs": inputs, "recipe": recipe, "seed": seed, "device": device}
             with as_ungauged(on_purpose=bool(held_out)):
                 made, model = walk_with(model, scored.dataset, walk, **asked)
@@ -183,16 +184,16 @@ def train_run(  # noqa: PLR0913 - a run is told by plain arguments, not by a con
 
 @dataclass(frozen=True)
 class Ready:
-    """A run that is ready to begin: what can be refused has been, nothing is learned or written.
+    """A checked run before training: nothing is trained or written yet.
 
-    `scored`: what the test period is scored on, the basins held out or all.
+    `scored`: data for scoring the test period, of the held-out basins or of all.
     """
 
     training: Training
     scored: Checked
 
 
-def ready_run(  # noqa: PLR0913 - as train_run
+def ready_run(  # noqa: PLR0913 - as in train_run
     checked: Checked,
     *,
     name: str,
@@ -207,21 +208,23 @@ def ready_run(  # noqa: PLR0913 - as train_run
     frozen: Sequence[str] = (),
     walk: Walk | None = None,
 ) -> Ready:
-    """Check, scale and lay out a run, and whether its test period can be simulated and scored; arguments as for `train_run`.
+    """Check and prepare a run, including whether its test period can be scored.
+
+    Arguments as for `train_run`.
 
     Raises
     ------
     UnscoredError
-        The test period would give no score.
+        The test period gives no score.
     InputError
-        Anything else does not fit.
+        Settings, data or periods are not valid.
     """
     periods = checked.periods
     model = None if start_from is None else model_to_start_from(start_from)
     check_run(checked, name=name, metrics=metrics, held_out=held_out, walk=walk, start_from=model)
     inside, scored = split_basins(checked, held_out=held_out, on_missing=on_missing)
     training = prepare(
-        replace(inside, periods=replace(periods, test=None)) if held_out else inside,  # these basins are not scored then
+        replace(inside, periods=replace(periods, test=None)) if held_out else inside,  # with held-out basins, these are not scored
         recipe=recipe,
         architecture=architecture,
         seed=seed,
@@ -244,7 +247,10 @@ def check_run(
     walk: Walk | None = None,
     start_from: TrainedModel | None = None,
 ) -> None:
-    """Refuse what cannot be a run before any work is done; arguments as for `train_run`."""
+    """Check names, metrics and periods of a run before any work.
+
+    Arguments as for `train_run`.
+    """
     check_name(name)
     check_metrics(metrics)
     periods = checked.periods
@@ -259,7 +265,7 @@ def check_run(
 
 
 def _check_walk(walk: Walk, checked: Checked, *, held_out: Sequence[str], start_from: TrainedModel | None) -> None:
-    """Refuse a walk that could not be walked to its end."""
+    """Check that a walk can run to its end."""
     periods, inputs = checked.periods, checked.inputs
     if not inputs.lead_times:
         raise InputError("walking forward is for forecasts; set [windows] lead_times, such as lead_times = 7")
@@ -281,7 +287,10 @@ def _check_walk(walk: Walk, checked: Checked, *, held_out: Sequence[str], start_
 
 
 def split_basins(checked: Checked, *, held_out: Sequence[str] = (), on_missing: OnMissing = "refuse") -> tuple[Checked, Checked]:
-    """The basins that a run trains on, and those that it scores; arguments as for `train_run`."""
+    """Split the basins into those to train on and those to score.
+
+    Arguments as for `train_run`.
+    """
     known = checked.gauge_ids
     for gauge_id in held_out:
         if gauge_id not in known:
@@ -301,12 +310,18 @@ def split_basins(checked: Checked, *, held_out: Sequence[str] = (), on_missing: 
 
 
 def without(dataset: xr.Dataset, faults: Mapping[str, str], on_missing: OnMissing) -> xr.Dataset:
-    """The basins that have no fault; the others are logged, or the first of them raises."""
+    """Select the basins without fault.
+
+    Log the others, or raise an error for the first.
+    """
     leave_out([f"basin {gauge_id}: {why}" for gauge_id, why in faults.items()], on_missing=on_missing)
     return dataset.sel({BASIN: [str(gauge_id) for gauge_id in dataset[BASIN].values if str(gauge_id) not in faults]})
 
 
 def _without(checked: Checked, faults: Mapping[str, str], on_missing: OnMissing) -> Checked:
-    """The basins that have no fault; the others are logged, or the first of them raises."""
+    """Select the basins without fault.
+
+    Log the others, or raise an error for the first.
+    """
     leave_out([f"basin {gauge_id}: {why}" for gauge_id, why in faults.items()], on_missing=on_missing)
     return checked.only(gauge_id for gauge_id in checked.gauge_ids if gauge_id not in faults)

@@ -1,4 +1,4 @@
-"""From what a model makes of a period, a simulation or forecasts, to the scores, tables, netCDF and pictures of a run folder."""
+"""Score a simulation or forecasts of a period; write tables, netCDF and plots to the run folder."""
 
 import logging
 import warnings
@@ -45,21 +45,24 @@ LOG = logging.getLogger(__name__)
 METRICS = ("NSE", "KGE", "KGE_r", "KGE_alpha", "KGE_beta", "RMSE")
 
 WORST = 10
-"""Scored basins in the table of the worst."""
+"""Number of scored basins in the table of the worst."""
 
 
 class UnscoredError(InputError):
-    """Nothing of a run could be scored, whatever it learns; the message names basins and period."""
+    """No part of a run can be scored, whatever its weights.
+
+    The message names basins and period.
+    """
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What one period's evaluation gives.
+    """Scores of the simulation of one period.
 
     Attributes
     ----------
     metrics, baselines
-        A row per gauge: the model's, and those of climatology and persistence.
+        A row per gauge: scores of the model, and of climatology and persistence.
     simulation
         `observed` and `simulated`, dims (basin, time), mm d-1 (mm h-1).
     """
@@ -70,7 +73,10 @@ class Scores:
 
     @property
     def yardsticks(self) -> pd.DataFrame:
-        """`baselines` with its first column under its old name, `yardstick`; gone in the next release."""
+        """Return `baselines` with its first column named `yardstick`.
+
+        To be removed in the next release.
+        """
         warnings.warn(
             "Scores.yardsticks is now Scores.baselines, its column yardstick is baseline", DeprecationWarning, stacklevel=2
         )
@@ -79,7 +85,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class LeadScores:
-    """What one period's forecasts give.
+    """Scores of the forecasts of one period.
 
     Attributes
     ----------
@@ -105,19 +111,22 @@ def evaluate_run(
     ungauged: bool = False,
     threads: Threads = None,
 ) -> Scores | LeadScores:
-    """Simulate or forecast one period by the mean of the models, and score it; see `score`.
+    """Simulate or forecast one period and score it; see `score`.
+
+    Several models are averaged.
 
     Parameters
     ----------
     ungauged
-        The basins are scored as ungauged: that they were not in training is the purpose, and no warning.
+        Whether the basins are scored as ungauged. If so, basins not in training give no warning.
     threads
         See `TrainedModel.simulate`.
 
     Raises
     ------
     InputError
-        The experiment has no such period, no discharge is observed in it, or it is the test and a model has seen it.
+        The period is not in the experiment, has no observed discharge, or is the test period and was used to train or validate a
+        model.
     """
     dataset = check_basins(dataset)
     chosen: dict[str, Any] = {"name": name, "periods": periods, "period_name": period_name, "metrics": metrics}
@@ -138,7 +147,10 @@ def evaluate_checked(
     ungauged: bool = False,
     threads: Threads = None,
 ) -> Scores | LeadScores:
-    """Do what `evaluate_run` does, of a Dataset that is checked; `observed` is the same with discharge as it was measured."""
+    """Evaluate as `evaluate_run`, for a checked Dataset.
+
+    `observed` is the same Dataset with measured discharge only; see `measured`.
+    """
     period = check_scored(observed, periods, period_name)
     for model in models if period_name == "test" else ():
         check_unseen(model.seen, dataset[BASIN].values, period_name, period)
@@ -148,7 +160,7 @@ def evaluate_checked(
 
 
 def made_by(model: TrainedModel, dataset: xr.Dataset, period: AnyPeriod, *, threads: Threads = None) -> xr.DataArray:
-    """A simulation (basin, time) of a period, or the forecasts (basin, issue_date, lead_time) that end within it."""
+    """Simulate a period (basin, time), or forecast within it (basin, issue_date, lead_time)."""
     if not model.lead_times:
         parts = [model.simulate(dataset, period=one, threads=threads)["simulated"] for one in period.parts]
         return xr.concat(parts, dim=TIME)
@@ -158,7 +170,10 @@ def made_by(model: TrainedModel, dataset: xr.Dataset, period: AnyPeriod, *, thre
 
 
 def check_made(model: TrainedModel, dataset: xr.Dataset, period: AnyPeriod) -> None:
-    """Refuse a period of which a model can make nothing, whatever it learns; arguments as for `made_by`."""
+    """Raise an error if a model cannot simulate or forecast any step of a period.
+
+    Arguments as for `made_by`.
+    """
     for one in period.parts:
         asked = last_issue_dates(times_of(dataset), one, model.lead_times) if model.lead_times else one
         try:
@@ -168,7 +183,10 @@ def check_made(model: TrainedModel, dataset: xr.Dataset, period: AnyPeriod) -> N
 
 
 def mean_of(members: Sequence[xr.DataArray]) -> xr.DataArray:
-    """The mean of the hydrographs, or forecasts, of an ensemble's members: NaN where any of them is."""
+    """Average the hydrographs or forecasts of ensemble members.
+
+    NaN where any member is NaN.
+    """
     return xr.concat(members, dim="model").mean("model", skipna=False, keep_attrs=True)
 
 
@@ -182,13 +200,13 @@ def score(
     period_name: str = "test",
     metrics: Sequence[str] = METRICS,
 ) -> Scores | LeadScores:
-    """Score a simulation or forecasts of one period, beside climatology and persistence; write tables, netCDF and pictures.
+    """Score a simulation or forecasts of one period and the baselines; write the results.
 
-    `observed` is the Dataset of all periods with discharge as it was measured; see `measured`.
+    The results are tables, netCDF and plots. `observed` is the Dataset of all periods with measured discharge only; see `measured`.
 
-    With several basins a simulation also leaves the undefined and the worst ten with what may explain it, the distribution of the
-    first metric and, where the data know the gauges' places, its map. Forecasts are scored by lead time (see `score_lead_times`),
-    whatever `metrics`.
+    With several basins a simulation also gives a table of undefined scores and the ten worst with possible causes, and a plot of
+    the distribution of the first metric. If the data have gauge coordinates, a map is drawn too. Forecasts are scored by lead time
+    (see `score_lead_times`), whatever `metrics`.
     """
     if LEAD_TIME in made.dims:
         return _score_forecasts(folder, observed, made, name=name, periods=periods, period_name=period_name)
@@ -196,7 +214,10 @@ def score(
 
 
 def check_scored(observed: xr.Dataset, periods: Periods, name: str) -> AnyPeriod:
-    """The period of that name, refused where the experiment does not have it or no discharge is observed in it."""
+    """Return the named period.
+
+    Raises an error if it does not exist or has no observed discharge.
+    """
     if name not in periods.named():
         raise InputError(f"the experiment has no {name} period; {nearest(str(name), periods.named())}")
     period = periods.named()[name]
@@ -222,12 +243,15 @@ def _score_forecasts(
     write_netcdf(made, folder.forecasts(period_name))
     write_figure(plot_lead_times(scores=scores.table), folder.lead_times_plot(period_name))
     write_figure(_spaghetti(dataset[DISCHARGE], scores, name=name), folder.forecasts_plot(period_name))
-    write_csv(scores.table.set_index("model"), folder.lead_scores(period_name))  # last: where it is, all is
+    write_csv(scores.table.set_index("model"), folder.lead_scores(period_name))  # written last: marks complete results
     return scores
 
 
 def _spaghetti(observed: xr.DataArray, scores: LeadScores, *, name: str) -> "Axes":
-    """The forecasts of half a year around the largest flood of the basin whose NSE at lead time 1 is the median one."""
+    """Plot forecasts around the largest flood, for half a year.
+
+    The basin is the one with the median NSE at lead time 1.
+    """
     own = scores.table[scores.table["model"] == "lstm"]
     by_lead = own.pivot(index="gauge_id", columns="lead_time", values="NSE").add_prefix("NSE at lead time ")
     gauge_id, heading = _basin_to_draw(by_lead, name)
@@ -271,7 +295,7 @@ def _score_simulation(
     if dataset.sizes[BASIN] > 1:
         first = str(scores.metrics.columns[0])
         values = scores.metrics[first]
-        number = WORST + len(values) - len(defined(values))  # however many are undefined, the worst of those scored are there
+        number = WORST + len(values) - len(defined(values))  # undefined scores are listed in addition to the worst
         worst = worst_basins(dataset, values, train=train, test=test, number=number)
         write_csv(worst, folder.worst_basins(period_name))
         curves = {"model": values} | {
@@ -281,12 +305,12 @@ def _score_simulation(
         if "gauge_lat" in dataset and "gauge_lon" in dataset:
             chart = plot_map(scores=values, latitude=dataset["gauge_lat"], longitude=dataset["gauge_lon"], metric=first)
             write_figure(chart, folder.map_plot(period_name))
-    write_csv(scores.metrics, folder.metrics(period_name))  # last: where it is, all is
+    write_csv(scores.metrics, folder.metrics(period_name))  # written last: marks complete results
     return scores
 
 
 def _simulation(observed: xr.DataArray, simulated: xr.DataArray, name: str) -> xr.Dataset:
-    """Observed and simulated discharge as a CF Dataset."""
+    """Build a CF Dataset of observed and simulated discharge."""
     observed = observed.astype("float32").assign_attrs(long_name="observed discharge", units=simulated.attrs["units"])
     dataset = xr.Dataset({"observed": observed, "simulated": simulated}).drop_attrs(deep=False)
     dataset[BASIN].attrs = {"cf_role": "timeseries_id", "long_name": "gauge id"}
@@ -294,7 +318,7 @@ def _simulation(observed: xr.DataArray, simulated: xr.DataArray, name: str) -> x
 
 
 def _hydrograph(dataset: xr.Dataset, scores: Scores, *, name: str) -> "Figure":
-    """The picture of the basin whose NSE (or first metric) is the median one; of the only basin where there is one."""
+    """Plot the hydrograph of the only basin, or of the basin with the median NSE (or first metric)."""
     metrics = scores.metrics.drop(columns="days")
     gauge_id, heading = _basin_to_draw(metrics, name)
     one = scores.simulation.sel({BASIN: gauge_id})
@@ -309,9 +333,10 @@ def _hydrograph(dataset: xr.Dataset, scores: Scores, *, name: str) -> "Figure":
 
 
 def _basin_to_draw(scores: pd.DataFrame, name: str) -> tuple[str, str]:
-    """The gauge id to draw, and its heading: the median basin of those scored by the first metric that has a value in any.
+    """Select the gauge id to plot, and its heading.
 
-    `scores` has a row per gauge and a column per metric. Where none has a value, it is the first basin, and the heading says so.
+    This is the median basin by the first metric with a value in any basin. `scores` has a row per gauge and a column per metric.
+    Without any value the first basin is selected, and the heading says so.
     """
     basins = len(scores)
     for metric in map(str, scores.columns):

@@ -1,4 +1,4 @@
-"""What a run was asked to do and where it ran, written into its folder before anything else."""
+"""Settings and provenance of a run, written to its folder first."""
 
 import datetime
 import json
@@ -38,14 +38,14 @@ from runoff_lstm.training.recipe import Recipe
 def held_folder(
     folder: RunFolder, settings: Mapping[str, Any], device: Device, *, resume: bool, enlarged: bool = False
 ) -> Iterator[None]:
-    """Hold a run folder for this process alone: a new one, with what was asked for and where it runs, or one to resume.
+    """Lock a run folder for this process: a new one or one to resume.
 
-    One that goes on with a larger budget, see `is_enlarged`, loses the results of the smaller one.
+    A new folder gets settings and provenance. A run resumed with a larger budget loses its old results; see `is_enlarged`.
 
     Raises
     ------
     InputError
-        The folder is not empty, or with `resume` not there; another process holds it.
+        The folder is not empty, with `resume` not found, or locked by another process.
     """
     place = resolve_device(device)
     path = folder.path
@@ -63,16 +63,19 @@ def held_folder(
             if enlarged:
                 _enlarge(folder, settings)
         else:
-            check_new_folder(path)  # another process may have been faster
+            check_new_folder(path)  # another process may have written to it before the lock
             _write_settings(folder, settings, place)
         yield
 
 
 def is_enlarged(folder: RunFolder, recipe: Recipe) -> bool:
-    """Whether a run, or one of many, goes on with a larger budget than it had; refused where that cannot be."""
+    """Return whether a run, or one of several, has a larger budget than before.
+
+    Raises an error if that budget is not possible.
+    """
     below = [*folder.members, *folder.fold_runs]
     if below:
-        return any([is_enlarged(one, recipe) for one in below])  # noqa: C419 - all are to be checked
+        return any([is_enlarged(one, recipe) for one in below])  # noqa: C419 - check all of them
     if not folder.checkpoint.is_file():
         return False
     before = read_checkpoint(folder.checkpoint).asked
@@ -81,7 +84,7 @@ def is_enlarged(folder: RunFolder, recipe: Recipe) -> bool:
 
 
 def _enlarge(folder: RunFolder, settings: Mapping[str, Any]) -> None:
-    """Remove the results of the smaller budget, then write down the larger one."""
+    """Remove the results of the smaller budget, then write the larger one to the settings."""
     for one in folder.results:
         remove(one)
     written, training = folder.settings(), settings.get("training", {})
@@ -99,7 +102,7 @@ def _write_settings(folder: RunFolder, settings: Mapping[str, Any], place: torch
 
 
 def note_threads(folder: RunFolder, threads: int | None) -> None:
-    """Add to provenance.json how many threads the training took, once that is known, and how many there were for it."""
+    """Add the number of threads used and available to provenance.json, once known."""
     known = json.loads(folder.provenance.read_text(encoding="utf-8")) | {
         "threads": threads,
         "threads_available": threads_available(),
@@ -109,14 +112,14 @@ def note_threads(folder: RunFolder, threads: int | None) -> None:
 
 
 def given(settings: Architecture | Dropout | Recipe | Walk) -> dict[str, Any]:
-    """What is set, as a table; TOML knows no None."""
+    """Return the settings as a dict without None, which TOML does not support."""
     return {key: value for key, value in asdict(settings).items() if value is not None}
 
 
 def settings_of(
     dataset: xr.Dataset, *, name: str, periods: Periods, inputs: Inputs, recipe: Recipe, architecture: Architecture
 ) -> dict[str, Any]:
-    """The experiment as a table that the command line reads back: the form of an experiment file."""
+    """Return the experiment in the structure of an experiment file."""
     source = json.loads(dataset.attrs.get(SOURCE, "{}"))
     source |= {key: literal_path(source[key]) for key in ("path", "attributes") if source.get(key)}
     asked = asdict(inputs)
@@ -131,18 +134,21 @@ def settings_of(
 
 
 def _dates(period: AnyPeriod) -> list[Any]:
-    """First and last day, of several stretches a list of such."""
+    """Return first and last day, for several stretches a list of pairs."""
     pairs = [[_moment(one.start), _moment(one.end)] for one in period.parts]
     return pairs[0] if len(pairs) == 1 else pairs
 
 
 def _moment(moment: pd.Timestamp) -> datetime.date:
-    """A date, with the time of day where that is not midnight."""
+    """Return a date, with the time of day unless midnight."""
     return moment.date() if moment == moment.normalize() else moment.to_pydatetime()
 
 
 def _provenance(device: torch.device, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Versions, commit, device, the precision used there, the threads that may be used, and date; see `note_threads`."""
+    """Collect versions, commit, device, precision, available threads and date.
+
+    See `note_threads`.
+    """
     packages = ("runoff-lstm", "torch", "xarray", "pandas", "numpy", "netCDF4", "hydroeval")
     return {
         "versions": {"python": platform.python_version(), **{package: version(package) for package in packages}},
@@ -157,7 +163,10 @@ def _provenance(device: torch.device, recipe: Mapping[str, Any]) -> dict[str, An
 
 
 def _commit() -> str | None:
-    """The commit of this package where it runs from its own repository; None where it is installed, or git is not there."""
+    """Return the git commit of this package.
+
+    None if it is installed or git is not available.
+    """
     package = Path(runoff_lstm.__file__).parent
     asked = ["git", "-C", str(package), "rev-parse", "--show-prefix", "HEAD"]
     try:

@@ -1,4 +1,4 @@
-"""From scores to tables on the terminal."""
+"""Print scores as tables on the terminal."""
 
 import os
 from typing import TYPE_CHECKING, Any
@@ -26,12 +26,10 @@ def show_run(run: "Run", *, quiet: bool) -> None:
 
 
 def show_many(done: "ManyRuns", name: str) -> None:
-    """A row per run with its first metrics (runs.csv has all), then the scores of all together."""
+    """Print a row per run with its first metrics (all are in runs.csv), then the joint scores."""
     from rich.table import Table
 
-    metrics = [str(column) for column in done.runs if f"{column}_basins" in done.runs][
-        :7
-    ]  # as many as a narrow terminal has room for
+    metrics = [str(column) for column in done.runs if f"{column}_basins" in done.runs][:7]  # fits a narrow terminal
     by_lead = metrics[0].startswith("NSE lead")
     table = Table(title=f"{name}: medians of each run" + (", NSE" if by_lead else ""))
     names = (one.removeprefix("NSE ") if by_lead else one for one in metrics)
@@ -46,7 +44,7 @@ def show_many(done: "ManyRuns", name: str) -> None:
 
 
 def show_inventory(found: "pd.DataFrame") -> None:
-    """What was found: a row a basin, of the first where they are many, and the columns in which any of all basins has something."""
+    """Print a row per basin, at most the first 20, with the columns that have a nonzero value in any basin."""
     from rich import box
     from rich.table import Table
 
@@ -69,23 +67,24 @@ def show_inventory(found: "pd.DataFrame") -> None:
 
 
 def _console() -> "Console":
-    """The terminal; names in tables are text as it stands, neither markup nor :emoji:."""
+    """Return the terminal, with markup and :emoji: codes in names printed unchanged."""
     from rich.console import Console
 
     return Console(markup=False, emoji=False)
 
 
 def _cell(value: Any) -> str:
-    """A date, a count or a share as text."""
+    """Format a date, a count or a share as text."""
     if hasattr(value, "year"):
         return str(value)[:10]
     return f"{value:.0f}" if value == round(value, 0) else f"{value:.3f}"
 
 
 def show_scores(scores: "Scores | LeadScores", title: str) -> None:
-    """One table, a row a metric: the model beside its baselines; over many basins their medians. Forecasts: by lead time.
+    """Print a table of model and baselines, one row per metric.
 
-    A median over other basins than the title says is followed by their number.
+    Forecasts are shown by lead time. Over several basins the values are medians. A median over a different number of basins than in
+    the title is followed by that number.
     """
     from rich.table import Table
 
@@ -112,7 +111,7 @@ def show_scores(scores: "Scores | LeadScores", title: str) -> None:
 
 
 def _nse_line(nse: "pd.Series[float]") -> str:
-    """What is quoted of the NSE over many basins."""
+    """Summarise the NSE over many basins in one line."""
     from runoff_lstm.evaluation.basins import summary
 
     of = summary(nse)
@@ -124,7 +123,7 @@ def _nse_line(nse: "pd.Series[float]") -> str:
 
 
 def _show_lead_scores(scores: "LeadScores", title: str) -> None:
-    """NSE by lead time of the model and its baselines (over many basins medians), then a line of RMSE for each."""
+    """Print NSE by lead time of model and baselines (medians over basins), then a line of RMSE for each."""
     from rich.table import Table
 
     from runoff_lstm.evaluation.basins import count_of, median_text
@@ -145,7 +144,7 @@ def _show_lead_scores(scores: "LeadScores", title: str) -> None:
 
 
 def _figure(median: float, basins: float, metric: str, *, of: int) -> str:
-    """A median, with the number of basins it is of where that is not `of`."""
+    """Format a median, with its number of basins if that differs from `of`."""
     if not basins:
         return "--"
     count = "" if basins == of else f" (of {basins:.0f})"

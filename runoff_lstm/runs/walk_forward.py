@@ -1,6 +1,6 @@
-"""Walk-forward validation: an origin rolls through a period, and each forecast sees what an operational service would have seen.
+"""Walk-forward validation: forecasts from a rolling origin, each made from the data available at its issue date.
 
-Works for any model that has `fit` and `forecast`; `LSTMForecaster` makes one of ours.
+Works for any model with `fit` and `forecast`; `LSTMForecaster` wraps a model of this package.
 """
 
 from collections.abc import Sequence
@@ -30,21 +30,21 @@ from runoff_lstm.training.setup import check_kinds, train
 
 
 class Forecaster(Protocol):
-    """What `walk_forward` can judge."""
+    """A model that `walk_forward` can validate."""
 
     def fit(self, history: xr.Dataset) -> None:
-        """Learn from all that is known at an origin: dims (basin, time), the last step is the origin."""
+        """Fit to the data known at an origin: dims (basin, time), the last step is the origin."""
 
     def forecast(self, known: xr.Dataset, issue_dates: pd.DatetimeIndex) -> xr.DataArray:
-        """Forecasts (basin, issue_date, lead_time), such as `forecast_dataset` makes of an array.
+        """Forecast (basin, issue_date, lead_time), for example by `forecast_dataset` from an array.
 
-        The data end with the last issue date, but for the forcing given beyond.
+        The data end at the last issue date, except the forcing given beyond it.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class FineTune:
-    """How a model goes on at each new fit: so many updates at one rate.
+    """Settings of fine-tuning at each new fit: number of updates and learning rate.
 
     Examples
     --------
@@ -64,15 +64,15 @@ class FineTune:
 
 @dataclass(frozen=True, kw_only=True)
 class Walk:
-    """How the origin of forecasts rolls through a period, and what happens to the model on the way.
+    """Settings of a walk-forward validation: issue dates, refits and fine-tuning.
 
     Attributes
     ----------
     every, fit_every, window
-        See `walk_forward`: steps from one issue date to the next; origins between two fits, None: the model is kept; steps of
-        history that it is fitted to, None: all.
+        See `walk_forward`. `every`: steps from one issue date to the next. `fit_every`: origins between two fits, None: the model
+        is kept. `window`: steps of history that the model is fitted to, None: all.
     fine_tune
-        How the model goes on at each new fit; None: it is trained afresh.
+        Settings of fine-tuning at each new fit; None: the model is trained from scratch.
 
     Examples
     --------
@@ -119,18 +119,18 @@ class LSTMForecaster:
     Parameters
     ----------
     inputs, recipe, architecture, seed, device
-        How to train it; see `prepare`. A model that is kept needs no recipe.
+        Settings of the training; see `prepare`. A model that is never refitted needs no recipe.
     model
-        A trained one to begin with; None: `fit` comes first.
+        A trained model to begin with; None: call `fit` first.
     validation_steps
-        Steps at the end of each history that choose the best weights instead of being trained on; 0: the last weights are kept.
+        Steps at the end of each history that select the best weights and are left out of training; 0: the last weights are kept.
     fine_tune
-        How `fit` goes on from the model before, on the whole history and to the last weights: the model has seen all but its newest
-        steps, so that none are left to choose by. None: `fit` trains afresh.
+        Recipe by which `fit` fine-tunes the previous model, on the whole history and to the last weights. No steps are set aside
+        for validation: the model was already trained on all but the newest. None: `fit` trains from scratch.
     """
 
     causal = True
-    """Forecasts from many issue dates at once are those from each alone."""
+    """Forecasts from many issue dates at once equal the forecasts from each date alone."""
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ class LSTMForecaster:
         self.model, self.validation_steps, self.fine_tune = model, validation_steps, fine_tune
 
     def fit(self, history: xr.Dataset) -> None:
-        """Train on a history, its last `validation_steps` set aside; or go on from the model before, on all of it."""
+        """Train on a history without its last `validation_steps`, or fine-tune the previous model on all of it."""
         start_from = self.model if self.fine_tune is not None else None
         recipe = self.recipe if start_from is None else self.fine_tune
         if recipe is None:
@@ -178,7 +178,10 @@ class LSTMForecaster:
         self.model = replace(trained.model, seen=merged(trained.model.seen))
 
     def forecast(self, known: xr.Dataset, issue_dates: pd.DatetimeIndex) -> xr.DataArray:
-        """Forecasts from the issue dates, dims (basin, issue_date, lead_time); refused where the model has seen later steps."""
+        """Forecast from the issue dates, dims (basin, issue_date, lead_time).
+
+        Raises an error if training or validation data of the model lie after the first issue date.
+        """
         if self.model is None:
             raise InputError("the forecaster is not trained; call its fit with the history, or give it a model")
         for stage in self.model.seen:
@@ -201,29 +204,29 @@ def walk_forward(
     window: int | None = None,
     forecast_forcing: Sequence[str] = (),
 ) -> xr.DataArray:
-    """Forecast through a period from one origin after the other; nothing after an origin is ever seen.
+    """Forecast from successive origins in a period, without data after the origin.
 
     Parameters
     ----------
     forecaster
-        Anything with `fit` and `forecast`. One that says it is `causal` is asked for many issue dates at once, any other for one at
-        a time, with data that end there.
+        Any object with `fit` and `forecast`. With the attribute `causal` true, it is called for many issue dates at once. Otherwise
+        it is called for one issue date at a time, with data that end there.
     dataset
         Canonical Dataset, dims (basin, time).
     period
-        Of the issue dates; the last ones whose lead times reach past the record are left out.
+        Period of the issue dates. Issue dates whose lead times reach past the record are left out.
     lead_times
         Steps ahead.
     every
-        Steps from one issue date to the next: 1 rolls step by step, 7 in blocks of a week of daily data. In blocks each lead time
-        is scored on other days, so that scores of different lead times, climatology's too, differ for that alone.
+        Steps from one issue date to the next: 1 moves step by step, 7 in blocks of a week of daily data. In blocks each lead time
+        is scored on different days. This alone makes scores differ between lead times, also those of climatology.
     fit_every
-        Origins after which the forecaster is fitted again, to the history up to the origin; the first forecasts are by the
-        forecaster as it comes. None: it is kept throughout.
+        Number of origins between two fits, each to the history up to the origin. The first forecasts use the forecaster as given.
+        None: it is never refitted.
     window
-        Steps of history that it is fitted to, which then slides; None: all, so that the history grows.
+        Length in steps of the sliding history of each fit; None: the whole history, which grows.
     forecast_forcing
-        Forcing that is known beyond the issue date, up to the last lead.
+        Forcing known beyond the issue date, up to the last lead.
 
     Returns
     -------
@@ -233,8 +236,8 @@ def walk_forward(
     Raises
     ------
     InputError
-        The period is outside the data or shorter than the lead times, a variable was filled from values after its gaps, or what the
-        forecaster gives has another form.
+        The period is outside the data or shorter than the lead times, a variable was filled from values after its gaps, or the
+        forecast has other dims or sizes.
     """
     _check_window(window, fit_every)
     dataset, period = as_dataset(dataset), as_single_period("period", period)
@@ -261,9 +264,9 @@ def walk_forward(
 
 
 def known_at(dataset: xr.Dataset, origin: int, *, lead_times: int, forecast_forcing: Sequence[str] = ()) -> xr.Dataset:
-    """What is known at an origin: the record up to it, and only the forcing given as a forecast up to the last lead.
+    """Select the data known at an origin: the record up to it and the forecast forcing.
 
-    Everything else beyond the origin is NaN where there is such forcing, and cut off where there is none.
+    Forecast forcing reaches to the last lead. Other variables are NaN beyond the origin. Without it the data end at the origin.
     """
     if not forecast_forcing:
         return dataset.isel({TIME: slice(0, origin + 1)})
@@ -276,14 +279,14 @@ def known_at(dataset: xr.Dataset, origin: int, *, lead_times: int, forecast_forc
 
 
 def check_walked(periods: Periods, model: TrainedModel | None = None) -> None:
-    """Refuse a walk without a test period, and one whose model has seen what comes after the walk's beginning.
+    """Check that a walk has a test period and uses no later data for training or validation.
 
     Parameters
     ----------
     periods
-        Of the experiment; training and validation have to come before the test.
+        Of the experiment; training and validation must end before the test period.
     model
-        A model that the training goes on from, with all that it and its ancestors have seen.
+        The model to fine-tune; its earlier training and validation periods (`seen`) are checked too.
     """
     if periods.test is None:
         raise InputError("the walk goes through the test period; name one in [periods]")
@@ -293,7 +296,10 @@ def check_walked(periods: Periods, model: TrainedModel | None = None) -> None:
 
 
 def _check_before(begin: pd.Timestamp, period: AnyPeriod, *, last: pd.Timestamp) -> None:
-    """Refuse a period of training or validation that reaches `last`, in a walk that begins at `begin`."""
+    """Raise an error if a training or validation period reaches `last`.
+
+    The walk begins at `begin`.
+    """
     if period.last_moment >= last:
         raise InputError(
             f"the walk begins on {date_label(begin)} with a model that has seen {period}, which no forecast service could have had "
@@ -302,7 +308,7 @@ def _check_before(begin: pd.Timestamp, period: AnyPeriod, *, last: pd.Timestamp)
 
 
 def _checked(made: xr.DataArray, dataset: xr.Dataset, issue_dates: pd.DatetimeIndex, lead_times: int) -> xr.DataArray:
-    """What a forecaster gave, refused where its form is another."""
+    """Check dims and sizes of a forecast and transpose it to (basin, issue_date, lead_time)."""
     wanted = {BASIN: dataset.sizes[BASIN], ISSUE_DATE: len(issue_dates), LEAD_TIME: lead_times}
     if dict(made.sizes) != wanted:
         raise InputError(
@@ -322,10 +328,10 @@ def walk_with(
     seed: int = 0,
     device: Device = "auto",
 ) -> tuple[xr.DataArray, TrainedModel]:
-    """Forecasts (basin, issue_date, lead_time) of the test period, and the last model, walking from a trained one.
+    """Walk through the test period with a trained model.
 
-    At each training afresh the validation period slides to the end of the history, keeping its length; other arguments: those
-    that the model was trained with.
+    Returns forecasts (basin, issue_date, lead_time) and the last model. At each training from scratch the validation period slides
+    to the end of the history and keeps its length. Other arguments: those of the model's own training.
     """
     assert periods.test is not None
     times = times_of(dataset)
@@ -340,7 +346,7 @@ def walk_with(
             schedule="constant",
             milestones=(),
             validate_every=steps,
-            patience=None,  # all of the history is learned from, none is left to stop by
+            patience=None,  # the whole history is trained on, no steps remain for early stopping
         )
     forecaster = LSTMForecaster(
         inputs,

@@ -1,8 +1,8 @@
-"""From jobs to processes side by side, one a job: what they report, what they refuse, and their death, whenever it comes.
+"""Run jobs in parallel processes, one per job; collect their reports, errors and exits.
 
-A process gets its job by a pipe, so that the death of either end closes it: the parent then says which job has died, and a process
-whose parent is gone ends. The script that started the parent is not run again. The data all jobs share are written once to a file,
-bytes as they are, and mapped into the memory of every process.
+Each process receives its job through a pipe, which closes when either end exits. The parent then raises an error that names the
+failed job, and a process without parent exits. The script that started the parent is not run again. Data shared by all jobs are
+written once to a file, as raw bytes, and memory-mapped by every process.
 """
 
 import mmap
@@ -25,11 +25,11 @@ REPORT_EVERY = 0.5
 """Seconds between two reports of a job."""
 
 _ALIGNED = 64
-"""Bytes on whose multiples every array begins in the file of the shared data."""
+"""Alignment in bytes of every array in the file of shared data."""
 
 Report = Callable[[Any], None]
 Job = Callable[..., None]
-"""A function of a module, called with its label, the shared data, what is asked of it, and a function that takes its reports."""
+"""A module-level function, called with its label, the shared data, its arguments and a function that takes its reports."""
 
 
 def run_beside(
@@ -41,29 +41,29 @@ def run_beside(
     workers: int,
     observe: Callable[[str, Any], None],
 ) -> None:
-    """Run a job for every label, each in a process of its own; none of them outlives this one.
+    """Run one process per job; end all of them on return or error.
 
     Parameters
     ----------
     job
         See `Job`.
     asked
-        What is asked of each job, by its label.
+        Arguments of each job, by label.
     shared
-        Data for all of them, such as a Dataset in memory.
+        Data for all jobs, such as a Dataset in memory.
     scratch
-        The file of the shared data, which is removed at the end.
+        File for the shared data, removed at the end.
     workers
-        Processes at a time.
+        Maximum number of processes at a time.
     observe
-        Told the label and the report.
+        Called with the label and the report.
 
     Raises
     ------
     InputError
-        As a job has raised it.
+        Raised by a job.
     ChildProcessError
-        A process cannot start, has died, or its job has raised anything else.
+        A process cannot start or was killed, or its job raised any other exception.
     """
     inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
     waiting = list(asked)
@@ -86,13 +86,13 @@ def run_beside(
                     observe(label, told)
         finally:
             for process in running.values():
-                process.kill()  # what a job writes is whole at any moment
+                process.kill()  # safe: every file of a job is written whole or not at all
             for process in running.values():
                 _end(process)
 
 
 def check_ended(label: str, code: int) -> None:
-    """Refuse an exit code that is not that of a job done."""
+    """Raise an error for a nonzero exit code."""
     if code:
         raise ChildProcessError(
             f"{label} was ended from outside or by a fault (exit code {code}); if memory was short, take fewer workers, and resume"
@@ -100,7 +100,7 @@ def check_ended(label: str, code: int) -> None:
 
 
 def _start(label: str, inbox: "queue.SimpleQueue[tuple[str, Any]]") -> "subprocess.Popen[bytes]":
-    """A new process, in a group of its own so that an interrupt at the terminal reaches the parent alone."""
+    """Start a process in a separate group: an interrupt at the terminal then reaches the parent alone."""
     code = f"import sys; sys.path[:] = {sys.path!r}; from runoff_lstm.runs.workers import main; main()"
     apart: dict[str, Any] = {"process_group": 0}
     if sys.platform == "win32":
@@ -114,16 +114,19 @@ def _start(label: str, inbox: "queue.SimpleQueue[tuple[str, Any]]") -> "subproce
 
 
 def _send(process: "subprocess.Popen[bytes]", scratch: Path, order: Any) -> None:
-    """Send a process its job; the pipe then stays open until this process ends."""
+    """Send a process its job; the pipe stays open until this process ends."""
     packed = pickle.dumps(order)
     if process.stdin is not None:
-        with suppress(OSError):  # it has died already, which is noticed by what it no longer says
+        with suppress(OSError):  # already exited; `_listen` reports the closed pipe
             process.stdin.write(b"".join(len(part).to_bytes(8, "big") + part for part in (os.fsencode(scratch), packed)))
             process.stdin.flush()
 
 
 def _end(process: "subprocess.Popen[bytes]") -> int:
-    """The exit code of a process that ends by itself; only then its pipe is closed, which would end it."""
+    """Wait for a process and return its exit code.
+
+    Close the pipe afterwards, as closing it ends the process.
+    """
     code = process.wait()
     if process.stdin is not None:
         with suppress(OSError):
@@ -132,7 +135,7 @@ def _end(process: "subprocess.Popen[bytes]") -> int:
 
 
 def _listen(label: str, stream: IO[bytes], inbox: "queue.SimpleQueue[tuple[str, Any]]") -> None:
-    """Put what a process says into the inbox, and None at its end, in the middle of a message or not."""
+    """Put the messages of a process into the inbox, then None at its end, even within a message."""
     try:
         with stream:
             while True:
@@ -143,14 +146,14 @@ def _listen(label: str, stream: IO[bytes], inbox: "queue.SimpleQueue[tuple[str, 
 
 @dataclass(frozen=True)
 class _Shared:
-    """An object whose arrays lie in a file: the places of their bytes there, and the rest of it, pickled."""
+    """An object with its arrays in a file: byte ranges of the arrays, and the remaining object, pickled."""
 
     path: Path
     places: tuple[tuple[int, int], ...]
     rest: bytes
 
     def load(self) -> Any:
-        """The object, its arrays mapped from the file: read when they are needed, and private where they are written to."""
+        """Load the object with memory-mapped arrays: read on access, copied on write."""
         with self.path.open("rb") as file:
             content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
         return pickle.loads(self.rest, buffers=[content[start : start + size] for start, size in self.places])
@@ -158,7 +161,7 @@ class _Shared:
 
 @contextmanager
 def _shared(value: Any, path: Path) -> Iterator[_Shared]:
-    """Write the arrays of an object to a file that is there while the block lasts."""
+    """Write the arrays of an object to a file for the duration of the block."""
     buffers: list[pickle.PickleBuffer] = []
     rest = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
     places = []
@@ -168,14 +171,14 @@ def _shared(value: Any, path: Path) -> Iterator[_Shared]:
                 places.append((file.tell(), buffer.raw().nbytes))
                 file.write(buffer.raw())
                 file.write(bytes(-file.tell() % _ALIGNED))
-            file.write(bytes(_ALIGNED))  # no file without a byte can be mapped
+            file.write(bytes(_ALIGNED))  # an empty file cannot be mapped
         yield _Shared(path, tuple(places), rest)
     finally:
         path.unlink(missing_ok=True)
 
 
 class _Messenger:
-    """Sends the reports of a job, not too often, and its last one in any case."""
+    """Sender of the reports of a job: limited in rate, with the last report always sent."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.stream, self.sent, self.latest = stream, 0.0, None
@@ -186,7 +189,7 @@ class _Messenger:
             self.flush()
 
     def flush(self) -> None:
-        """Send the latest report, if it was not sent."""
+        """Send the latest report unless it was sent already."""
         if self.latest is not None:
             self.send(self.latest)
         self.latest, self.sent = None, time.monotonic()
@@ -197,9 +200,9 @@ class _Messenger:
 
 
 def main() -> None:
-    """The process of one job."""
+    """Run one job in this process."""
     orders, stream = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what anything prints is no message
+    os.dup2(2, 1)  # printed text must not reach the message stream
     place, packed = (orders.read(int.from_bytes(orders.read(8), "big")) for _ in range(2))
     threading.Thread(target=_end_with_parent, args=(Path(os.fsdecode(place)),), daemon=True).start()
     messenger = _Messenger(stream)
@@ -214,7 +217,10 @@ def main() -> None:
 
 
 def _plain(error: Exception) -> Exception:
-    """An exception that any process can read: of an InputError its sentence, of others what they are, and where they come from."""
+    """Convert an exception to one that any process can unpickle.
+
+    An InputError keeps its message. Others become a ChildProcessError with their type and message. A note holds the traceback.
+    """
     from runoff_lstm.errors import InputError
 
     if isinstance(error, InputError):
@@ -228,7 +234,7 @@ def _plain(error: Exception) -> Exception:
 
 
 def _end_with_parent(scratch: Path) -> None:
-    """End this process when its parent does, however that ends: the pipe is then closed."""
+    """End this process when the pipe to its parent closes."""
     while os.read(0, 1):
         pass
     with suppress(OSError):
