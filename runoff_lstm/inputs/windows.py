@@ -170,14 +170,14 @@ class Windows:
         return self.calendar_tiles()
 
     def __len__(self) -> int:
-        """Number of windows: those of `calendar_tiles`, which hold every valid target step once."""
+        """Count the windows of `calendar_tiles`, which hold every valid target step once."""
         return len(self._items)
 
     def __getitem__(self, place: int) -> Batch:
-        """One window as a batch of one, in the order of basin and time.
+        """Gather one window as a batch of one, in the order of basin and time.
 
-        So `torch.utils.data.DataLoader(windows, shuffle=True, batch_size=32, collate_fn=Batch.joined)` gives batches for a loop of
-        one's own. `training_tiles` and `batches` are faster, and move the borders of the windows from epoch to epoch.
+        `torch.utils.data.DataLoader(windows, shuffle=True, batch_size=32, collate_fn=Batch.joined)` gives batches for a custom
+        loop. `training_tiles` and `batches` are faster, and shift the borders of the windows from epoch to epoch.
         """
         place = as_integer("place", place)
         if not -len(self) <= place < len(self):
@@ -239,8 +239,8 @@ class Windows:
     def training_tiles(self, *, seed: int, epoch: int, balanced: bool = False) -> Tiles:
         """Select the windows of one epoch in random order; each valid target step counts in exactly one.
 
-        With several targets per window, each span is cut into tiles at a random phase that changes with the epoch; tiles at the ends
-        of a span shift inward, and overlapping steps count once. The result depends only on the arguments.
+        With several targets per window, each span is cut into tiles at a random phase that changes with the epoch. Tiles at the
+        ends of a span shift inward, and overlapping steps count once. The result depends only on the arguments.
 
         Parameters
         ----------
@@ -263,8 +263,8 @@ class Windows:
     def calendar_tiles(self) -> Tiles:
         """Select the windows of a simulation on a fixed calendar, in order of basin and time.
 
-        Tiles begin at multiples of `targets_per_window` steps since 1970 in any period. A tile at the end of the record reaches past
-        it and is not moved back. A simulated value thus depends neither on the chosen period nor on any later day.
+        Tiles begin at multiples of `targets_per_window` steps since 1970 in any period. A tile at the end of the record extends
+        past it and is not moved back. A simulated value thus depends neither on the chosen period nor on any later day.
         """
         spans = _Spans.of(self._has_history)
         basin, first, last = spans.basin, spans.first, spans.last

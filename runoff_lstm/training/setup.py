@@ -307,8 +307,8 @@ def train(  # noqa: PLR0913 - plain arguments
     start_from
         A trained model to fine-tune: its weights are the initial weights, and its scaler is kept.
     frozen
-        Parts of `start_from` that are not trained further, by the name of a parameter or the beginning of one of its parts: "stack",
-        "head".
+        Parts of `start_from` that are not trained further, by the name of a parameter or the beginning of one of its parts:
+        "stack", "head".
     module
         A custom network instead of an `architecture`, called as described in `Network`; trained in place.
     observe
