@@ -19,8 +19,9 @@ class Batch:
     static_attributes
         (batch, attribute), attribute may be 0.
     discharge
-        (batch, target, lead): discharge at each lead for each of the last `targets_per_window` steps of the window. A simulation has
-        the single lead 0, the step itself. NaN: masked in the loss, because it is missing, outside the period or in another window.
+        (batch, target, lead): discharge at each lead for each of the last `targets_per_window` steps of the window. A simulation
+        has the single lead 0, the step itself. NaN: masked in the loss, because it is missing, outside the period or in another
+        window.
     basin, day
         (batch,) integers: position of the basin; position of the last target step on the time axis.
     future

@@ -35,8 +35,8 @@ def mae(*, observed: Tensor, simulated: Tensor, basin_std: Tensor, zero_flow: fl
 def nse(*, observed: Tensor, simulated: Tensor, basin_std: Tensor, zero_flow: float) -> Tensor:  # noqa: ARG001
     """Compute the basin-weighted squared error NSE*.
 
-    NSE* is the mean of ((simulated - observed) / (s_basin + 0.1))^2. The error is in scaled units. s_basin is the standard deviation
-    of the basin over the training period in mm d-1, as in the code of the paper.
+    NSE* is the mean of ((simulated - observed) / (s_basin + 0.1))^2. The error is in scaled units. s_basin is the standard
+    deviation of the basin over the training period in mm d-1, as in the code of the paper.
 
     References
     ----------
