@@ -55,7 +55,10 @@ class Batch:
 
     @staticmethod
     def joined(batches: "Sequence[Batch]") -> "Batch":
-        """Join batches of equal window length, in order: the `collate_fn` of a DataLoader over `Windows`."""
+        """Join batches of equal window length, in order.
+
+        This is the `collate_fn` of a DataLoader over `Windows`.
+        """
         future = [one.future for one in batches if one.future is not None]
         names = [field.name for field in fields(Batch) if field.name != "future"]
         parts = {name: torch.cat([getattr(one, name) for one in batches]) for name in names}
@@ -64,7 +67,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class Tiles:
-    """Index of the windows to gather: integer arrays of equal length, 12 bytes per window.
+    """Index of the windows to gather.
+
+    Integer arrays of equal length, 12 bytes per window.
 
     Attributes
     ----------

@@ -117,7 +117,9 @@ def check_inputs(dataset: xr.Dataset, periods: Periods, inputs: Inputs) -> None:
 def unusable_basins(
     dataset: xr.Dataset, period: AnyPeriod, *, forcing: Sequence[str], static_attributes: Sequence[str]
 ) -> dict[str, str]:
-    """Find the basins that cannot be used for training: the reason as a clause, by gauge id.
+    """Find the basins that cannot be used for training.
+
+    Returns the reason as a clause, by gauge id.
 
     A basin needs discharge and at least one day of complete forcing in the training period, and every attribute.
     """
@@ -138,7 +140,10 @@ def unusable_basins(
 
 
 def basins_without_attributes(dataset: xr.Dataset, static_attributes: Sequence[str]) -> dict[str, str]:
-    """Find the basins that cannot be simulated: the first missing attribute as a clause, by gauge id."""
+    """Find the basins that cannot be simulated.
+
+    Returns the first missing attribute as a clause, by gauge id.
+    """
     faults: dict[str, str] = {}
     for name in static_attributes:
         for gauge_id in dataset[BASIN].values[~np.isfinite(dataset[name].values)]:

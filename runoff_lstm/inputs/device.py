@@ -29,7 +29,9 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """Return the torch device of a name such as "cuda:1"; "auto" takes the fastest available one.
+    """Return the torch device of a name such as "cuda:1".
+
+    "auto" takes the fastest available one.
 
     Raises
     ------
@@ -48,7 +50,10 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 
 def products_in(precision: Precision, device: torch.device) -> torch.autocast:
-    """Return a context for matrix products in a precision; weights and sums stay float32."""
+    """Return a context for matrix products in a precision.
+
+    Weights and sums stay float32.
+    """
     return torch.autocast(device.type, torch.bfloat16, enabled=resolve_precision(precision, device) == "bfloat16")
 
 
@@ -59,13 +64,19 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
 
 
 def precision_now(device: torch.device) -> Precision:
-    """Return the precision of matrix products in the current context; see `products_in`."""
+    """Return the precision of matrix products in the current context.
+
+    See `products_in`.
+    """
     return "bfloat16" if torch.is_autocast_enabled(device.type) else "float32"
 
 
 @cache
 def _has_bfloat16(device: str) -> bool:
-    """Check whether an LSTM runs in bfloat16 on a device; torch raises on a CPU with AVX2 only, for example."""
+    """Check whether an LSTM runs in bfloat16 on a device.
+
+    Torch raises on a CPU with AVX2 only, for example.
+    """
     try:
         with torch.no_grad(), torch.autocast(device, torch.bfloat16):
             nn.LSTM(1, 1, device=device)(torch.zeros(1, 1, 1, device=device))
@@ -84,7 +95,9 @@ _AFTERWARDS = {_MMAP_THRESHOLD: 32 * 2**20, _TRIM_THRESHOLD: 64 * 2**20, _MMAP_M
 
 @contextmanager
 def freed_memory_kept(*, keep: bool = True) -> Iterator[None]:
-    """Keep freed memory in the C library, in the whole process; return it to the system at the end.
+    """Keep freed memory in the C library, in the whole process.
+
+    The end of the context returns it to the system.
 
     Without effect if `keep` is false (`Recipe.keep_memory`), if the environment variable RUNOFF_LSTM_KEEP_MEMORY is 0, or on
     systems other than Linux with glibc.
@@ -137,7 +150,10 @@ def read_threads(text: str | None) -> Threads:
 
 
 def processors() -> int:
-    """Count the processors of this process: those of its affinity, limited by the quota of its control group."""
+    """Count the processors of this process.
+
+    These are the processors of its affinity, limited by the quota of its control group.
+    """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([count, *map(int, _quotas())]))
 
@@ -181,7 +197,10 @@ _CAP: ContextVar[int | None] = ContextVar("cap", default=None)
 
 
 def threads_available() -> int:
-    """Return the largest number of threads: the minimum of `processors`, OMP_NUM_THREADS and the torch setting."""
+    """Return the largest number of threads.
+
+    This is the minimum of `processors`, OMP_NUM_THREADS and the torch setting.
+    """
     limits = [processors(), _CAP.get() or torch.get_num_threads()]
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     limits += [int(first)] if first.isdecimal() else []
@@ -189,9 +208,9 @@ def threads_available() -> int:
 
 
 def threads_by_rule(size: int, precision: Precision = "float32") -> int:
-    """Choose one thread per `ONE_THREAD` of work, up to the available ones, independent of the load.
+    """Choose one thread per `ONE_THREAD` of work, up to the available ones.
 
-    The same work on the same machine takes the same number of threads. The same seed thus gives the same run.
+    The same work on the same machine takes the same number of threads under any load. The same seed thus gives the same run.
 
     Parameters
     ----------
@@ -254,7 +273,10 @@ class ThreadCount:
 
     @contextmanager
     def one_pass(self) -> Iterator[None]:
-        """Run one update or batch on these threads; while "auto" is undecided, on the next number in turn."""
+        """Run one update or batch on these threads.
+
+        While "auto" is undecided, the pass runs on the next number in turn.
+        """
         if not self.trials:
             with with_threads(self.count):
                 yield

@@ -87,7 +87,10 @@ def with_made_inputs(scaled: xr.Dataset, lags: Sequence[int], *, zero_flow: floa
 
 
 def season_of(times: pd.DatetimeIndex) -> np.ndarray:
-    """Compute sine and cosine of the time of the year: (2, time) float32, in the order of `SEASON`."""
+    """Compute sine and cosine of the time of the year.
+
+    The result is (2, time) float32, in the order of `SEASON`.
+    """
     angle = 2 * np.pi * (times.day_of_year + times.hour / 24).to_numpy() / 365.25
     return np.stack([np.sin(angle), np.cos(angle)]).astype(np.float32)
 

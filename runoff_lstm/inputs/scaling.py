@@ -19,7 +19,9 @@ from runoff_lstm.inputs.checks import Checked, check_names
 
 @dataclass(frozen=True)
 class Scaler:
-    """Mean, standard deviation and range of every variable over the training period, over all basins.
+    """Mean, standard deviation and range of variables over the training period.
+
+    All basins are pooled.
 
     Attributes
     ----------
@@ -122,7 +124,10 @@ class Scaler:
         return -self.mean[DISCHARGE] / self.std[DISCHARGE]
 
     def widened(self, dataset: xr.Dataset, period: AnyPeriod) -> "Scaler":
-        """Widen the range to the training period of further data, for fine-tuning; mean and deviation stay."""
+        """Widen the range to the training period of further data, for fine-tuning.
+
+        Mean and deviation stay the same.
+        """
         within = dataset.isel(time=period.positions(times_of(dataset)))
         low, high = dict(self.minimum), dict(self.maximum)
         for name in self.mean:
@@ -148,7 +153,10 @@ class Scaler:
         return ((values - self.mean[name]) / self.std[name]).astype(np.float32)
 
     def invert(self, name: str, scaled: np.ndarray) -> np.ndarray:
-        """Convert scaled values to the unit of the variable, float32; the inverse of `scale`."""
+        """Convert scaled values to the unit of the variable, float32.
+
+        This is the inverse of `scale`.
+        """
         values = scaled.astype(np.float64) * self.std[name] + self.mean[name]
         if name == DISCHARGE and self.root_transform:
             values = np.maximum(values, 0.0) ** 2

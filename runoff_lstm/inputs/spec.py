@@ -76,7 +76,10 @@ class Inputs:
 
     @property
     def leads(self) -> range:
-        """Predicted leads: `range(1)`, the step itself, for a simulation; `range(1, n + 1)` for forecasts."""
+        """Predicted leads.
+
+        `range(1)`, the step itself, for a simulation; `range(1, n + 1)` for forecasts.
+        """
         return leads_of(self.lead_times)
 
     @property
@@ -90,7 +93,10 @@ class Inputs:
         return tuple(self.forcing.index(name) for name in self.forecast_forcing)
 
     def _coerce(self) -> None:
-        """Convert names and lags to tuples, so that equal inputs compare equal; raise on other types, with the name."""
+        """Convert names and lags to tuples, so that equal inputs compare equal.
+
+        Raise on other types, with the name.
+        """
         coerced: dict[str, object] = {
             name: as_names(name, getattr(self, name)) for name in ("forcing", "static_attributes", "forecast_forcing")
         }

@@ -204,12 +204,18 @@ class Windows:
 
     @property
     def valid(self) -> np.ndarray:
-        """Predictable and observed steps, (basin, time) bool; for forecasts the issue dates."""
+        """Predictable and observed steps, (basin, time) bool.
+
+        For forecasts these are the issue dates.
+        """
         return self._valid
 
     @property
     def n_targets(self) -> int:
-        """Number of valid target steps (forecasts: issue dates) over all basins; one epoch uses each once."""
+        """Number of valid target steps (forecasts: issue dates) over all basins.
+
+        One epoch uses each once.
+        """
         return int(self._valid.sum())
 
     @property
@@ -237,7 +243,9 @@ class Windows:
         return pd.DataFrame(columns, index=pd.Index(self.gauge_ids, name="gauge_id"))
 
     def training_tiles(self, *, seed: int, epoch: int, balanced: bool = False) -> Tiles:
-        """Select the windows of one epoch in random order; each valid target step counts in exactly one.
+        """Select the windows of one epoch in random order.
+
+        Each valid target step counts in exactly one.
 
         With several targets per window, each span is cut into tiles at a random phase that changes with the epoch. Tiles at the
         ends of a span shift inward, and overlapping steps count once. The result depends only on the arguments.
@@ -291,7 +299,10 @@ class Windows:
 
     @property
     def fingerprint(self) -> int:
-        """Checksum of the block and the targets; the same data and settings give the same number."""
+        """Checksum of the block and the targets.
+
+        The same data and settings give the same number.
+        """
         return zlib.crc32(self._targets.cpu().numpy().data, zlib.crc32(self._block.cpu().numpy().data))
 
     def find_non_finite(self, batch: Batch) -> str | None:
@@ -330,17 +341,26 @@ class Windows:
         return Batch(forcing, self._attributes[basin], discharge, basin, day, future)
 
     def _gather_targets(self, row: Tensor) -> Tensor:
-        """Gather targets (batch, target, lead); NaN where missing or after the end of the period."""
+        """Gather targets (batch, target, lead).
+
+        They are NaN where missing or after the end of the period.
+        """
         ahead = self._rows(self._targets, row + self.leads[0], self.targets_per_window + len(self.leads) - 1)
         return ahead.unfold(1, len(self.leads), 1).flatten(2)
 
     def batches(self, tiles: Tiles, batch_size: int, *, skip: int = 0) -> Iterator[Batch]:
-        """Yield the tiles as batches in order, skipping the first `skip`; the last batch may be smaller."""
+        """Yield the tiles as batches in order, skipping the first `skip`.
+
+        The last batch may be smaller.
+        """
         for start in range(skip * batch_size, len(tiles), batch_size):
             yield self.gather(tiles[start : start + batch_size])
 
     def _cut(self, start: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Cut spans into tiles from `start` to `last`; return the span and nominal first step of each tile."""
+        """Cut spans into tiles from `start` to `last`.
+
+        Return the span and nominal first step of each tile.
+        """
         k = self.targets_per_window
         count = (last - start) // k + 1
         span = np.repeat(np.arange(len(start)), count)
@@ -366,7 +386,10 @@ class Windows:
         )
 
     def _rows(self, block: Tensor, row: Tensor, length: int) -> Tensor:
-        """Gather rows [row, row + length) of the block per entry: (batch, length, feature) on the device."""
+        """Gather rows [row, row + length) of the block per entry.
+
+        The result is (batch, length, feature) on the device.
+        """
         features = block.shape[1]
         view = block.as_strided((block.shape[0] - length + 1, length * features), (features, 1))
         gathered = torch.index_select(view, 0, row.to(block.device))
@@ -399,7 +422,10 @@ class Windows:
 
 
 def _target_values(dataset: xr.Dataset, target: xr.DataArray | str) -> np.ndarray:
-    """Return the target (basin, time); raise if its basins or times differ from the dataset."""
+    """Return the target (basin, time).
+
+    Raise if its basins or times differ from the dataset.
+    """
     if isinstance(target, str):
         return dataset[target].values
     for dim in (BASIN, TIME):
@@ -417,7 +443,10 @@ def _repeated(basin: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def _history(complete: np.ndarray) -> np.ndarray:
-    """Count the consecutive complete steps up to each step, (basin, time); 0 at an incomplete step."""
+    """Count the consecutive complete steps up to each step, (basin, time).
+
+    The count is 0 at an incomplete step.
+    """
     step = np.arange(1, complete.shape[1] + 1, dtype=np.int32)
     last_gap = np.maximum.accumulate(np.where(complete, 0, step), axis=1)
     history: np.ndarray = step - last_gap
@@ -437,7 +466,10 @@ def _block(forcings: Sequence[np.ndarray], *, rows_after: int) -> Tensor:
 
 
 def _target_block(targets: Sequence[np.ndarray], shape: tuple[int, ...], *, rows_after: int) -> Tensor:
-    """Lay out targets as (basin * time + rows_after, target) float32; NaN where missing and after the end."""
+    """Lay out targets as (basin * time + rows_after, target) float32.
+
+    They are NaN where missing and after the end.
+    """
     basins, steps = shape
     block = np.full((basins * steps + rows_after, max(len(targets), 1)), np.nan, dtype=np.float32)
     for place, values in enumerate(targets):
@@ -452,7 +484,10 @@ def _ahead(present: np.ndarray, leads: range) -> np.ndarray:
 
 
 def _attributes(dataset: xr.Dataset, names: Sequence[str]) -> Tensor:
-    """Lay out attributes as (basin, attribute) float32; raise on a missing one, with basin and name."""
+    """Lay out attributes as (basin, attribute) float32.
+
+    Raise on a missing one, with basin and name.
+    """
     values = np.zeros((dataset.sizes[BASIN], len(names)), dtype=np.float32)
     for place, name in enumerate(names):
         values[:, place] = dataset[name].values

@@ -70,7 +70,10 @@ class TrainingState:
 
 
 def write_checkpoint(state: TrainingState, path: Path) -> None:
-    """Write the state atomically: the file is always either the complete old or the complete new one."""
+    """Write the state atomically.
+
+    The file is always either the complete old or the complete new one.
+    """
     with written_whole(path) as temporary:
         torch.save({"format": FORMAT, **{one.name: getattr(state, one.name) for one in fields(state)}}, temporary)
 

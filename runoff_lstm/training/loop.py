@@ -131,7 +131,10 @@ def threads_of_update(threads: Threads, model: nn.Module, recipe: Recipe, device
 
 @dataclass(frozen=True)
 class _Seen:
-    """Record of one update, not yet checked; loss and gradient norm are still on the device."""
+    """Record of one update, not yet checked.
+
+    Loss and gradient norm are still on the device.
+    """
 
     update: int
     epoch: int
@@ -235,7 +238,10 @@ class _Training:
             self.note_threads()
 
     def conclude(self) -> None:
-        """Validate the last weights if the budget does not end with a validation; not stored in the checkpoint."""
+        """Validate the last weights if the budget does not end with a validation.
+
+        The checkpoint does not hold this validation.
+        """
         if not self.ends_with_a_row:
             self.add_row()
 
@@ -296,7 +302,9 @@ class _Training:
         return loss.detach(), norm.detach()
 
     def loss(self, batch: Batch, simulated: Tensor) -> Tensor:
-        """Compute the loss; for several lead times the geometric mean, weighted by 1 / lead time.
+        """Compute the loss.
+
+        For several lead times it is the geometric mean, weighted by 1 / lead time.
 
         Each lead time thus counts by its relative error. Long lead times have large errors and do not dominate the short ones.
         Lead times without an observation in the batch are left out.
@@ -313,7 +321,10 @@ class _Training:
         return ((losses.clamp(min=tiny).log() * weights).sum() / weights.sum()).exp()
 
     def look(self) -> None:
-        """Check losses and gradient norms since the last check; raise if one is not finite or diverges."""
+        """Check losses and gradient norms since the last check.
+
+        Raise if one is not finite or diverges.
+        """
         if not self.unseen:
             return
         values = torch.stack([torch.stack((seen.loss, seen.norm)) for seen in self.unseen]).tolist()
@@ -326,7 +337,10 @@ class _Training:
         self.unseen.clear()
 
     def stop(self, seen: _Seen, loss: float, norm: float) -> NoReturn:
-        """Raise `TrainingError` with the cause: a value in the batch, or divergence of the training."""
+        """Raise `TrainingError` with the cause.
+
+        The cause is a value in the batch, or divergence of the training.
+        """
         batch = next(self.windows.batches(self.tiles(seen.epoch), self.recipe.batch_size, skip=seen.position))
         where = self.windows.find_non_finite(batch)
         if where is None:
@@ -343,7 +357,10 @@ class _Training:
         raise TrainingError(f"update {seen.update}: {where}; correct the data or leave the basin out{saved}")
 
     def add_row(self) -> None:
-        """Validate, keep the best weights if validation chooses them, and add a row to the history."""
+        """Validate and add a row to the history.
+
+        Keep the best weights if validation chooses them.
+        """
         self.look()
         state = self.state
         score = math.nan
@@ -361,14 +378,20 @@ class _Training:
         state.loss_sum, state.loss_count = 0.0, 0
 
     def chooses(self) -> bool:
-        """Whether the validation of this update may choose the weights; see `Recipe.patience`."""
+        """Whether the validation of this update may choose the weights.
+
+        See `Recipe.patience`.
+        """
         schedule, peak = self.recipe.schedule, self.recipe.learning_rate
         if schedule != "constant" and self.recipe.patience is None:
             return False
         return has_settled(schedule, rate=self.rate, peak=peak, progress=self.progress)
 
     def choose(self, score: float) -> None:
-        """Keep the current weights if they are the best so far, else count one more stale validation."""
+        """Keep the current weights if they are the best so far.
+
+        Otherwise count one more stale validation.
+        """
         state = self.state
         state.stale += 1
         if score > state.best_score:
@@ -411,7 +434,10 @@ class _Training:
         set_random_state(state.random, self.windows.device)
 
     def extend(self, asked: dict[str, Any]) -> None:
-        """Resume with a larger budget; raise if the result would differ from this budget from the start."""
+        """Resume with a larger budget.
+
+        Raise if the result would differ from this budget from the start.
+        """
         state = self.state
         assert self.checkpoint is not None
         check_budget(state.asked, self.recipe, run=self.checkpoint)

@@ -21,13 +21,19 @@ NSE_EPSILON = 0.1
 
 
 def mse(*, observed: Tensor, simulated: Tensor, basin_std: Tensor, zero_flow: float) -> Tensor:  # noqa: ARG001 - one form for all
-    """Compute the mean squared error, in units of the variance of the training discharge."""
+    """Compute the mean squared error.
+
+    It is in units of the variance of the training discharge.
+    """
     error, count = _error(observed, simulated)
     return error.square().sum() / count
 
 
 def mae(*, observed: Tensor, simulated: Tensor, basin_std: Tensor, zero_flow: float) -> Tensor:  # noqa: ARG001
-    """Compute the mean absolute error, in units of the standard deviation of the training discharge."""
+    """Compute the mean absolute error.
+
+    It is in units of the standard deviation of the training discharge.
+    """
     error, count = _error(observed, simulated)
     return error.abs().sum() / count
 

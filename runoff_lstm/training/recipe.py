@@ -131,11 +131,17 @@ class Recipe:
         return self.threads if isinstance(self.threads, int) else None
 
     def learned_by(self) -> dict[str, Any]:
-        """Return the settings that determine the weights, as plain values; threads and memory are excluded."""
+        """Return the settings that determine the weights, as plain values.
+
+        Threads and memory are excluded.
+        """
         return {name: value for name, value in asdict(self).items() if name not in ("threads", "keep_memory")}
 
     def _coerce(self) -> None:
-        """Convert numbers to int or float and milestones to tuples; raise on other types, with the name."""
+        """Convert numbers to int or float and milestones to tuples.
+
+        Raise on other types, with the name.
+        """
         coerced: dict[str, object] = {"balance_basins": as_flag("balance_basins", self.balance_basins)}
         for name in ("batch_size", "validate_every", "steps", "epochs", "gradient_length", "patience"):
             if getattr(self, name) is not None or type(self).__dataclass_fields__[name].default is not None:

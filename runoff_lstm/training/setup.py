@@ -155,14 +155,20 @@ def _check_own(module: nn.Module, recipe: Recipe, *, architecture: Architecture 
 
 
 def _fresh(architecture: Architecture, inputs: Inputs, *, zero_flow: float, seed: int) -> Model:
-    """Build a model with the initial weights of a seed; the random state of torch is unchanged."""
+    """Build a model with the initial weights of a seed.
+
+    The random state of torch is unchanged.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_model(architecture, inputs, zero_flow=zero_flow)
 
 
 def _with_forecast(architecture: Architecture | None, inputs: Inputs) -> Architecture | None:
-    """Add the forecast method to the architecture if there are lead times; the default is "direct"."""
+    """Add the forecast method to the architecture if there are lead times.
+
+    The default is "direct".
+    """
     if not inputs.lead_times:
         if architecture is not None and architecture.forecast is not None:
             raise InputError(f'forecast = "{architecture.forecast}" needs lead_times, such as lead_times = 7')
@@ -185,7 +191,10 @@ def check_settings(
     architecture: Architecture | None = None,
     start_from: TrainedModel | None = None,
 ) -> None:
-    """Raise on an argument of another class and on a setting without effect; arguments as for `prepare`."""
+    """Raise on an argument of another class and on a setting without effect.
+
+    Arguments as for `prepare`.
+    """
     check_kinds(inputs=inputs, periods=periods, recipe=recipe, architecture=architecture, start_from=start_from)
     if recipe.patience is not None and periods.validation is None:
         raise InputError(
@@ -210,14 +219,20 @@ KINDS: dict[str, tuple[type, str]] = {
 
 
 def check_kinds(**given: object) -> None:
-    """Raise on an argument of another class than in `KINDS`; only `periods` and `inputs` must not be None."""
+    """Raise on an argument of another class than in `KINDS`.
+
+    Only `periods` and `inputs` must not be None.
+    """
     for name, value in given.items():
         if name in KINDS and (value is not None or name in ("periods", "inputs")):
             as_instance(name, value, *KINDS[name])
 
 
 def check_used(training: Training, periods: Periods) -> None:
-    """Raise if no basin has an NSE in the validation period; log the number of unused basins of each period."""
+    """Raise if no basin has an NSE in the validation period.
+
+    Log the number of unused basins of each period.
+    """
     gauge_ids = np.array(training.windows["train"].gauge_ids)
     learned = np.asarray(training.windows["train"].valid.any(axis=1))
     _log_left_out("train", gauge_ids[~learned], learned.size, "have no step to learn from")
@@ -234,7 +249,10 @@ def check_used(training: Training, periods: Periods) -> None:
 
 
 def _log_coverage(name: str, coverage: pd.DataFrame) -> None:
-    """Log how many steps of a period are not used, and why; log nothing if all are used."""
+    """Log how many steps of a period are not used, and why.
+
+    Log nothing if all are used.
+    """
     steps, used, history, discharge = (
         int(coverage[column].sum()) for column in ("steps", "used", "without_history", "without_discharge")
     )
@@ -255,7 +273,10 @@ def _log_left_out(name: str, left_out: np.ndarray, basins: int, why: str) -> Non
 
 
 def _check_truncation(recipe: Recipe, architecture: Architecture) -> None:
-    """Raise if `gradient_length` conflicts with dropout masks, a recursive forecast or a learned initial state."""
+    """Raise if `gradient_length` conflicts with the architecture.
+
+    It excludes dropout masks, a recursive forecast and a learned initial state.
+    """
     if recipe.gradient_length is None:
         return
     if architecture.dropout.kind is not None:

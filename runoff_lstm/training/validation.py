@@ -96,12 +96,15 @@ class Training:
 
     @property
     def threads(self) -> int | None:
-        """Number of threads of a training that is not resumed; None where it is found by timing."""
+        """Number of threads of a training that is not resumed.
+
+        It is None where it is found by timing.
+        """
         chosen = threads_of_update(self.recipe.threads, self.model.module, self.recipe, self.windows["train"].device)
         return chosen.count if chosen.settled else None
 
     def validation_nse(self) -> float:
-        """Compute the median NSE of the current model over the scored basins of the validation period.
+        """Compute the median validation NSE of the current model over the scored basins.
 
         For several lead times: 1 - the geometric mean of 1 - NSE, the same combination as in the loss. NaN if a simulated
         value is not finite.
@@ -128,7 +131,10 @@ class Training:
         return scored
 
     def _basin_nse(self, simulated: np.ndarray) -> np.ndarray:
-        """Compute the NSE (lead, basin) of scaled simulated values (basin, time, lead); NaN where undefined."""
+        """Compute the NSE (lead, basin) of scaled simulated values (basin, time, lead).
+
+        The result is NaN where undefined.
+        """
         scores, scaler = [], self.model.scaler
         for observed, made in self._pairs(simulated):
             if scaler.root_transform:
@@ -145,12 +151,18 @@ class Training:
             return simulate_windows(self.model.module, windows, threads=self.recipe.threads_after)
 
     def _pairs(self, simulated: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Pair scaled observed and simulated discharge (basin, time) for each lead, at the issue step."""
+        """Pair scaled observed and simulated discharge of each lead.
+
+        Arrays are (basin, time), at the step from which the lead counts.
+        """
         leads = self.model.inputs.leads
         return [(self.observed.shift({TIME: -lead}).values, simulated[..., place]) for place, lead in enumerate(leads)]
 
     def _residual_variance(self, observed: np.ndarray, simulated: np.ndarray) -> float:
-        """Divide the mean squared error of the simulated root by the mean square of the simulated root."""
+        """Compute the relative error variance of the root.
+
+        It is the mean squared error of the simulated root over the mean square of the simulated root.
+        """
         both = np.isfinite(observed) & np.isfinite(simulated)
         o, s = (np.sqrt(self.model.scaler.invert(DISCHARGE, one[both]).astype(np.float64)) for one in (observed, simulated))
         return float(((o - s) ** 2).sum() / (s**2).sum()) if s.any() else 0.0
