@@ -1,4 +1,4 @@
-"""Batch: windows for one pass of a model; Tiles: which windows to gather."""
+"""Batch: windows for one pass of a model; Tiles: index of the windows to gather."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -19,14 +19,14 @@ class Batch:
     static_attributes
         (batch, attribute), attribute may be 0.
     discharge
-        (batch, target, lead): of each of the last `targets_per_window` steps of the window the discharge at each lead; a simulation
-        has the one lead 0, the step itself. NaN: nothing is to be learned from this entry; it was not observed, lies outside the
-        period or belongs to another window.
+        (batch, target, lead): discharge at each lead for each of the last `targets_per_window` steps of the window. A simulation
+        has the single lead 0, the step itself. NaN: masked in the loss, because it is missing, outside the period or in another
+        window.
     basin, day
-        (batch,) integers: position of the basin, and of the last target step on the time axis.
+        (batch,) integers: position of the basin; position of the last target step on the time axis.
     future
-        (batch, target + lead - 1, forcing) of forecasts that are given forcing beyond the issue date: from the step after the first
-        target step on. None elsewhere.
+        (batch, target + lead - 1, forcing): forcing beyond the issue date, from the step after the first target step on. None
+        without such forcing.
 
     Examples
     --------
@@ -55,7 +55,10 @@ class Batch:
 
     @staticmethod
     def joined(batches: "Sequence[Batch]") -> "Batch":
-        """Several batches of the same windows' length as one, in order: the `collate_fn` of a DataLoader over `Windows`."""
+        """Join batches of equal window length, in order.
+
+        This is the `collate_fn` of a DataLoader over `Windows`.
+        """
         future = [one.future for one in batches if one.future is not None]
         names = [field.name for field in fields(Batch) if field.name != "future"]
         parts = {name: torch.cat([getattr(one, name) for one in batches]) for name in names}
@@ -64,14 +67,16 @@ class Batch:
 
 @dataclass(frozen=True)
 class Tiles:
-    """Which windows to gather: integer arrays of one length, 12 bytes a window.
+    """Index of the windows to gather.
+
+    Integer arrays of equal length, 12 bytes per window.
 
     Attributes
     ----------
     basin, first
         Position of the basin and of the window's first target step on the time axis (int32).
     begin, stop
-        The targets of the window that count are begin <= target < stop (int16); the others belong to a neighbour.
+        Targets with begin <= target < stop count in this window (int16); the others count in a neighbouring window.
     """
 
     basin: np.ndarray

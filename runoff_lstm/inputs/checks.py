@@ -1,4 +1,4 @@
-"""From a Dataset, inputs and periods to the record of their check, which preparation takes: each is checked once."""
+"""Check of Dataset, inputs and periods, done once before the preparation of a training."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,18 +18,18 @@ from runoff_lstm.inputs.spec import Inputs
 
 @dataclass(frozen=True)
 class Checked:
-    """A Dataset that has what a training needs, made by `check`.
+    """A Dataset checked for training, returned by `check`.
 
     Attributes
     ----------
     dataset
-        Canonical; discharge that was filled may be an input, and nothing else.
+        Canonical. Filled discharge may be used as an input only.
     measured
-        The same with discharge as it was measured, for targets, scaler and scores.
+        The same with measured discharge only, for targets, scaler and scores.
     inputs, periods
-        What it was checked against.
+        Inputs and periods of the check.
     unusable
-        Basins that cannot be trained on, and why: by gauge id, a clause.
+        Basins that cannot be used for training: the reason as a clause, by gauge id.
     """
 
     dataset: xr.Dataset
@@ -40,11 +40,11 @@ class Checked:
 
     @property
     def gauge_ids(self) -> list[str]:
-        """Of all its basins, in order."""
+        """Gauge ids of all basins, in order."""
         return [str(gauge_id) for gauge_id in self.dataset[BASIN].values]
 
     def only(self, gauge_ids: Iterable[str]) -> "Checked":
-        """The same of some of its basins, in the order given."""
+        """Select some of the basins, in the order given."""
         chosen = list(gauge_ids)
         if chosen == self.gauge_ids:
             return self
@@ -54,7 +54,7 @@ class Checked:
         return replace(self, dataset=dataset, measured=observed, unusable=unusable)
 
     def refuse_unusable(self) -> None:
-        """Refuse the first basin that cannot be trained on, with the number of the others."""
+        """Raise on the first basin that cannot be used for training, with the number of the others."""
         if self.unusable:
             gauge_id, why = next(iter(self.unusable.items()))
             others = f" (and {len(self.unusable) - 1} more basins cannot be used)" if len(self.unusable) > 1 else ""
@@ -62,13 +62,13 @@ class Checked:
 
 
 def check(dataset: xr.Dataset, inputs: Inputs, periods: Periods) -> Checked:
-    """Check a Dataset against the canonical form, then against what a model sees and when.
+    """Check a Dataset against the canonical form, then against inputs and periods.
 
     Raises
     ------
     InputError
         The Dataset is not canonical (see `check_basins`), or names or periods do not fit it (see `check_inputs`). Basins that
-        cannot be trained on are no error: they are in `Checked.unusable`.
+        cannot be used for training raise no error; they are listed in `Checked.unusable`.
     """
     dataset = check_basins(dataset)
     check_inputs(dataset, periods, inputs)
@@ -80,9 +80,9 @@ def check(dataset: xr.Dataset, inputs: Inputs, periods: Periods) -> Checked:
 def check_names(
     dataset: xr.Dataset, *, forcing: Sequence[str], static_attributes: Sequence[str] = (), from_discharge: bool = False
 ) -> None:
-    """Refuse names the dataset does not have, names of the wrong kind, and discharge among the forcing of a simulation.
+    """Raise on unknown, duplicate or wrong names, and on discharge among forcing or attributes.
 
-    Without any forcing a model can learn from observed discharge alone (`from_discharge`).
+    With `from_discharge` a model can be trained on observed discharge alone, without forcing.
     """
     if not forcing and not from_discharge:
         raise InputError('no forcing variable is named; list at least one, such as forcing = ["precipitation"]')
@@ -102,7 +102,7 @@ def check_names(
 
 
 def check_inputs(dataset: xr.Dataset, periods: Periods, inputs: Inputs) -> None:
-    """Refuse a period that is not inside the data, data without discharge, and names that are not in the data."""
+    """Raise on periods outside the data, data without discharge, and names not in the data."""
     periods.check(times_of(dataset))
     if DISCHARGE not in dataset:
         raise InputError('the data have no discharge to learn from; name its column, such as rename = {discharge = "Qo"}')
@@ -117,9 +117,11 @@ def check_inputs(dataset: xr.Dataset, periods: Periods, inputs: Inputs) -> None:
 def unusable_basins(
     dataset: xr.Dataset, period: AnyPeriod, *, forcing: Sequence[str], static_attributes: Sequence[str]
 ) -> dict[str, str]:
-    """The basins that cannot be trained on, and why: by gauge id, a clause.
+    """Find the basins that cannot be used for training.
 
-    A basin needs discharge in the training period, some day of complete forcing in it, and every attribute.
+    Returns the reason as a clause, by gauge id.
+
+    A basin needs discharge and at least one day of complete forcing in the training period, and every attribute.
     """
     within = dataset.isel({TIME: period.positions(times_of(dataset))})
     observed = within[DISCHARGE].notnull().any(TIME).values
@@ -138,7 +140,10 @@ def unusable_basins(
 
 
 def basins_without_attributes(dataset: xr.Dataset, static_attributes: Sequence[str]) -> dict[str, str]:
-    """The basins that cannot even be simulated, and why: by gauge id, a clause that names the first attribute it lacks."""
+    """Find the basins that cannot be simulated.
+
+    Returns the first missing attribute as a clause, by gauge id.
+    """
     faults: dict[str, str] = {}
     for name in static_attributes:
         for gauge_id in dataset[BASIN].values[~np.isfinite(dataset[name].values)]:

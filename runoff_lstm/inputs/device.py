@@ -1,4 +1,4 @@
-"""Where and how the arithmetic runs: device, precision, threads and memory."""
+"""Device, precision, threads and memory of the computation."""
 
 import ctypes
 import logging
@@ -29,12 +29,14 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """The torch device of that name, or of one such as "cuda:1"; "auto" takes the fastest that is available.
+    """Return the torch device of a name such as "cuda:1".
+
+    "auto" takes the fastest available one.
 
     Raises
     ------
     InputError
-        The name is not known, or this machine does not have the device.
+        The name is unknown, or the device is not available.
     """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     kind, _, number = str(device).partition(":")
@@ -48,24 +50,33 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 
 def products_in(precision: Precision, device: torch.device) -> torch.autocast:
-    """A context in which a model takes its matrix products in that precision; weights and sums stay float32."""
+    """Return a context for matrix products in a precision.
+
+    Weights and sums stay float32.
+    """
     return torch.autocast(device.type, torch.bfloat16, enabled=resolve_precision(precision, device) == "bfloat16")
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
-    """The precision that is used where this one is asked for: float32 where the device has no bfloat16, which is logged once."""
+    """Return the precision, or float32 if the device has no bfloat16 (logged once)."""
     check_choice("precision", precision, get_args(Precision))
     return "bfloat16" if precision == "bfloat16" and _has_bfloat16(device.type) else "float32"
 
 
 def precision_now(device: torch.device) -> Precision:
-    """The precision of the matrix products in the context around; see `products_in`."""
+    """Return the precision of matrix products in the current context.
+
+    See `products_in`.
+    """
     return "bfloat16" if torch.is_autocast_enabled(device.type) else "float32"
 
 
 @cache
 def _has_bfloat16(device: str) -> bool:
-    """Whether an LSTM runs in bfloat16 there: on a CPU with AVX2 alone, say, torch has none and raises."""
+    """Check whether an LSTM runs in bfloat16 on a device.
+
+    Torch raises on a CPU with AVX2 only, for example.
+    """
     try:
         with torch.no_grad(), torch.autocast(device, torch.bfloat16):
             nn.LSTM(1, 1, device=device)(torch.zeros(1, 1, 1, device=device))
@@ -79,18 +90,21 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # M_TRIM_THRESHOLD and
 
 
 _AFTERWARDS = {_MMAP_THRESHOLD: 32 * 2**20, _TRIM_THRESHOLD: 64 * 2**20, _MMAP_MAX: 65536}
-"""Where the thresholds end up by themselves in a process that has freed large blocks; once set by hand they no longer move."""
+"""Thresholds that glibc reaches in a process that has freed large blocks; after a manual setting they stay fixed."""
 
 
 @contextmanager
 def freed_memory_kept(*, keep: bool = True) -> Iterator[None]:
-    """While it lasts, the C library keeps what is freed, in the whole process; at the end it hands it back.
+    """Keep freed memory in the C library, in the whole process.
 
-    Nothing happens with `keep` false (`Recipe.keep_memory`) or where the environment variable RUNOFF_LSTM_KEEP_MEMORY is 0.
+    The end of the context returns it to the system.
 
-    An update of an LSTM on a CPU takes and frees tens of megabytes. glibc gives each such block back to the system and asks for it
-    anew, and the system zeroes every page of it: that is up to half of an update (see tests/benchmarks/README.md). Values do
-    not change. Elsewhere than on Linux with glibc nothing happens.
+    Without effect if `keep` is false (`Recipe.keep_memory`), if the environment variable RUNOFF_LSTM_KEEP_MEMORY is 0, or on
+    systems other than Linux with glibc.
+
+    An update of an LSTM on a CPU allocates and frees tens of megabytes. glibc returns each such block to the system and requests it
+    again, and the system zeroes every page. This takes up to half of an update (see tests/benchmarks/README.md). Values do not
+    change.
     """
     keep = keep and os.environ.get("RUNOFF_LSTM_KEEP_MEMORY", "1") != "0"
     library = ctypes.CDLL(None) if keep and sys.platform == "linux" else None
@@ -108,13 +122,13 @@ def freed_memory_kept(*, keep: bool = True) -> Iterator[None]:
 
 
 GAIN = 1.3
-"""How many times as quick more threads have to be on a quiet machine: on a busy one they wait for each other, and take many times
+"""Minimum speed-up that more threads must reach on an idle machine. On a busy one threads wait for each other and take many times
 as long."""
 
 
 ONE_THREAD: dict[Precision, int] = {"float32": 1_000_000, "bfloat16": 10_000_000}
-"""Weights times windows that one thread takes, by precision; up to these a second one gains less than `GAIN` (see
-tests/benchmarks/README.md). The steps of a sequence come one after the other, so that their number changes nothing."""
+"""Weights times windows per thread, by precision. Up to these a second thread gains less than `GAIN` (see
+tests/benchmarks/README.md). The steps of a sequence run one after the other, so their number has no effect."""
 
 
 Threads = int | str | None
@@ -122,21 +136,24 @@ Threads = int | str | None
 
 
 def check_threads(threads: Threads) -> None:
-    """Refuse what is no number of threads."""
+    """Raise if a value is not a number of threads."""
     if threads is None or threads == "auto" or (isinstance(threads, int) and not isinstance(threads, bool) and threads >= 1):
         return
     raise InputError(f'threads = {threads!r} is no number of threads; give a whole number from 1 on, such as 1, or "auto"')
 
 
 def read_threads(text: str | None) -> Threads:
-    """A number of threads as it is written on the command line."""
+    """Parse a number of threads from the command line."""
     threads: Threads = int(text) if text is not None and text.isdecimal() else text
     check_threads(threads)
     return threads
 
 
 def processors() -> int:
-    """The processors that this process may use: those of its affinity, and no more than the quota of its control group."""
+    """Count the processors of this process.
+
+    These are the processors of its affinity, limited by the quota of its control group.
+    """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([count, *map(int, _quotas())]))
 
@@ -145,7 +162,7 @@ _CGROUPS, _OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def _quotas() -> list[float]:
-    """Processors' worth of time that the control groups of this process allow, of version 2 and 1, from its own to the root."""
+    """Read the CPU quotas of the control groups (versions 2 and 1) of this process up to the root, in processors."""
     try:
         lines = [line.split(":", 2) for line in _OWN_CGROUPS.read_text().splitlines()]
     except OSError:
@@ -164,7 +181,7 @@ def _quotas() -> list[float]:
 
 
 def _quota(folder: Path) -> list[float]:
-    """The quota of one control group, where it has one."""
+    """Read the quota of one control group, if it has one."""
     for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
         try:
             quota, period = " ".join((folder / name).read_text() for name in names).split()
@@ -176,11 +193,14 @@ def _quota(folder: Path) -> list[float]:
 
 
 _CAP: ContextVar[int | None] = ContextVar("cap", default=None)
-"""What torch's number of threads was before `with_threads` changed it: its own default, or what the user has set."""
+"""Number of threads of torch before `with_threads` changed it: the default, or the number set by the user."""
 
 
 def threads_available() -> int:
-    """The most threads that are used: `processors`, the variable OMP_NUM_THREADS, and what torch was set to by the user."""
+    """Return the largest number of threads.
+
+    This is the minimum of `processors`, OMP_NUM_THREADS and the torch setting.
+    """
     limits = [processors(), _CAP.get() or torch.get_num_threads()]
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     limits += [int(first)] if first.isdecimal() else []
@@ -188,23 +208,23 @@ def threads_available() -> int:
 
 
 def threads_by_rule(size: int, precision: Precision = "float32") -> int:
-    """One thread for every `ONE_THREAD` of the work, as far as they are available, however busy the machine is.
+    """Choose one thread per `ONE_THREAD` of work, up to the available ones.
 
-    The same work on the same machine so takes the same number, and the same seed gives the same run.
+    The same work on the same machine takes the same number of threads under any load. The same seed thus gives the same run.
 
     Parameters
     ----------
     size
-        Weights times windows that are computed at once.
+        Weights times windows computed at once.
     precision
-        That the device uses.
+        Precision of the device.
     """
     return max(1, min(threads_available(), -(-size // ONE_THREAD[precision])))
 
 
 @contextmanager
 def with_threads(count: int) -> Iterator[None]:
-    """Within this context torch takes so many threads."""
+    """Set the number of threads of torch within this context."""
     before = torch.get_num_threads()
     token = _CAP.set(_CAP.get() or before)
     torch.set_num_threads(count)
@@ -216,20 +236,20 @@ def with_threads(count: int) -> Iterator[None]:
 
 
 TRIES = 5
-"""Passes by which "auto" judges each number of threads, after one that warms up."""
+"""Passes that "auto" times for each number of threads, after one warm-up pass."""
 
 
 class ThreadCount:
-    """How many threads a piece of work takes, pass after pass.
+    """Number of threads of repeated passes.
 
     Parameters
     ----------
     threads
-        What was asked for; more than are available are not used, which is logged.
+        Setting; limited to the available threads, which is logged.
     model, windows, device
-        The network, the windows that it computes at once, and where; the rule and the trial are for a CPU.
+        Network, number of windows computed at once, and device. Rule and timing apply to a CPU only.
     precision
-        Of its matrix products.
+        Precision of the matrix products.
     """
 
     def __init__(
@@ -253,7 +273,10 @@ class ThreadCount:
 
     @contextmanager
     def one_pass(self) -> Iterator[None]:
-        """One update, or one batch of a simulation, on these threads; while "auto" is undecided, on the next number in turn."""
+        """Run one update or batch on these threads.
+
+        While "auto" is undecided, the pass runs on the next number in turn.
+        """
         if not self.trials:
             with with_threads(self.count):
                 yield
@@ -268,11 +291,11 @@ class ThreadCount:
 
     @property
     def settled(self) -> bool:
-        """Whether the number will stay as it is."""
+        """Whether the number is final."""
         return not self.trials
 
     def _settle(self) -> None:
-        """Take more threads only where they were `GAIN` times as quick as fewer."""
+        """Choose more threads only if they were `GAIN` times as fast as fewer."""
         medians = {count: statistics.median(taken[1:]) for count, taken in self.trials.items()}
         for count in sorted(medians):
             if medians[self.count] >= GAIN * medians[count]:
@@ -286,20 +309,20 @@ def _log_once(level: int, text: str) -> None:
 
 
 def log_threads(count: int) -> None:
-    """Say how many threads are used, once for each number."""
+    """Log the number of threads, once for each number."""
     _log_once(logging.INFO, f"{count} thread(s), {threads_available()} available")
 
 
 FIRST, LATEST = slice(5, 25), 20
-"""Updates of a process that set its pace, and how many of the latest ones are held against them."""
+"""First updates of a process as reference, and number of latest updates compared with them."""
 
 
 BUSY, SECONDS_LOST = 4.0, 0.02
-"""How many times as slow as the first updates the latest ones are called slow, and how much later at least each has to be."""
+"""Updates count as slow at this multiple of the first ones and at this minimum delay in seconds."""
 
 
 class Pace:
-    """Notices once where updates come several times slower than the first ones of this process."""
+    """Monitor of update times that warns once if they are several times those of the first updates."""
 
     def __init__(self) -> None:
         self.first: list[float] = []
@@ -307,7 +330,7 @@ class Pace:
         self.told = False
 
     def add(self, seconds: float, *, update: int, threads: int) -> None:
-        """Note what an update took."""
+        """Record the duration of an update."""
         if len(self.first) < FIRST.stop:
             self.first.append(seconds)
             return

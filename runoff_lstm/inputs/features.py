@@ -1,7 +1,7 @@
-"""Inputs that are made, not read: observed discharge, lagged, with a flag of whether there was any, and the time of the year.
+"""Features computed from the data: lagged observed discharge with a flag for missing values, and the time of the year.
 
-An observation comes as it is and by its logarithm, in which small rivers and low flows are told apart. A missing one is 0 with the
-flag 0, so that no simulation or forecast fails because a gauge was silent.
+An observation enters by its value and its logarithm; the logarithm resolves small rivers and low flows. A missing observation is 0
+with the flag 0, so that simulations and forecasts run without it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,14 +17,16 @@ from runoff_lstm.data.times import times_of
 from runoff_lstm.errors import InputError
 
 _FORMS = ("", "_log", "_known")
-"""The inputs that are made of one observation."""
+"""Suffixes of the features computed from one observation."""
 
 SEASON = ("season_sin", "season_cos")
-"""The time of the year on a circle."""
+"""Features of the time of the year: sine and cosine."""
 
 
 def input_names(lags: Sequence[int], *, season: bool = False) -> list[str]:
-    """The names of the inputs that `with_made_inputs` adds: the season, then of each lag the observation, its logarithm, its flag.
+    """List the names of the features that `with_made_inputs` adds.
+
+    Order: the season, then for each lag the observation, its logarithm, its flag.
 
     >>> input_names([1])
     ['discharge_lag_1', 'discharge_lag_1_log', 'discharge_lag_1_known']
@@ -33,7 +35,7 @@ def input_names(lags: Sequence[int], *, season: bool = False) -> list[str]:
 
 
 def check_lags(lags: Sequence[int], *, lead_times: int) -> None:
-    """Refuse a lag that would show a model the very discharge it is to predict, or one from the future."""
+    """Raise on a lag that leaks the target discharge or later discharge."""
     for lag in lags:
         if lag < 0 or (lag == 0 and not lead_times):
             raise InputError(
@@ -45,7 +47,7 @@ def check_lags(lags: Sequence[int], *, lead_times: int) -> None:
 
 
 def refuse_made_names(given: Iterable[str], made: Sequence[str]) -> None:
-    """Refuse a variable of the data under the name of an input that is made."""
+    """Raise if a variable of the data has the name of a computed feature."""
     for name in given:
         if name in made:
             setting = "season" if name in SEASON else "discharge_lags"
@@ -56,14 +58,14 @@ def refuse_made_names(given: Iterable[str], made: Sequence[str]) -> None:
 
 
 def with_made_inputs(scaled: xr.Dataset, lags: Sequence[int], *, zero_flow: float, season: bool = False) -> xr.Dataset:
-    """The dataset with the inputs of `input_names`, each (basin, time) float32 without NaN.
+    """Add the features of `input_names` to a dataset, each (basin, time) float32 without NaN.
 
     Parameters
     ----------
     scaled
-        With `discharge` (basin, time), scaled, NaN where nothing was observed.
+        Dataset with scaled `discharge` (basin, time), NaN where missing.
     lags
-        Steps back: the input of a step with lag 1 is the discharge of the step before.
+        Lags in steps: lag 1 is the discharge of the step before.
     zero_flow
         Scaled value of zero discharge.
     season
@@ -85,16 +87,19 @@ def with_made_inputs(scaled: xr.Dataset, lags: Sequence[int], *, zero_flow: floa
 
 
 def season_of(times: pd.DatetimeIndex) -> np.ndarray:
-    """The time of the year of each step on a circle: (2, time) float32, in the order of `SEASON`."""
+    """Compute sine and cosine of the time of the year.
+
+    The result is (2, time) float32, in the order of `SEASON`.
+    """
     angle = 2 * np.pi * (times.day_of_year + times.hour / 24).to_numpy() / 365.25
     return np.stack([np.sin(angle), np.cos(angle)]).astype(np.float32)
 
 
 def observation_inputs(scaled: Tensor, *, zero_flow: float) -> Tensor:
-    """What is made of observations: as they are, log10(sqrt(u) + 0.05), and the flag, along a new last dimension; 0 where NaN.
+    """Compute value, log10(sqrt(u) + 0.05) and flag of observations along a new last dimension.
 
-    u is discharge in units of its standard deviation in training, so scaled discharge counted from `zero_flow`. A logarithm of the
-    root is what Feng et al. (2020), doi:10.1029/2019WR026793, scale discharge by.
+    All three are 0 where the observation is NaN. u is scaled discharge minus `zero_flow`, that is discharge in units of its
+    standard deviation in training. Feng et al. (2020), doi:10.1029/2019WR026793, scale discharge by a logarithm of the root.
     """
     known = ~torch.isnan(scaled)
     logarithm = torch.log10(torch.sqrt((scaled - zero_flow).clamp(min=0)) + 0.05)
@@ -102,21 +107,23 @@ def observation_inputs(scaled: Tensor, *, zero_flow: float) -> Tensor:
 
 
 def hide_observed_discharge(forcing: Tensor, lags: Sequence[int], share: float) -> Tensor:
-    """Make some gauges of a batch silent for a while, so that a model learns to go on without them.
+    """Mask observed discharge over a random interval in a random share of windows.
+
+    Trains the model for missing discharge.
 
     Parameters
     ----------
     forcing
         (batch, window, forcing); its last features are those of `input_names`, in order.
     lags
-        Of these features.
+        Lags of these features.
     share
-        Probability of each window to have a silent stretch, of random place and length.
+        Probability that a window has a masked interval, of random position and length.
 
     Returns
     -------
     Tensor
-        A copy in which the observations of those stretches, and their flags, are 0 at every lag.
+        A copy with observations and flags of the masked intervals set to 0 at every lag.
     """
     batch, steps, _ = forcing.shape
     chosen, begin, length = torch.rand(3, batch, 1, device=forcing.device)

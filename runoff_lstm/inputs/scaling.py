@@ -1,6 +1,6 @@
-"""From the training period of a Dataset to its centre and spread, and with them to scaled values and back.
+"""Scaling: mean and standard deviation of the training period, scaled values and their inverse.
 
-Only the training period is ever seen: nothing of validation or test enters a mean, a spread or a range.
+Only the training period is used: no value of validation or test enters a mean, a standard deviation or a range.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,17 +19,19 @@ from runoff_lstm.inputs.checks import Checked, check_names
 
 @dataclass(frozen=True)
 class Scaler:
-    """Mean, standard deviation and range of every variable over the training period, all basins together.
+    """Mean, standard deviation and range of variables over the training period.
+
+    All basins are pooled.
 
     Attributes
     ----------
     mean, std
-        By variable, in its own unit. The population standard deviation (divided by n), as the published benchmark has it.
+        By variable, in its own unit. Population standard deviation (divided by n), as in the published benchmark.
     minimum, maximum
-        By variable: the range a trained model has seen.
+        By variable: the range of the training data.
     root_transform
-        Whether it is the root of discharge that is centred and scaled; then its mean and deviation are those of the root, its
-        range is that of discharge itself.
+        Whether the square root of discharge is scaled. Mean and standard deviation are then those of the root; the range is that
+        of discharge itself.
 
     Examples
     --------
@@ -56,14 +58,14 @@ class Scaler:
         static_attributes: Sequence[str] = (),
         root_transform: bool = False,
     ) -> "Scaler":
-        """Measure the training period.
+        """Compute mean, standard deviation and range of the training period.
 
         Parameters
         ----------
         dataset
             Canonical Dataset, dims (basin, time). NaN is left out.
         period
-            The training period; no other day is looked at.
+            The training period; no other day is used.
         forcing, static_attributes
             Names of the variables; `discharge` is always added.
         root_transform
@@ -72,8 +74,8 @@ class Scaler:
         Raises
         ------
         InputError
-            A variable is missing, has no value in the training period or the same value throughout (it cannot be scaled and tells
-            the model nothing), or a basin has no discharge at all in the training period.
+            A variable is missing or has no value in the training period. A variable is constant: it cannot be scaled and holds no
+            information. A basin has no discharge in the training period.
         """
         forcing, static_attributes = as_names("forcing", forcing), as_names("static_attributes", static_attributes)
         period = as_period("period", period)
@@ -82,7 +84,7 @@ class Scaler:
 
     @classmethod
     def of(cls, checked: Checked) -> "Scaler":
-        """Measure the training period of what is checked already; see `fit`."""
+        """Fit the scaler to checked data; see `fit`."""
         inputs = checked.inputs
         return cls._fit(
             checked.measured,
@@ -122,7 +124,10 @@ class Scaler:
         return -self.mean[DISCHARGE] / self.std[DISCHARGE]
 
     def widened(self, dataset: xr.Dataset, period: AnyPeriod) -> "Scaler":
-        """The same centre and spread, the range widened to the training period of further data: for a model that learns on."""
+        """Widen the range to the training period of further data, for fine-tuning.
+
+        Mean and deviation stay the same.
+        """
         within = dataset.isel(time=period.positions(times_of(dataset)))
         low, high = dict(self.minimum), dict(self.maximum)
         for name in self.mean:
@@ -132,20 +137,26 @@ class Scaler:
         return replace(self, minimum=low, maximum=high)
 
     def apply(self, dataset: xr.Dataset) -> xr.Dataset:
-        """Every variable of the Scaler that the dataset has, as float32 with mean 0 and spread 1 over the training period."""
+        """Scale the variables of a dataset to float32 with mean 0 and deviation 1 over the training period.
+
+        The result holds the variables that both the Scaler and the dataset have.
+        """
         known = [name for name in self.mean if name in dataset]
         return dataset[known].assign(
             {name: dataset[name].copy(data=self.scale(name, dataset[name].values)) for name in known},
         )
 
     def scale(self, name: str, values: np.ndarray) -> np.ndarray:
-        """Scaled float32 values of one variable; NaN stays NaN."""
+        """Scale values of one variable to float32; NaN stays NaN."""
         if name == DISCHARGE and self.root_transform:
             values = np.sqrt(np.maximum(values, 0.0))
         return ((values - self.mean[name]) / self.std[name]).astype(np.float32)
 
     def invert(self, name: str, scaled: np.ndarray) -> np.ndarray:
-        """Values in the variable's own unit, float32; the inverse of `scale`."""
+        """Convert scaled values to the unit of the variable, float32.
+
+        This is the inverse of `scale`.
+        """
         values = scaled.astype(np.float64) * self.std[name] + self.mean[name]
         if name == DISCHARGE and self.root_transform:
             values = np.maximum(values, 0.0) ** 2
@@ -154,15 +165,15 @@ class Scaler:
 
 @dataclass(frozen=True)
 class DischargeScale:
-    """What a loss needs to know of the unit it works in.
+    """Zero flow and standard deviation of discharge, for the losses.
 
     Attributes
     ----------
     zero_flow
         Scaled value of zero discharge.
     basin_std
-        Standard deviation of every basin's discharge (of its root, where the scaler takes that) over the training period in mm d-1,
-        dims (basin,).
+        Standard deviation of the discharge of each basin over the training period in mm d-1, dims (basin,). With a root
+        transform: that of the root.
     """
 
     zero_flow: float
@@ -170,7 +181,7 @@ class DischargeScale:
 
     @classmethod
     def fit(cls, dataset: xr.Dataset, period: AnyPeriod, scaler: Scaler) -> "DischargeScale":
-        """Measure each basin's discharge over the training period, and no other day."""
+        """Compute the deviation of discharge of each basin over the training period only."""
         discharge = dataset[DISCHARGE].isel(time=period.positions(times_of(dataset))).values.astype(np.float64)
         per_day = 24.0 if dataset[DISCHARGE].attrs.get("units") == "mm h-1" else 1.0
         flow = discharge * per_day
@@ -178,7 +189,7 @@ class DischargeScale:
 
 
 def _range(name: str, values: np.ndarray, period: AnyPeriod, *, root: bool = False) -> tuple[float, float, float, float]:
-    """Mean and deviation (of the root), and range of the values themselves."""
+    """Compute mean and deviation (of the root), and the range of the values themselves."""
     present = values[~np.isnan(values)].astype(np.float64)
     if present.size == 0:
         raise InputError(f"{name} has no value in the training period {period}; choose another period or leave it out")

@@ -1,4 +1,4 @@
-"""Inputs: what a model sees."""
+"""Inputs: the input variables of a model and the length of its windows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ from runoff_lstm.inputs.features import check_lags, input_names, refuse_made_nam
 
 
 def leads_of(lead_times: int) -> range:
-    """The steps from the last one that is seen to those that are predicted: a simulation is a forecast with the one lead 0.
+    """List the leads: steps from the last input step to the predicted ones.
+
+    A simulation is a forecast with the single lead 0.
 
     >>> list(leads_of(0)), list(leads_of(3))
     ([0], [1, 2, 3])
@@ -18,32 +20,31 @@ def leads_of(lead_times: int) -> range:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a model sees.
+    """Input variables of a model, their lags and the length of its windows.
 
     Attributes
     ----------
     forcing, static_attributes
-        Names of variables over (basin, time) and over (basin,), in the order the network takes them.
+        Names of variables over (basin, time) and over (basin,), in the order of the network inputs.
     sequence_length, targets_per_window
-        Steps each prediction sees at least; steps each window predicts (1: strict many-to-one).
+        Minimum number of steps that each prediction uses; number of steps that each window predicts (1: strict many-to-one).
     discharge_lags
-        Observed discharge as an input: how many steps before the step itself. With lead times lag 0, the discharge of the issue
-        date, where nothing else is said.
+        Lags in steps of observed discharge as an input. With lead times the default is lag 0, the discharge of the issue date.
     season
         Whether the time of the year is an input, as sine and cosine.
     root_transform
-        Whether discharge is learned, and an input, by its root, which lets floods rule less. Losses see the root; what is
-        simulated, and every score, is discharge: the root squared and, since the mean of a square is above the square of a mean,
-        the variance of the root added to it (see `TrainedModel.residual_variance`).
+        Whether targets and inputs use the square root of discharge, which reduces the weight of floods. Losses use the root;
+        simulations and scores use discharge. It is the squared root plus the variance of the root, because the mean of a square
+        is above the square of a mean (see `TrainedModel.residual_variance`).
     lead_times
-        0: simulate. n: forecast discharge at lead times 1 to n from an issue date; a window's targets are then issue dates.
+        0: simulate. n: forecast discharge at lead times 1 to n from an issue date; the targets of a window are then issue dates.
     forecast_forcing
-        Names out of `forcing` that are known beyond the issue date too, up to the last lead.
+        Names from `forcing` that are known beyond the issue date too, up to the last lead.
 
     Raises
     ------
     InputError
-        A value is of another type (one name is a list of one), a name is kept for what is made, or settings exclude each other.
+        A value has another type (a single name is a list of one), a name is reserved for a feature, or settings conflict.
 
     Examples
     --------
@@ -75,21 +76,27 @@ class Inputs:
 
     @property
     def leads(self) -> range:
-        """The leads a model predicts: `range(1)`, the step itself, for a simulation, `range(1, n + 1)` for forecasts."""
+        """Predicted leads.
+
+        `range(1)`, the step itself, for a simulation; `range(1, n + 1)` for forecasts.
+        """
         return leads_of(self.lead_times)
 
     @property
     def features(self) -> list[str]:
-        """Names of all that a network takes at every step, in order: the forcing, then what is made (see `input_names`)."""
+        """Names of the network inputs at each step, in order: forcing, then features (see `input_names`)."""
         return [*self.forcing, *input_names(self.discharge_lags, season=self.season)]
 
     @property
     def future(self) -> tuple[int, ...]:
-        """Places of `forecast_forcing` among the forcing."""
+        """Positions of `forecast_forcing` in the forcing."""
         return tuple(self.forcing.index(name) for name in self.forecast_forcing)
 
     def _coerce(self) -> None:
-        """Names and lags as tuples, so that two of the same inputs are equal; a value of another type is refused by name."""
+        """Convert names and lags to tuples, so that equal inputs compare equal.
+
+        Raise on other types, with the name.
+        """
         coerced: dict[str, object] = {
             name: as_names(name, getattr(self, name)) for name in ("forcing", "static_attributes", "forecast_forcing")
         }

@@ -1,8 +1,8 @@
-"""From a scaled Dataset to batches of windows: an index of what can be predicted, and one gather for each batch.
+"""Windows: an index of the steps to predict, and one gather per batch from the scaled data.
 
-The data stay one contiguous block (rows of basin after basin, one row a time step); windows are views into it and are never
-copied before they are gathered. Words: a *run* is a stretch of complete forcing, a *span* the days of a run that have
-`sequence_length` steps of history, a *tile* the `targets_per_window` days that one window predicts.
+The data stay one contiguous block: basin after basin, one row per time step. Windows are views into it; only the gather copies
+them. A *run* is a stretch of complete forcing. A *span* is the days of a run with `sequence_length` steps of history. A *tile*
+is the `targets_per_window` days that one window predicts.
 """
 
 import zlib
@@ -39,54 +39,54 @@ class _Spans:
 
     @classmethod
     def of(cls, inside: np.ndarray) -> "_Spans":
-        """Every unbroken stretch of True in (basin, time)."""
+        """Find every unbroken stretch of True in (basin, time)."""
         edges = np.diff(np.pad(inside, ((0, 0), (1, 1))).astype(np.int8), axis=1)
         basin, first = np.nonzero(edges == 1)
         return cls(basin, first, np.nonzero(edges == -1)[1] - 1)
 
 
 class Windows:
-    """Every window of a period that can be predicted, and the batches they come in.
+    """All predictable windows of a period, and their batches.
 
-    A window is `sequence_length + targets_per_window - 1` steps long and its last `targets_per_window` steps are predicted: every
-    predicted step sees at least `sequence_length` steps and none sees past itself. `targets_per_window=1` is the classic
-    many-to-one problem. With `lead_times` these last steps are issue dates, and what is predicted are the steps that follow each.
+    A window is `sequence_length + targets_per_window - 1` steps long; its last `targets_per_window` steps are predicted. Each
+    prediction uses at least `sequence_length` steps up to its own step and no later one. `targets_per_window=1` is the classic
+    many-to-one problem. With `lead_times` these last steps are issue dates, and the steps after each are predicted.
 
     Parameters
     ----------
     dataset
         Canonical Dataset, dims (basin, time), already scaled. Forcing may reach back before the period.
     forcing, static_attributes
-        Names, in the order the model gets them.
+        Names, in the order of the model inputs.
     target
-        What to predict, on the basins and times of the dataset: a variable by itself, which no name among the forcing can then
-        meet, or the name of one of the dataset; None where only simulation is wanted.
+        Variable to predict, on the basins and times of the dataset: an array, which cannot collide with a forcing name, or the
+        name of a variable of the dataset. None: simulation only.
     sequence_length, targets_per_window
-        Steps each prediction sees at least; steps each window predicts.
+        Minimum number of steps that each prediction uses; number of steps that each window predicts.
     lead_times
-        0: the discharge of a step is predicted from the forcing up to that same step. n: discharge at lead times 1 to n is, from an
-        issue date; then the target steps of a window are issue dates, and a period holds their forecasts to the last lead.
+        0: predict the discharge of a step from the forcing up to that step. n: predict discharge at lead times 1 to n from an issue
+        date. The target steps of a window are then issue dates, and a period holds their forecasts to the last lead.
     future_forcing
-        Names out of `forcing` that a forecast is given beyond the issue date too, up to the last lead.
+        Names from `forcing` that forecasts use beyond the issue date too, up to the last lead.
     also_predict
-        Names out of `forcing` that are targets beside discharge, at a single lead time, along the last dimension of the targets.
+        Names from `forcing` to predict besides discharge, at a single lead time, along the last dimension of the targets.
     period
         Limits the targets; None: the whole record.
     device, storage
-        Where batches go, and where the block lies: on the device, or in (pinned) host memory; "auto" takes the host where the block
-        would fill more than half of a GPU's free memory. The same seed gives the same batches either way.
+        Device of the batches; place of the block: on the device, or in (pinned) host memory. "auto" takes the host if the block
+        would fill more than half of the free memory of a GPU. The same seed gives the same batches either way.
 
     Raises
     ------
     InputError
-        The sequence is longer than the record, a basin lacks an attribute, or no step of the period can be predicted at all.
+        The sequence is longer than the record, a basin lacks an attribute, or no step of the period can be predicted.
 
     Attributes
     ----------
     leads
-        What is predicted from each target step: `range(1)`, the step itself, or `range(1, lead_times + 1)` from an issue date.
+        Leads predicted from each target step: `range(1)`, the step itself, or `range(1, lead_times + 1)` from an issue date.
     in_period
-        (time,) bool: the steps that may be predicted, of forecasts the issue dates.
+        (time,) bool: the target steps inside the period; for forecasts the issue dates.
 
     Examples
     --------
@@ -139,7 +139,7 @@ class Windows:
             inside[:] = False
             inside[period.positions(self.times)] = True
         self.in_period = inside
-        if target is not None:  # a step counts where all its leads lie in the period too
+        if target is not None:  # a step counts only if all its leads lie in the period
             self.in_period = inside & _ahead(inside[None], self.leads)[:, 0].all(axis=0)
 
         forcings = [dataset[name].values for name in self.forcing]
@@ -170,14 +170,14 @@ class Windows:
         return self.calendar_tiles()
 
     def __len__(self) -> int:
-        """Number of windows: those of `calendar_tiles`, which hold every valid target step once."""
+        """Count the windows of `calendar_tiles`, which hold every valid target step once."""
         return len(self._items)
 
     def __getitem__(self, place: int) -> Batch:
-        """One window as a batch of one, in the order of basin and time.
+        """Gather one window as a batch of one, in the order of basin and time.
 
-        So `torch.utils.data.DataLoader(windows, shuffle=True, batch_size=32, collate_fn=Batch.joined)` gives batches for a loop of
-        one's own. `training_tiles` and `batches` are faster, and move the borders of the windows from epoch to epoch.
+        `torch.utils.data.DataLoader(windows, shuffle=True, batch_size=32, collate_fn=Batch.joined)` gives batches for a custom
+        loop. `training_tiles` and `batches` are faster, and shift the borders of the windows from epoch to epoch.
         """
         place = as_integer("place", place)
         if not -len(self) <= place < len(self):
@@ -204,17 +204,23 @@ class Windows:
 
     @property
     def valid(self) -> np.ndarray:
-        """(basin, time) bool: the steps that can be predicted and are observed; of forecasts the issue dates."""
+        """Predictable and observed steps, (basin, time) bool.
+
+        For forecasts these are the issue dates.
+        """
         return self._valid
 
     @property
     def n_targets(self) -> int:
-        """Number of valid target steps (of forecasts: issue dates), over all basins: what one epoch visits, each once."""
+        """Number of valid target steps (forecasts: issue dates) over all basins.
+
+        One epoch uses each once.
+        """
         return int(self._valid.sum())
 
     @property
     def index_bytes(self) -> int:
-        """Bytes held to know what can be predicted; the `Tiles` of an epoch come on top."""
+        """Bytes of the index of predictable steps, without the `Tiles` of an epoch."""
         runs = vars(self._runs).values()
         return sum(one.nbytes for one in (self._valid, self._has_history, self._history, self.in_period, *runs))
 
@@ -225,7 +231,7 @@ class Windows:
 
     @property
     def coverage(self) -> pd.DataFrame:
-        """What is used and what is left out, and why, per basin.
+        """Numbers of used and unused steps per basin, with the reasons.
 
         Index gauge_id; columns `steps` (of the period), `used`, `without_history` (an incomplete forcing among the
         `sequence_length` steps up to it) and `without_discharge` (history complete, discharge not observed).
@@ -237,17 +243,19 @@ class Windows:
         return pd.DataFrame(columns, index=pd.Index(self.gauge_ids, name="gauge_id"))
 
     def training_tiles(self, *, seed: int, epoch: int, balanced: bool = False) -> Tiles:
-        """The windows of one epoch in random order: each valid target step counts in exactly one of them.
+        """Select the windows of one epoch in random order.
 
-        With several targets a window, each span is cut into tiles at a random phase that changes with the epoch; tiles at the ends
-        of a span shift inward, and the steps met twice count once. Depends on nothing but the arguments.
+        Each valid target step counts in exactly one.
+
+        With several targets per window, each span is cut into tiles at a random phase that changes with the epoch. Tiles at the
+        ends of a span shift inward, and overlapping steps count once. The result depends only on the arguments.
 
         Parameters
         ----------
         seed, epoch
-            The same two give the same windows.
+            The same seed and epoch give the same windows.
         balanced
-            Repeat the windows of basins with short records, until every basin that has any has as many as the one with most.
+            Repeat windows of basins with short records until all basins with windows have as many as the basin with most.
         """
         random = np.random.default_rng([seed, epoch])
         spans = _Spans.of(self._has_history & self.in_period)
@@ -261,10 +269,10 @@ class Windows:
         return tiles[random.permutation(len(tiles))]
 
     def calendar_tiles(self) -> Tiles:
-        """The windows of a simulation, in order of basin and time, borders on a fixed calendar.
+        """Select the windows of a simulation on a fixed calendar, in order of basin and time.
 
-        Tiles begin at multiples of `targets_per_window` steps since 1970 whatever the period, and a tile at the end of the record
-        reaches past it instead of moving back: so a simulated value depends neither on the period asked for nor on any later day.
+        Tiles begin at multiples of `targets_per_window` steps since 1970 in any period. A tile at the end of the record extends
+        past it and is not moved back. A simulated value thus depends neither on the chosen period nor on any later day.
         """
         spans = _Spans.of(self._has_history)
         basin, first, last = spans.basin, spans.first, spans.last
@@ -276,9 +284,9 @@ class Windows:
         return self._tiles(basin[span], nominal, np.maximum(nominal, first[span]), begins, ends)
 
     def runs(self) -> Iterator[tuple[np.ndarray, int, Batch]]:
-        """Every run of complete forcing up to the end of the period, runs of the same dates together: basins, first step, batch.
+        """Yield the runs of complete forcing up to the end of the period: basins, first step, batch.
 
-        The batch's discharge is NaN throughout.
+        Runs of the same dates share a batch. The batch's discharge is NaN throughout.
         """
         end = int(np.flatnonzero(self.in_period)[-1])
         dates = np.stack([self._runs.first, np.minimum(self._runs.last, end)], axis=1)
@@ -291,11 +299,14 @@ class Windows:
 
     @property
     def fingerprint(self) -> int:
-        """A checksum of the block and the targets: the same data and settings give the same number."""
+        """Checksum of the block and the targets.
+
+        The same data and settings give the same number.
+        """
         return zlib.crc32(self._targets.cpu().numpy().data, zlib.crc32(self._block.cpu().numpy().data))
 
     def find_non_finite(self, batch: Batch) -> str | None:
-        """Basin, day and variable of the first value in a batch's inputs or targets that is infinite or (among inputs) missing."""
+        """Find basin, day and variable of the first infinite value, or missing input, of a batch."""
         bad = (~torch.isfinite(batch.forcing)).nonzero()
         if len(bad):
             window, step, feature = bad[0].tolist()
@@ -312,7 +323,7 @@ class Windows:
         return f"basin {self.gauge_ids[basin]}, {date_label(self.times[day])}: {name} is {value} (scaled)"
 
     def gather(self, tiles: Tiles) -> Batch:
-        """The batch of the given windows: one gather from the block."""
+        """Gather the batch of the given windows from the block."""
         steps = len(self.times)
         basin = torch.from_numpy(tiles.basin).long()
         row = basin * steps + torch.from_numpy(tiles.first)
@@ -330,17 +341,26 @@ class Windows:
         return Batch(forcing, self._attributes[basin], discharge, basin, day, future)
 
     def _gather_targets(self, row: Tensor) -> Tensor:
-        """(batch, target, lead); NaN where nothing is observed or the period ends."""
+        """Gather targets (batch, target, lead).
+
+        They are NaN where missing or after the end of the period.
+        """
         ahead = self._rows(self._targets, row + self.leads[0], self.targets_per_window + len(self.leads) - 1)
         return ahead.unfold(1, len(self.leads), 1).flatten(2)
 
     def batches(self, tiles: Tiles, batch_size: int, *, skip: int = 0) -> Iterator[Batch]:
-        """The tiles as batches in their order, the last one as small as it comes; `skip` leaves out that many batches."""
+        """Yield the tiles as batches in order, skipping the first `skip`.
+
+        The last batch may be smaller.
+        """
         for start in range(skip * batch_size, len(tiles), batch_size):
             yield self.gather(tiles[start : start + batch_size])
 
     def _cut(self, start: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Cut spans into tiles from `start` to `last`; returns the span each tile is of, and the step it nominally begins at."""
+        """Cut spans into tiles from `start` to `last`.
+
+        Return the span and nominal first step of each tile.
+        """
         k = self.targets_per_window
         count = (last - start) // k + 1
         span = np.repeat(np.arange(len(start)), count)
@@ -348,7 +368,7 @@ class Windows:
         return span, start[span] + number * k
 
     def _tiles(self, basin: np.ndarray, nominal: np.ndarray, first: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> Tiles:
-        """Tiles placed at `first`, counting their nominal steps within [begins, ends]; those without a valid step are dropped."""
+        """Place tiles at `first`, count nominal steps within [begins, ends], drop tiles without a valid step."""
         from_step = np.maximum(nominal, begins)
         to_step = np.minimum(nominal + self.targets_per_window - 1, ends)
         some = to_step >= from_step
@@ -366,7 +386,10 @@ class Windows:
         )
 
     def _rows(self, block: Tensor, row: Tensor, length: int) -> Tensor:
-        """Rows [row, row + length) of the block for every entry of `row`: (batch, length, feature) on the device."""
+        """Gather rows [row, row + length) of the block per entry.
+
+        The result is (batch, length, feature) on the device.
+        """
         features = block.shape[1]
         view = block.as_strided((block.shape[0] - length + 1, length * features), (features, 1))
         gathered = torch.index_select(view, 0, row.to(block.device))
@@ -399,7 +422,10 @@ class Windows:
 
 
 def _target_values(dataset: xr.Dataset, target: xr.DataArray | str) -> np.ndarray:
-    """(basin, time) of what is to be predicted, refused where it lies on other basins or times than the dataset."""
+    """Return the target (basin, time).
+
+    Raise if its basins or times differ from the dataset.
+    """
     if isinstance(target, str):
         return dataset[target].values
     for dim in (BASIN, TIME):
@@ -409,7 +435,7 @@ def _target_values(dataset: xr.Dataset, target: xr.DataArray | str) -> np.ndarra
 
 
 def _repeated(basin: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Positions in `basin` (sorted), repeated so often that every basin comes as often as the one that comes most."""
+    """Repeat positions in `basin` (sorted) until each basin is as frequent as the most frequent one."""
     _, first, count = np.unique(basin, return_index=True, return_counts=True)
     most = int(count.max())
     repeated = [start + np.resize(random.permutation(size), most) for start, size in zip(first, count, strict=True)]
@@ -417,7 +443,10 @@ def _repeated(basin: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def _history(complete: np.ndarray) -> np.ndarray:
-    """Length of the unbroken stretch of complete steps that ends at each step, (basin, time); 0 at an incomplete step."""
+    """Count the consecutive complete steps up to each step, (basin, time).
+
+    The count is 0 at an incomplete step.
+    """
     step = np.arange(1, complete.shape[1] + 1, dtype=np.int32)
     last_gap = np.maximum.accumulate(np.where(complete, 0, step), axis=1)
     history: np.ndarray = step - last_gap
@@ -425,7 +454,10 @@ def _history(complete: np.ndarray) -> np.ndarray:
 
 
 def _block(forcings: Sequence[np.ndarray], *, rows_after: int) -> Tensor:
-    """(basin * time + rows_after, forcing) float32; missing values and the rows after the end are 0: no valid target sees them."""
+    """Lay out forcing as (basin * time + rows_after, forcing) float32.
+
+    Missing values and the rows after the end are 0; no valid target uses them.
+    """
     basins, steps = forcings[0].shape
     block = np.zeros((basins * steps + rows_after, len(forcings)), dtype=np.float32)
     for place, values in enumerate(forcings):
@@ -434,7 +466,10 @@ def _block(forcings: Sequence[np.ndarray], *, rows_after: int) -> Tensor:
 
 
 def _target_block(targets: Sequence[np.ndarray], shape: tuple[int, ...], *, rows_after: int) -> Tensor:
-    """(basin * time + rows_after, target) float32, NaN where nothing is observed and after the end."""
+    """Lay out targets as (basin * time + rows_after, target) float32.
+
+    They are NaN where missing and after the end.
+    """
     basins, steps = shape
     block = np.full((basins * steps + rows_after, max(len(targets), 1)), np.nan, dtype=np.float32)
     for place, values in enumerate(targets):
@@ -443,13 +478,16 @@ def _target_block(targets: Sequence[np.ndarray], shape: tuple[int, ...], *, rows
 
 
 def _ahead(present: np.ndarray, leads: range) -> np.ndarray:
-    """(lead, basin, time): what is true at each lead after each step; False beyond the end."""
+    """Shift a mask by each lead: (lead, basin, time); False beyond the end."""
     padded = np.pad(present, ((0, 0), (0, leads[-1])))
     return np.stack([padded[:, lead : lead + present.shape[1]] for lead in leads])
 
 
 def _attributes(dataset: xr.Dataset, names: Sequence[str]) -> Tensor:
-    """(basin, attribute) float32; a missing attribute is refused by basin and name."""
+    """Lay out attributes as (basin, attribute) float32.
+
+    Raise on a missing one, with basin and name.
+    """
     values = np.zeros((dataset.sizes[BASIN], len(names)), dtype=np.float32)
     for place, name in enumerate(names):
         values[:, place] = dataset[name].values

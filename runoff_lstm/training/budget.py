@@ -1,4 +1,4 @@
-"""Whether a training that was stopped, or has come to its end, may go on with a larger budget."""
+"""Checks of whether a stopped or finished training may resume with a larger budget."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,21 +12,23 @@ BUDGETS = ("steps", "epochs")
 
 
 def has_other_budget(before: Mapping[str, Any], recipe: Recipe) -> bool:
-    """Whether a recipe has another budget than the settings of the training before."""
+    """Check whether a recipe has another budget than the previous training."""
     return any(before.get(name) != getattr(recipe, name) for name in BUDGETS)
 
 
 def check_budget(before: Mapping[str, Any], recipe: Recipe, *, run: Path, experiment: Path | None = None) -> None:
-    """Refuse to go on with another budget where the result would not be, to the bit, that of this budget from the start.
+    """Raise if resuming with another budget would change the result.
+
+    The result must be bit for bit that of this budget from the start.
 
     Parameters
     ----------
     before
-        What the training was asked for, as plain values.
+        Settings of the previous training, as plain values.
     recipe
-        What it is asked for now.
+        Settings of the resumed training.
     run, experiment
-        Its folder or checkpoint, and its experiment file, for the message.
+        Run folder or checkpoint, and experiment file, for the message.
     """
     if not has_other_budget(before, recipe):
         return

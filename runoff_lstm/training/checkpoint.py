@@ -1,4 +1,4 @@
-"""From the state of a training to one file and back: written whole or not at all, loaded without running code."""
+"""Checkpoint: the state of a training in one file, written atomically, loaded without running code."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -13,37 +13,37 @@ from runoff_lstm.files import written_whole
 
 FORMAT = 3
 READABLE = (2, FORMAT)
-"""Of format 2 the number of threads is not known."""
+"""Formats that can be read; format 2 lacks the number of threads."""
 
 
 @dataclass
 class TrainingState:
-    """All that the next update depends on, and the record of those before.
+    """Everything that the next update depends on, and the history of the previous ones.
 
     Attributes
     ----------
     asked, data
-        What the training was asked to do, as plain values, and a fingerprint of its data; a resumed run must have the same.
+        Settings of the training as plain values, and a fingerprint of its data; a resumed run must have the same.
     update, epoch, position
-        Updates done; the current epoch from 0, and the batches of it that are done.
+        Updates done; current epoch from 0; batches done in it.
     weights, optimizer, random
-        State of the model, of the optimiser and of torch's random generators ("cpu", and the device's).
+        State of the model, the optimiser and the random generators of torch ("cpu" and that of the device).
     best_weights, best_score, best_update, stale
-        Weights of the best validation that could choose so far, its score and update, and the validations since; empty and 0 where
-        none could choose.
+        Weights, score and update of the best validation that may choose weights, and the number of such validations since. Weights
+        are empty and the update is 0 if no validation may choose.
     first_loss, loss_sum, loss_count
-        Training loss of the first update, and since the last row of the history.
+        Training loss of the first update; sum and count of the losses since the last row of the history.
     rate, progress
-        Learning rate of the last update, and the share of the budget before it; None before the first.
+        Learning rate of the last update, and the share of the budget before it; None before the first update.
     seconds
         Time spent in training.
     history
-        One row a validation.
+        One row per validation.
     finished
-        Whether the budget is spent, or patience has ended it. The state is then that before the last validation, where the budget
-        does not end with one, so that a training can go on from it as if it had never stopped.
+        Whether the budget is used up, or patience has ended the training. If the budget does not end with a validation, the state
+        is that before the final one. The training can then resume as if uninterrupted.
     threads
-        That it runs on, which a resumed run keeps; None while they are being tried.
+        Number of threads, kept by a resumed run; None while "auto" is timing them.
     """
 
     asked: dict[str, Any]
@@ -70,18 +70,21 @@ class TrainingState:
 
 
 def write_checkpoint(state: TrainingState, path: Path) -> None:
-    """Write the state so that the file is, at any moment, either the old one or the new one, whole."""
+    """Write the state atomically.
+
+    The file is always either the complete old or the complete new one.
+    """
     with written_whole(path) as temporary:
         torch.save({"format": FORMAT, **{one.name: getattr(state, one.name) for one in fields(state)}}, temporary)
 
 
 def read_checkpoint(path: Path) -> TrainingState:
-    """Read a state that `write_checkpoint` wrote, tensors on the CPU.
+    """Read a state written by `write_checkpoint`, tensors on the CPU.
 
     Raises
     ------
     InputError
-        The file is missing, cut short, or not a checkpoint of this package.
+        The file is missing, truncated, or not a checkpoint of this package.
     """
     if not path.exists():
         raise InputError(f"{path} is not there: the run was stopped before its first checkpoint; train again")
@@ -92,12 +95,12 @@ def read_checkpoint(path: Path) -> TrainingState:
         return TrainingState(**content)
     except InputError:
         raise
-    except Exception as error:  # torch.load raises whatever a damaged archive leads it to
+    except Exception as error:  # torch.load raises many kinds of errors on a damaged archive
         raise InputError(f"{path} is not a whole checkpoint of runoff_lstm ({type(error).__name__}); train again") from None
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:
-    """The state of torch's random generators, that of the CPU and the device's own, by the device's type."""
+    """Return the states of the random generators of CPU and device, by device type."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
@@ -107,7 +110,7 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_random_state(states: Mapping[str, Tensor], device: torch.device) -> None:
-    """Take up what `random_state` gave; a generator that it does not know stays as it is."""
+    """Restore the result of `random_state`; generators not in it stay unchanged."""
     torch.set_rng_state(states["cpu"])
     if device.type == "cuda" and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"], device)

@@ -1,4 +1,4 @@
-"""What a training may go on from, on what, and which parts of it stay frozen."""
+"""Checks of fine-tuning: start model, data, periods and frozen parts."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
@@ -16,11 +16,11 @@ from runoff_lstm.prediction.stages import check_unseen
 from runoff_lstm.prediction.trained_model import TrainedModel
 
 OF_WINDOWS = ("sequence_length", "targets_per_window")
-"""The inputs' settings that a training may change: how long its windows are."""
+"""Settings of `Inputs` that fine-tuning may change: the length of windows."""
 
 
 def check_continues(model: TrainedModel, dataset: xr.Dataset, inputs: Inputs, architecture: Architecture | None) -> None:
-    """Refuse data or settings that the model to start from was not made for."""
+    """Raise on data or settings that differ from those of the start model."""
     for setting in fields(Inputs):
         given, known = (getattr(one, setting.name) for one in (inputs, model.inputs))
         if given != known and setting.name not in OF_WINDOWS:
@@ -39,7 +39,7 @@ def check_continues(model: TrainedModel, dataset: xr.Dataset, inputs: Inputs, ar
 
 
 def freeze(module: nn.Module, frozen: Sequence[str]) -> None:
-    """Stop the gradient of the parameters whose dotted name has one of the names at the beginning of one of its parts."""
+    """Freeze parameters by name or by the beginning of a part of their dotted name."""
     parameters = dict(module.named_parameters())
     for name in frozen:
         matched = [one for one in parameters if f".{name}" in f".{one}"]
@@ -52,9 +52,9 @@ def freeze(module: nn.Module, frozen: Sequence[str]) -> None:
 
 
 def check_periods_unseen(model: TrainedModel, gauge_ids: Iterable[str], periods: Periods) -> None:
-    """Refuse to go on from a model that has seen these basins in the years that are to score them.
+    """Raise if the start model used these basins in the validation or test period.
 
-    A validation period may choose again what it has chosen before, but never what was learned from it.
+    A validation period may overlap earlier validation periods, but no earlier training period.
     """
     if periods.validation is not None:
         check_unseen(model.seen, gauge_ids, "validation", periods.validation, kinds=["train"])

@@ -1,4 +1,4 @@
-"""From windows and a model to trained weights: the loop, its checks, its checkpoints and its exact resume."""
+"""Training loop: from windows and a model to trained weights, with checks, checkpoints and exact resume."""
 
 import json
 import logging
@@ -35,16 +35,16 @@ LOG = logging.getLogger(__name__)
 
 HISTORY_COLUMNS = ["update", "epoch", "train_loss", "validation_NSE", "learning_rate", "seconds"]
 KEPT = "kept"
-"""Last column of the history: whether the weights of this row are the ones that the training keeps."""
+"""Last column of the history: whether the training keeps the weights of this row."""
 
 CHECKPOINT_SECONDS = 1.5
-"""Time between two checkpoints, so that with the time of writing it stays below two seconds."""
+"""Time between two checkpoints in seconds; with the time of writing it stays below two seconds."""
 
 LOOK_EVERY = 50
-"""Updates after which a GPU is asked for the losses it has computed; asking at every update would keep it waiting."""
+"""Updates between two transfers of losses from the GPU; a transfer at every update would stall it."""
 
 DIVERGED = 1e4
-"""A loss this many times the first one (or 1) has diverged."""
+"""Ratio of the loss to the first one (or 1) above which training has diverged."""
 
 
 def fit(
@@ -60,7 +60,9 @@ def fit(
     resume: bool = False,
     observe: Callable[[Progress], None] = lambda _: None,
 ) -> pd.DataFrame:
-    """Train a model in place to the end of the budget; its weights are then those that `Recipe.patience` describes.
+    """Train a model in place to the end of the budget.
+
+    `Recipe.patience` describes which weights are kept.
 
     Parameters
     ----------
@@ -68,38 +70,38 @@ def fit(
         Called as `model(forcing, static_attributes, targets=k) -> (discharge, state)`, on the device of the windows; discharge is
         (batch, target, lead), as of `Batch`.
     windows
-        Of the training period.
+        Windows of the training period.
     recipe
-        How to optimise.
+        Settings of the optimisation.
     scale
-        Of the training discharge, for the losses that need it.
+        Scale of the training discharge, for the losses that need it.
     discharge_lags
-        Of the observed discharge among the forcing, where its last features are that; see `hide_observed_discharge`.
+        Lags of the observed discharge, if it forms the last features of the forcing; see `hide_observed_discharge`.
     validate
-        Scores the model as it stands, higher is better, for the history and, where `Recipe.patience` says so, to choose weights.
-        None: the last weights are kept.
+        Function that scores the current model; higher is better. The score enters the history and chooses weights where
+        `Recipe.patience` says so. None: the last weights are kept.
     seed
-        Of the order of the windows and of the dropout masks. The same seed gives the same run.
+        Seed of the order of the windows and of the dropout masks. The same seed gives the same run.
     checkpoint
-        File to keep the state in: before the first update, then at least every two seconds, and at the end.
+        File for the state, written before the first update, at least every two seconds, and at the end.
     resume
-        Go on from that file: the final weights equal those of a run that was never stopped, bit for bit; also with a larger budget,
-        where the schedule does not depend on it.
+        Whether to resume from that file. The final weights equal those of an uninterrupted run, bit for bit. The budget may be
+        larger if the schedule does not depend on it.
     observe
-        Told after every update.
+        Called with a `Progress` after every update.
 
     Returns
     -------
     DataFrame
-        A row for each validation: update, epoch (from 1), train_loss (mean since the row before, scaled units), validation_NSE,
-        learning_rate, seconds, and kept, true in the row of the weights that the model has now. Its `attrs["threads"]` is the
-        number of threads that the last update took.
+        One row per validation: update, epoch (from 1), train_loss (mean since the row before, scaled units), validation_NSE,
+        learning_rate, seconds, and kept (true in the row of the model's final weights). `attrs["threads"]` is the number of
+        threads of the last update.
 
     Raises
     ------
     TrainingError
-        A batch holds a value that is not finite (told by basin, day and variable; the batch is saved beside the checkpoint), the
-        loss diverges (told by update, learning rate and gradient norm), or a validation score is not finite.
+        A batch holds a value that is not finite: the error names basin, day and variable, and the batch is saved beside the
+        checkpoint. The loss diverges: the error names update, learning rate and gradient norm. A validation score is not finite.
     """
     training = _Training(
         model, windows, recipe, scale=scale, discharge_lags=discharge_lags, validate=validate, seed=seed, checkpoint=checkpoint
@@ -123,13 +125,16 @@ def fit(
 
 
 def threads_of_update(threads: Threads, model: nn.Module, recipe: Recipe, device: torch.device) -> ThreadCount:
-    """Those that an update takes where so many are asked for."""
+    """Choose the number of threads of an update from the setting `Recipe.threads`."""
     return ThreadCount(threads, model, recipe.batch_size, device=device, precision=recipe.precision)
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """What one update has left to look at; loss and gradient norm still lie on the device."""
+    """Record of one update, not yet checked.
+
+    Loss and gradient norm are still on the device.
+    """
 
     update: int
     epoch: int
@@ -140,7 +145,7 @@ class _Seen:
 
 
 class _Training:
-    """The parts of one training and the state they carry forward."""
+    """The parts of one training and their state."""
 
     def __init__(
         self,
@@ -178,7 +183,7 @@ class _Training:
         self.threads, self.pace = threads_of_update(recipe.threads, model, recipe, windows.device), Pace()
 
     def choose_threads(self) -> None:
-        """Keep the number of threads of a run that is resumed, unless another one is asked for."""
+        """Keep the number of threads of a resumed run, unless another one is given."""
         kept = self.state.threads
         if kept is not None and not isinstance(self.recipe.threads, int):
             self.threads = threads_of_update(kept, self.model, self.recipe, self.windows.device)
@@ -187,13 +192,13 @@ class _Training:
         self.note_threads()
 
     def note_threads(self) -> None:
-        """Put their number into the state and the log, once it is settled."""
+        """Store and log the number of threads once it is settled."""
         if self.threads.settled:
             self.state.threads = self.threads.count
             log_threads(self.threads.count)
 
     def run(self, observe: Callable[[Progress], None]) -> None:
-        """Update after update, from wherever the state stands to the end of the budget."""
+        """Run updates from the current state to the end of the budget."""
         state, recipe = self.state, self.recipe
         began = time.perf_counter() - state.seconds
         self.save()
@@ -226,24 +231,27 @@ class _Training:
         self.save()
 
     def keep_pace(self, seconds: float, *, trying: bool) -> None:
-        """Note what an update took; while numbers of threads are tried it is no measure of the machine."""
+        """Record the duration of an update, except while numbers of threads are timed."""
         if not trying:
             self.pace.add(seconds, update=self.state.update, threads=self.threads.count)
         elif self.threads.settled:
             self.note_threads()
 
     def conclude(self) -> None:
-        """Validate the last weights where the budget does not end with a validation; no checkpoint knows of it."""
+        """Validate the last weights if the budget does not end with a validation.
+
+        The checkpoint does not hold this validation.
+        """
         if not self.ends_with_a_row:
             self.add_row()
 
     @property
     def ends_with_a_row(self) -> bool:
-        """Whether the history knows of the last update."""
+        """Whether the last row of the history is of the last update."""
         return bool(self.state.history) and self.state.history[-1][0] == self.state.update
 
     def batches(self) -> Iterator[tuple[Batch, float]]:
-        """The batches that are still to come, each with the share of the budget done before it."""
+        """Yield the remaining batches, each with the share of the budget done before it."""
         state, recipe = self.state, self.recipe
         while True:
             tiles = self.tiles(state.epoch)
@@ -259,18 +267,18 @@ class _Training:
             state.epoch, state.position = state.epoch + 1, 0
 
     def tiles(self, epoch: int) -> Tiles:
-        """The windows of an epoch, in order."""
+        """Select the windows of an epoch, in order."""
         return self.windows.training_tiles(seed=self.seed, epoch=epoch, balanced=self.recipe.balance_basins)
 
     @torch.no_grad()
     def warm_state(self, batch: Batch) -> State | None:
-        """The state after the steps through which no gradient flows; None where there are none."""
+        """Compute the state after the steps without gradient; None if there are none."""
         if not self.warm_up:
             return None
         return cast(OverLayers, self.model).remember(batch.forcing[:, : self.warm_up], batch.static_attributes)
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """One step of the optimiser; returns the loss and the norm of the gradient before clipping."""
+        """Run one optimiser step; return the loss and the gradient norm before clipping."""
         self.model.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
@@ -294,13 +302,15 @@ class _Training:
         return loss.detach(), norm.detach()
 
     def loss(self, batch: Batch, simulated: Tensor) -> Tensor:
-        """One number to minimise; of several lead times the geometric mean, each weighted by the inverse of its number.
+        """Compute the loss.
 
-        So each counts by its relative error, and the far ones, of which little can be known, do not drown the near ones. A lead
-        time of which a batch holds no observation is left out.
+        For several lead times it is the geometric mean, weighted by 1 / lead time.
+
+        Each lead time thus counts by its relative error. Long lead times have large errors and do not dominate the short ones.
+        Lead times without an observation in the batch are left out.
         """
         measured = partial(loss_of(self.recipe.loss), basin_std=self.basin_std[batch.basin], zero_flow=self.zero_flow)
-        if batch.discharge.shape[2] == 1:  # of one lead the geometric mean is its loss, here without the rounding
+        if batch.discharge.shape[2] == 1:  # the geometric mean of one lead is its loss, here without rounding
             return measured(observed=batch.discharge[..., 0], simulated=simulated[..., 0])
         seen = (~torch.isnan(batch.discharge)).any(dim=0).any(dim=0)
         observed = torch.where(seen, batch.discharge, simulated.detach())
@@ -311,7 +321,10 @@ class _Training:
         return ((losses.clamp(min=tiny).log() * weights).sum() / weights.sum()).exp()
 
     def look(self) -> None:
-        """Look at the losses and gradient norms since the last look, and stop where one of them makes no sense."""
+        """Check losses and gradient norms since the last check.
+
+        Raise if one is not finite or diverges.
+        """
         if not self.unseen:
             return
         values = torch.stack([torch.stack((seen.loss, seen.norm)) for seen in self.unseen]).tolist()
@@ -324,7 +337,10 @@ class _Training:
         self.unseen.clear()
 
     def stop(self, seen: _Seen, loss: float, norm: float) -> NoReturn:
-        """Say what went wrong at an update: a value in its batch, or the training itself."""
+        """Raise `TrainingError` with the cause.
+
+        The cause is a value in the batch, or divergence of the training.
+        """
         batch = next(self.windows.batches(self.tiles(seen.epoch), self.recipe.batch_size, skip=seen.position))
         where = self.windows.find_non_finite(batch)
         if where is None:
@@ -341,14 +357,17 @@ class _Training:
         raise TrainingError(f"update {seen.update}: {where}; correct the data or leave the basin out{saved}")
 
     def add_row(self) -> None:
-        """Validate, remember the best weights where validation chooses them, and add a row to the history."""
+        """Validate and add a row to the history.
+
+        Keep the best weights if validation chooses them.
+        """
         self.look()
         state = self.state
         score = math.nan
         if self.validate is not None:
             self.model.eval()
             score = self.validate()
-            if not math.isfinite(score):  # no worse and no better than any other: it may not choose, and not end the training
+            if not math.isfinite(score):  # compares with no other score: must neither choose weights nor end the training
                 raise TrainingError(
                     f"update {state.update}: the validation score is {score}, so what the model simulates is not finite; "
                     f"lower the learning rate ({self.rate:.3g})"
@@ -359,14 +378,20 @@ class _Training:
         state.loss_sum, state.loss_count = 0.0, 0
 
     def chooses(self) -> bool:
-        """Whether the validation of this update may choose the weights; see `Recipe.patience`."""
+        """Whether the validation of this update may choose the weights.
+
+        See `Recipe.patience`.
+        """
         schedule, peak = self.recipe.schedule, self.recipe.learning_rate
         if schedule != "constant" and self.recipe.patience is None:
             return False
         return has_settled(schedule, rate=self.rate, peak=peak, progress=self.progress)
 
     def choose(self, score: float) -> None:
-        """Keep the weights as they stand where they are the best so far, else count one validation more without a better one."""
+        """Keep the current weights if they are the best so far.
+
+        Otherwise count one more stale validation.
+        """
         state = self.state
         state.stale += 1
         if score > state.best_score:
@@ -374,17 +399,17 @@ class _Training:
             state.best_update, state.best_weights = state.update, _copy(self.model)
 
     def recent_loss(self) -> float:
-        """Mean loss since the last row of the history."""
+        """Compute the mean loss since the last row of the history."""
         if self.state.loss_count:
             return self.state.loss_sum / self.state.loss_count
         return self.state.history[-1][HISTORY_COLUMNS.index("train_loss")] if self.state.history else math.nan
 
     def recent_score(self) -> float:
-        """The last validation's score."""
+        """Return the score of the last validation."""
         return self.state.history[-1][HISTORY_COLUMNS.index("validation_NSE")] if self.state.history else math.nan
 
     def save(self) -> None:
-        """Bring the state up to date and write it to the checkpoint."""
+        """Update the state and write it to the checkpoint."""
         self.look()
         state = self.state
         state.weights, state.optimizer = _copy(self.model), self.optimizer.state_dict()
@@ -394,7 +419,7 @@ class _Training:
             write_checkpoint(state, self.checkpoint)
 
     def restore(self, state: TrainingState) -> None:
-        """Take up a saved state, if it is of the same settings and data."""
+        """Restore a saved state; raise if its settings or data differ."""
         changed = [name for name in self.state.asked if state.asked.get(name) != self.state.asked[name]]
         changed += ["data"] * (state.data != self.state.data)
         if set(changed) - set(BUDGETS):
@@ -409,7 +434,10 @@ class _Training:
         set_random_state(state.random, self.windows.device)
 
     def extend(self, asked: dict[str, Any]) -> None:
-        """Go on with a larger budget, where the result is that of this budget from the start."""
+        """Resume with a larger budget.
+
+        Raise if the result would differ from this budget from the start.
+        """
         state = self.state
         assert self.checkpoint is not None
         check_budget(state.asked, self.recipe, run=self.checkpoint)

@@ -1,8 +1,8 @@
-"""From observed and simulated discharge of a batch, scaled, to one number to minimise; missing observations never count.
+"""Losses of scaled observed and simulated discharge of a batch; missing observations do not count.
 
-Every loss takes `observed` and `simulated` of dims (batch, target) in scaled units (NaN in `observed`: not counted), `basin_std`
-of dims (batch, 1), the standard deviation of each window's basin over the training period in mm d-1, and `zero_flow`, the scaled
-value of zero discharge.
+Every loss takes `observed` and `simulated`, dims (batch, target), in scaled units; NaN in `observed` is not counted. `basin_std`,
+dims (batch, 1), is the standard deviation of the basin of each window over the training period in mm d-1. `zero_flow` is the
+scaled value of zero discharge.
 """
 
 import inspect
@@ -17,26 +17,32 @@ from runoff_lstm.errors import InputError, check_choice
 LossName = Literal["mse", "nse", "mae", "kge"]
 
 NSE_EPSILON = 0.1
-"""Added to the basin's standard deviation (mm d-1), so that the driest basins do not rule: Kratzert et al. 2019."""
+"""Added to the standard deviation of a basin (mm d-1) to limit the weight of the driest basins: Kratzert et al. 2019."""
 
 
 def mse(*, observed: Tensor, simulated: Tensor, basin_std: Tensor, zero_flow: float) -> Tensor:  # noqa: ARG001 - one form for all
-    """Mean squared error, in units of the variance of the training discharge."""
+    """Compute the mean squared error.
+
+    It is in units of the variance of the training discharge.
+    """
     error, count = _error(observed, simulated)
     return error.square().sum() / count
 
 
 def mae(*, observed: Tensor, simulated: Tensor, basin_std: Tensor, zero_flow: float) -> Tensor:  # noqa: ARG001
-    """Mean absolute error, in units of the standard deviation of the training discharge."""
+    """Compute the mean absolute error.
+
+    It is in units of the standard deviation of the training discharge.
+    """
     error, count = _error(observed, simulated)
     return error.abs().sum() / count
 
 
 def nse(*, observed: Tensor, simulated: Tensor, basin_std: Tensor, zero_flow: float) -> Tensor:  # noqa: ARG001
-    """Basin-weighted squared error NSE*: mean of ((simulated - observed) / (s_basin + 0.1))^2.
+    """Compute the basin-weighted squared error NSE*.
 
-    The error is in scaled units, s_basin the basin's standard deviation over the training period in mm d-1,
-    as the paper's code has it.
+    NSE* is the mean of ((simulated - observed) / (s_basin + 0.1))^2. The error is in scaled units. s_basin is the standard
+    deviation of the basin over the training period in mm d-1, as in the code of the paper.
 
     References
     ----------
@@ -47,10 +53,10 @@ def nse(*, observed: Tensor, simulated: Tensor, basin_std: Tensor, zero_flow: fl
 
 
 def kge(*, observed: Tensor, simulated: Tensor, basin_std: Tensor, zero_flow: float) -> Tensor:  # noqa: ARG001
-    """One minus the Kling-Gupta efficiency of all counted values of the batch together.
+    """Compute one minus the Kling-Gupta efficiency of all counted values of the batch.
 
-    Ratios of means need a true zero: values are counted from zero flow, which leaves r, alpha and beta as in mm d-1. Meant for one
-    basin at a time; over several it weighs their pooled values.
+    Ratios of means need a true zero. Values are relative to zero flow, so r, alpha and beta equal those in mm d-1. Intended for a
+    single basin; for several basins the values are pooled.
 
     References
     ----------
@@ -66,16 +72,16 @@ def kge(*, observed: Tensor, simulated: Tensor, basin_std: Tensor, zero_flow: fl
 
 
 Loss = LossName | Callable[..., Tensor]
-"""A loss by its name, or a function of the one signature that all of them have."""
+"""A loss by its name, or a function with the common signature of losses."""
 
 
 def loss_of(loss: Loss) -> Callable[..., Tensor]:
-    """The function of a loss."""
+    """Return the function of a loss."""
     return LOSSES[loss] if isinstance(loss, str) else loss
 
 
 def name_of(loss: object) -> str:
-    """How a loss is written in provenance: its name, or where a function of one's own is defined.
+    """Return the name of a loss for provenance, or the qualified name of a custom function.
 
     >>> name_of("mse"), name_of(kge)
     ('mse', 'runoff_lstm.training.losses.kge')
@@ -87,7 +93,7 @@ def name_of(loss: object) -> str:
 
 
 def check_loss(loss: object) -> None:
-    """Refuse a name that is not in `LOSSES`, and what cannot be called as losses are."""
+    """Raise on a name not in `LOSSES`, and on an object without the signature of losses."""
     if isinstance(loss, str) and "." in loss and loss not in LOSSES:
         raise InputError(f'loss = "{loss}" is a function, which a file cannot hold; give it in Python: Recipe(loss=...)')
     if isinstance(loss, str) or not callable(loss):
@@ -108,7 +114,7 @@ LOSSES: dict[LossName, Callable[..., Tensor]] = {"mse": mse, "nse": nse, "mae": 
 
 
 def _error(observed: Tensor, simulated: Tensor) -> tuple[Tensor, Tensor]:
-    """Simulated minus observed, 0 where nothing was observed, and the number of observed values (at least 1)."""
+    """Compute simulated minus observed, 0 where missing, and the number of observed values (at least 1)."""
     counted = ~torch.isnan(observed)
     error = torch.where(counted, simulated - torch.where(counted, observed, 0.0), 0.0)
     return error, counted.sum().clamp(min=1)

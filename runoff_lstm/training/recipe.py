@@ -1,4 +1,4 @@
-"""Recipe: how to optimise, checked; Progress: where a training stands."""
+"""Recipe: checked settings of the optimisation; Progress: the current state of a training."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ _OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
 class TrainingError(InputError):
-    """Training cannot go on; the message says at which update, and what was seen.
+    """Error that stops training; the message names the update and the faulty value.
 
     Examples
     --------
@@ -27,48 +27,48 @@ class TrainingError(InputError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to optimise.
+    """Settings of the optimisation.
 
     Attributes
     ----------
     steps, epochs
-        Budget: number of updates, or of visits of every valid day; one of the two.
+        Budget: number of updates, or of passes over all valid days. Set exactly one.
     batch_size
         Windows per update.
     learning_rate, schedule, milestones
-        Peak rate; its course ("constant", "step", "cosine", "one_cycle"); for "step", pairs (epoch from 1, rate from then on).
+        Peak rate; schedule ("constant", "step", "cosine", "one_cycle"); for "step", pairs (first epoch, from 1; rate from then on).
     optimizer, weight_decay
         "adam", or "adamw" with its decay.
     gradient_clip
         Largest norm of the gradient.
     loss
-        "mse", "nse" (basin-weighted), "mae" or "kge"; or a function of your own with the signature of those in
-        `runoff_lstm.training.losses`, kept by its name in a run folder, which then can be resumed from Python only.
+        "mse", "nse" (basin-weighted), "mae" or "kge"; or a custom function with the signature of those in
+        `runoff_lstm.training.losses`. A run folder stores only its name, so such a run can be resumed from Python only.
     precision
-        "float32", or "bfloat16": matrix products in bfloat16 where the device has it (else float32, which is logged), weights and
-        sums in float32.
+        "float32" or "bfloat16". bfloat16 applies to matrix products; weights and sums stay float32. Devices without bfloat16 use
+        float32, and this is logged.
     validate_every
-        Updates between two validations, and between two rows of the history.
+        Updates between two validations and between two rows of the history.
     gradient_length
-        Steps of history that the gradient of a target reaches back at least; the steps of a window before them run forward only,
-        and still set the state (truncated backpropagation). None: all `sequence_length` steps. Saves up to a third of the time.
+        Minimum number of steps that the gradient of a target reaches back (truncated backpropagation). Earlier steps of the window
+        run forward only and still set the state. None: all `sequence_length` steps. Saves up to a third of the time.
     hide_discharge
-        Where observed discharge is an input: share of the windows in which a gauge is made silent for a while, so that the model
-        learns to go on without it.
+        Share of windows in which observed discharge is masked over a random interval, where it is an input. Trains the model for
+        missing discharge.
     balance_basins
-        Whether basins with short records come as often as those with long ones: their windows are repeated within an epoch.
+        Whether windows of basins with short records are repeated, so that all basins have equal numbers of windows per epoch.
     patience
-        Validations without a better NSE after which training stops; None: never. Which weights are kept follows from this and the
-        schedule. At a constant rate: the best validated ones. At a rate that falls: the last ones; with `patience` the best of
-        the validations below half the peak rate, and only these count towards it.
+        Number of validations without a better NSE after which training stops; None: never. With the schedule it also decides
+        which weights are kept. Constant rate: the best validated ones. Falling rate: the last ones; with `patience`, the best of
+        the validations below half the peak rate. Only these validations count towards `patience`.
     threads
-        On a CPU, of training, validation and the scores after it. None: by a fixed rule from the size of the work, so that the same
-        seed gives the same run on a busy machine too (see `runoff_lstm.inputs.device.threads_by_rule`). A number: so many, never
-        more than the process may use. "auto": the first updates are timed, and another run may take another number and differ in
-        last digits. A resumed run keeps the number it began with, unless another one is given.
+        Number of CPU threads for training, validation and the final scores. None: a fixed rule from the size of the work, so that
+        the same seed gives the same run on a busy machine too (see `runoff_lstm.inputs.device.threads_by_rule`). A number: that
+        many, at most as many as the process may use. "auto": chosen by timing the first updates; runs may choose different
+        numbers and differ in last digits. A resumed run keeps its number unless another one is given.
     keep_memory
-        Whether the C library keeps what updates free, which is quicker and concerns the whole process; see
-        `runoff_lstm.inputs.device.freed_memory_kept`. The environment variable RUNOFF_LSTM_KEEP_MEMORY=0 turns it off for all.
+        Whether the C library keeps freed memory, in the whole process; this is faster. See
+        `runoff_lstm.inputs.device.freed_memory_kept`. The environment variable RUNOFF_LSTM_KEEP_MEMORY=0 turns it off globally.
 
     Examples
     --------
@@ -127,15 +127,21 @@ class Recipe:
 
     @property
     def threads_after(self) -> int | None:
-        """Of validation and scores: the number that was asked for, else None, the rule."""
+        """Number of threads for validation and scores: the number set, or None for the rule."""
         return self.threads if isinstance(self.threads, int) else None
 
     def learned_by(self) -> dict[str, Any]:
-        """What decides the weights, as plain values: all but how the machine goes about it."""
+        """Return the settings that determine the weights, as plain values.
+
+        Threads and memory are excluded.
+        """
         return {name: value for name, value in asdict(self).items() if name not in ("threads", "keep_memory")}
 
     def _coerce(self) -> None:
-        """Numbers as int or float, milestones as tuples; a value of another type is refused by name."""
+        """Convert numbers to int or float and milestones to tuples.
+
+        Raise on other types, with the name.
+        """
         coerced: dict[str, object] = {"balance_basins": as_flag("balance_basins", self.balance_basins)}
         for name in ("batch_size", "validate_every", "steps", "epochs", "gradient_length", "patience"):
             if getattr(self, name) is not None or type(self).__dataclass_fields__[name].default is not None:
@@ -157,7 +163,7 @@ def _milestones(given: object) -> tuple[tuple[int, float], ...]:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands, told after every update.
+    """Progress of a training, reported after every update.
 
     Examples
     --------

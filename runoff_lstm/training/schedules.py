@@ -1,4 +1,4 @@
-"""From how far a training has come to its learning rate, by nothing but progress: resuming needs no state of a schedule."""
+"""Schedules: learning rate as a function of progress only; resuming needs no saved state."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,16 +12,16 @@ WARM_UP = 0.3
 START_FRACTION, END_FRACTION = 1 / 25, 1e-4
 
 SETTLED = 0.5
-"""Share of the peak rate at and below which weights have settled enough for validations to be compared with each other."""
+"""Share of the peak rate at and below which validations are comparable with each other."""
 
 
 def constant(progress: float) -> float:  # noqa: ARG001 - one form for all
-    """The full rate throughout."""
+    """Return the full rate at any progress."""
     return 1.0
 
 
 def cosine(progress: float) -> float:
-    """From the full rate down to zero along half a cosine.
+    """Decrease from the full rate to zero along half a cosine.
 
     >>> cosine(0.0), cosine(0.5), cosine(1.0)
     (1.0, 0.5, 0.0)
@@ -30,7 +30,9 @@ def cosine(progress: float) -> float:
 
 
 def one_cycle(progress: float) -> float:
-    """Up from 1/25 of the rate over the first 30 % of the updates, then down to almost nothing, both along half a cosine.
+    """Rise from 1/25 of the rate over the first 30 % of updates, then fall to nearly zero.
+
+    Both follow half a cosine.
 
     References
     ----------
@@ -52,12 +54,12 @@ SCHEDULES: dict[ScheduleName, Callable[[float], float]] = {
 def learning_rate(
     schedule: ScheduleName, *, peak: float, progress: float, epoch: int, milestones: Sequence[tuple[int, float]] = ()
 ) -> float:
-    """The learning rate of one update.
+    """Compute the learning rate of one update.
 
     Parameters
     ----------
     schedule, peak
-        Shape, and the rate it is relative to.
+        Shape of the schedule, and its peak rate.
     progress
         Share of the updates done, in [0, 1].
     epoch, milestones
@@ -85,10 +87,10 @@ def depends_on_budget(schedule: ScheduleName) -> bool:
 
 
 def has_settled(schedule: ScheduleName, *, rate: float, peak: float, progress: float) -> bool:
-    """Whether a validation at this rate may choose between weights.
+    """Check whether a validation at this rate may choose weights.
 
-    At a constant rate every validation may. Where the rate falls, scores near its peak are noise: the best of many is drawn from
-    the loudest part of the training, and flatters itself in the validation period alone.
+    At a constant rate every validation may. At a falling rate, scores near the peak rate are noisy. The best of many is then
+    selected by noise and is too high in the validation period only.
 
     >>> [has_settled("one_cycle", rate=rate, peak=1.0, progress=done) for rate, done in ((0.04, 0.0), (0.81, 0.5), (0.4, 0.7))]
     [False, False, True]

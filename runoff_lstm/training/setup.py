@@ -1,4 +1,4 @@
-"""From a canonical Dataset and plain arguments to a trained model: split, scale, window, fit."""
+"""Set-up of a training: split, scale and window a canonical Dataset, then fit a model."""
 
 import json
 import logging
@@ -45,37 +45,37 @@ def prepare(
     frozen: Sequence[str] = (),
     module: nn.Module | None = None,
 ) -> Training:
-    """Split, scale and lay out a training, and make the model it begins with.
+    """Prepare a training: split and scale the data, build windows and the initial model.
 
-    The scaler sees the training period alone, early stopping and the choice of the best weights the validation period; the test
-    period is not looked at.
+    The scaler uses the training period only. Early stopping and the choice of weights use the validation period only. The test
+    period is not used.
 
     Parameters
     ----------
     checked
-        Data, inputs and periods, see `check`. Periods: train, and validation where the best weights are to be chosen by it. The
-        test period is looked at by none of this, and refused where `start_from` has seen it.
+        Data, inputs and periods, see `check`. Periods: train, and validation to choose the best weights. The test period is not
+        used; a test period that `start_from` was trained or validated on raises an error.
     recipe
-        How to optimise.
+        Settings of the optimisation.
     architecture
         Form of the model; None: one layer of 64, or that of `start_from`.
     seed
-        Of the weights, the order of the windows and the dropout masks.
+        Seed of the weights, the order of the windows and the dropout masks.
     device
         "auto" takes a CUDA device, else Apple's MPS, else the CPU.
     start_from
-        A trained model to go on from: its weights are the first ones, and its scaler is kept.
+        A trained model to fine-tune: its weights are the initial weights, and its scaler is kept.
     frozen
-        Parts of it that are not trained on, by the name of a parameter or the beginning of one of its parts: "stack", "layers.0",
-        "weight_hh", "head".
+        Parts of `start_from` that are not trained further, by the name of a parameter or the beginning of one of its parts:
+        "stack", "layers.0", "weight_hh", "head".
     module
-        A network of your own in the place of an `architecture`, called as `Network` says; it is trained in place. Such a model
-        cannot be written as a bundle.
+        A custom network instead of an `architecture`, called as described in `Network`; trained in place. Such a model cannot be
+        written as a bundle.
 
     Raises
     ------
     InputError
-        Data, names or periods do not fit; the message says which and what to do.
+        Data, names or periods do not fit; the message names the fault and the remedy.
     """
     inputs, periods, dataset = checked.inputs, checked.periods, checked.measured
     check_settings(inputs=inputs, periods=periods, recipe=recipe, architecture=architecture, start_from=start_from)
@@ -139,13 +139,13 @@ def prepare(
 
 
 def _preparation(dataset: xr.Dataset) -> dict[str, Any]:
-    """How the data were read and prepared, without whose they are and where they lay."""
+    """Read how the data were prepared from the source, without gauge ids and path."""
     source = json.loads(dataset.attrs.get(SOURCE, "{}"))
     return {name: value for name, value in source.items() if name not in ("path", "gauge_ids")}
 
 
 def _check_own(module: nn.Module, recipe: Recipe, *, architecture: Architecture | None, start_from: TrainedModel | None) -> None:
-    """Refuse what a network of the user's own excludes."""
+    """Raise on settings that a custom network excludes."""
     OwnModel(module)
     for name, given in {"architecture": architecture, "start_from": start_from}.items():
         if given is not None:
@@ -155,14 +155,20 @@ def _check_own(module: nn.Module, recipe: Recipe, *, architecture: Architecture 
 
 
 def _fresh(architecture: Architecture, inputs: Inputs, *, zero_flow: float, seed: int) -> Model:
-    """A model for these inputs, with the first weights of a seed; torch's own random state stays as it is."""
+    """Build a model with the initial weights of a seed.
+
+    The random state of torch is unchanged.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_model(architecture, inputs, zero_flow=zero_flow)
 
 
 def _with_forecast(architecture: Architecture | None, inputs: Inputs) -> Architecture | None:
-    """The architecture with a way to forecast where there are lead times, which is "direct" where nothing else is said."""
+    """Add the forecast method to the architecture if there are lead times.
+
+    The default is "direct".
+    """
     if not inputs.lead_times:
         if architecture is not None and architecture.forecast is not None:
             raise InputError(f'forecast = "{architecture.forecast}" needs lead_times, such as lead_times = 7')
@@ -185,7 +191,10 @@ def check_settings(
     architecture: Architecture | None = None,
     start_from: TrainedModel | None = None,
 ) -> None:
-    """Refuse an argument of another class, and a setting that would do nothing for want of another; arguments as for `prepare`."""
+    """Raise on an argument of another class and on a setting without effect.
+
+    Arguments as for `prepare`.
+    """
     check_kinds(inputs=inputs, periods=periods, recipe=recipe, architecture=architecture, start_from=start_from)
     if recipe.patience is not None and periods.validation is None:
         raise InputError(
@@ -206,18 +215,24 @@ KINDS: dict[str, tuple[type, str]] = {
     "architecture": (Architecture, "architecture = Architecture(hidden_sizes=[64])"),
     "start_from": (TrainedModel, 'start_from = load_model("model.safetensors")'),
 }
-"""The class of each argument that is not plain, and how one is made."""
+"""Class of each argument that is not a plain value, and an example of its construction."""
 
 
 def check_kinds(**given: object) -> None:
-    """Refuse an argument of another class than `KINDS` has for its name; None is left to who takes it."""
+    """Raise on an argument of another class than in `KINDS`.
+
+    Only `periods` and `inputs` must not be None.
+    """
     for name, value in given.items():
         if name in KINDS and (value is not None or name in ("periods", "inputs")):
             as_instance(name, value, *KINDS[name])
 
 
 def check_used(training: Training, periods: Periods) -> None:
-    """Refuse a validation period in which no basin has an NSE; log how many basins yield nothing, in either period."""
+    """Raise if no basin has an NSE in the validation period.
+
+    Log the number of unused basins of each period.
+    """
     gauge_ids = np.array(training.windows["train"].gauge_ids)
     learned = np.asarray(training.windows["train"].valid.any(axis=1))
     _log_left_out("train", gauge_ids[~learned], learned.size, "have no step to learn from")
@@ -234,7 +249,10 @@ def check_used(training: Training, periods: Periods) -> None:
 
 
 def _log_coverage(name: str, coverage: pd.DataFrame) -> None:
-    """Log how many steps of a period are not used, and why; nothing where all are."""
+    """Log how many steps of a period are not used, and why.
+
+    Log nothing if all are used.
+    """
     steps, used, history, discharge = (
         int(coverage[column].sum()) for column in ("steps", "used", "without_history", "without_discharge")
     )
@@ -255,7 +273,10 @@ def _log_left_out(name: str, left_out: np.ndarray, basins: int, why: str) -> Non
 
 
 def _check_truncation(recipe: Recipe, architecture: Architecture) -> None:
-    """Refuse a cut in the gradient where something has to be the same before and behind it, or is learned only before it."""
+    """Raise if `gradient_length` conflicts with the architecture.
+
+    It excludes dropout masks, a recursive forecast and a learned initial state.
+    """
     if recipe.gradient_length is None:
         return
     if architecture.dropout.kind is not None:
@@ -285,49 +306,50 @@ def train(  # noqa: PLR0913 - plain arguments
 ) -> Trained:
     """Train an LSTM that turns forcing into discharge.
 
-    The scaler sees the training period alone, early stopping and the choice of the best weights the validation period; the test
-    period is not looked at.
+    The scaler uses the training period only. Early stopping and the choice of weights use the validation period only. The test
+    period is not used.
 
     Parameters
     ----------
     dataset
         Canonical Dataset (see `check_basins`), dims (basin, time).
     periods
-        Train, and validation where the best weights are to be chosen by it.
+        Train, and validation to choose the best weights.
     inputs
-        What the model sees.
+        Inputs of the model.
     recipe
-        How to optimise: budget, rate, loss.
+        Settings of the optimisation: budget, rate, loss.
     architecture
         Form of the model; None: one layer of 64, or that of `start_from`.
     seed
-        Of the weights, the order of the windows and the dropout masks; the same seed gives the same model.
+        Seed of the weights, the order of the windows and the dropout masks; the same seed gives the same model.
     device
         "auto" takes a CUDA device, else Apple's MPS, else the CPU.
     start_from
-        A trained model to go on from: its weights are the first ones, and its scaler is kept.
+        A trained model to fine-tune: its weights are the initial weights, and its scaler is kept.
     frozen
-        Parts of it that are not trained on, by the name of a parameter or the beginning of one of its parts: "stack", "head".
+        Parts of `start_from` that are not trained further, by the name of a parameter or the beginning of one of its parts:
+        "stack", "head".
     module
-        A network of your own in the place of an `architecture`, called as `Network` says; it is trained in place.
+        A custom network instead of an `architecture`, called as described in `Network`; trained in place.
     observe
         Called with a `Progress` after every update: update, share of the budget, loss, validation NSE, rate.
 
     Returns
     -------
     Trained
-        The model, its history (a row for each validation), and what was used of each period.
+        The model, its history (one row per validation), and the steps used of each period.
 
     Raises
     ------
     InputError
-        Data, names or periods do not fit; the message says which and what to do.
+        Data, names or periods do not fit; the message names the fault and the remedy.
     TrainingError
         The loss or the validation score is not finite.
 
     See Also
     --------
-    train_run : trains, scores the test period and leaves a run folder.
+    train_run : train, score the test period and write a run folder.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A training that is ready to run, its validation score, and what it leaves."""
+"""A prepared training, its validation score and its result."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -23,9 +23,10 @@ from runoff_lstm.training.recipe import Progress, Recipe
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training leaves: the model, its history (a row each validation), and what was used of each period.
+    """Result of a training: model, history and coverage.
 
-    `coverage`: index (period, gauge_id), columns as `Windows.coverage`.
+    `history`: one row per validation. `coverage`: the steps used of each period, index (period, gauge_id), columns as
+    `Windows.coverage`.
 
     Examples
     --------
@@ -47,18 +48,18 @@ class Trained:
 
 @dataclass(frozen=True)
 class Training:
-    """A training that is ready to run: everything is checked, scaled and laid out, nothing is learned yet.
+    """A prepared training, not yet run: data checked, scaled and laid out.
 
     Attributes
     ----------
     model
-        With fresh weights; trained in place by `run`.
+        Model with initial weights; trained in place by `run`.
     windows
-        By period, "train" and, where there is one, "validation".
+        Windows by period: "train" and, if there is one, "validation".
     scale, observed
-        Of the training discharge, and the scaled discharge of the whole record, for validation.
+        Scale of the training discharge; scaled discharge of the whole record, for validation.
     recipe, seed
-        How to optimise, and the seed of windows and masks.
+        Settings of the optimisation; seed of windows and masks.
     """
 
     model: TrainedModel
@@ -95,30 +96,33 @@ class Training:
 
     @property
     def threads(self) -> int | None:
-        """The number of threads that a training takes which is not resumed; None where it is found by trial."""
+        """Number of threads of a training that is not resumed.
+
+        It is None where it is found by timing.
+        """
         chosen = threads_of_update(self.recipe.threads, self.model.module, self.recipe, self.windows["train"].device)
         return chosen.count if chosen.settled else None
 
     def validation_nse(self) -> float:
-        """Median NSE over the basins that can be scored in the validation period, of the model as it stands.
+        """Compute the median validation NSE of the current model over the scored basins.
 
-        Of several lead times 1 - the geometric mean of 1 - NSE, as their losses are put together. NaN where what the
-        model simulates is not finite.
+        For several lead times: 1 - the geometric mean of 1 - NSE, the same combination as in the loss. NaN if a simulated
+        value is not finite.
         """
         windows = self.windows["validation"]
         simulated = self._simulated(windows)
         if not np.isfinite(simulated[windows.valid]).all():
             return math.nan
         errors = 1 - self._basin_nse(simulated)[:, self.scored]
-        if len(errors) == 1:  # the geometric mean of one, without the rounding
+        if len(errors) == 1:  # the geometric mean of one value, without rounding
             return float(np.median(1 - errors[0]))
         return float(np.median(1 - np.exp(np.mean(np.log(np.maximum(errors, 1e-12)), axis=0))))
 
     @cached_property
     def scored(self) -> np.ndarray:
-        """(basin,) bool: the basins that have an NSE in the validation period, at every lead time, whatever is simulated.
+        """Basins with a defined NSE in the validation period at every lead time, (basin,) bool.
 
-        It takes two different values of discharge that are observed on steps that can be simulated.
+        Independent of the simulated values. Requires two different values of observed discharge on steps that can be simulated.
         """
         windows = self.windows["validation"]
         flat = np.full((*windows.valid.shape, len(windows.leads)), np.nan, dtype=np.float32)
@@ -127,7 +131,10 @@ class Training:
         return scored
 
     def _basin_nse(self, simulated: np.ndarray) -> np.ndarray:
-        """(lead, basin) of what is simulated, (basin, time, lead) and scaled; NaN where it is not defined."""
+        """Compute the NSE (lead, basin) of scaled simulated values (basin, time, lead).
+
+        The result is NaN where undefined.
+        """
         scores, scaler = [], self.model.scaler
         for observed, made in self._pairs(simulated):
             if scaler.root_transform:
@@ -139,17 +146,23 @@ class Training:
         return np.stack(scores)
 
     def _simulated(self, windows: Windows) -> np.ndarray:
-        """What the model as it stands makes of windows, scaled, (basin, time, lead)."""
+        """Simulate windows with the current model; scaled, (basin, time, lead)."""
         with products_in(self.recipe.precision, windows.device):
             return simulate_windows(self.model.module, windows, threads=self.recipe.threads_after)
 
     def _pairs(self, simulated: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """For each lead observed and simulated discharge (basin, time), scaled, at the step that the lead is counted from."""
+        """Pair scaled observed and simulated discharge of each lead.
+
+        Arrays are (basin, time), at the step from which the lead counts.
+        """
         leads = self.model.inputs.leads
         return [(self.observed.shift({TIME: -lead}).values, simulated[..., place]) for place, lead in enumerate(leads)]
 
     def _residual_variance(self, observed: np.ndarray, simulated: np.ndarray) -> float:
-        """Mean square of what the simulated root misses, over the mean square of the simulated root."""
+        """Compute the relative error variance of the root.
+
+        It is the mean squared error of the simulated root over the mean square of the simulated root.
+        """
         both = np.isfinite(observed) & np.isfinite(simulated)
         o, s = (np.sqrt(self.model.scaler.invert(DISCHARGE, one[both]).astype(np.float64)) for one in (observed, simulated))
         return float(((o - s) ** 2).sum() / (s**2).sum()) if s.any() else 0.0
